@@ -1,0 +1,405 @@
+/* lunaq: background jobs with a C core and Lua handlers.
+ *
+ * A task is a type, a payload and options.  Producers enqueue tasks into named
+ * queues that live in a broker (Redis, in Asynq's format); servers take them
+ * out under a lease and run the handler of their type.  Delivery is at least
+ * once: a task whose holder died runs again, so handlers must be idempotent.
+ *
+ *     lunaq_client *client = NULL;
+ *     lunaq_error err = LUNAQ_ERROR_INIT;
+ *     if (lunaq_client_open(&client, NULL, &err)) goto fail;
+ *     lunaq_task task = LUNAQ_TASK_INIT;
+ *     task.type = "email:welcome";
+ *     task.payload = "{\"user_id\":7}";
+ *     task.payload_len = strlen(task.payload);
+ *     if (lunaq_client_enqueue(client, &task, NULL, &err)) goto fail;
+ *     lunaq_client_close(client);
+ *
+ * Rules that hold everywhere:
+ *  - A function that can fail returns LUNAQ_OK (0) or a code of this file and
+ *    writes a message for people into *err.  err may be NULL.
+ *  - What you pass in is borrowed for the call.  What comes back through a
+ *    `T **out` is yours, and the matching _close or _free takes it back; both
+ *    accept NULL.
+ *  - Durations end in _ms, instants in _at (milliseconds since 1970, UTC),
+ *    byte counts in _len.  Zero is the default; where zero means something
+ *    itself the field is signed and -1 says "none".
+ *  - A handle belongs to one thread at a time unless its function says more.
+ *  - Structs that carry a `size` are set up by their _INIT macro, which tells
+ *    the library which fields the caller knows.
+ */
+#ifndef LUNAQ_LUNAQ_H
+#define LUNAQ_LUNAQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define LUNAQ_API __attribute__((visibility("default")))
+#else
+#define LUNAQ_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LUNAQ_VERSION_MAJOR 0
+#define LUNAQ_VERSION_MINOR 1
+#define LUNAQ_VERSION_PATCH 0
+#define LUNAQ_VERSION "0.1.0"
+
+/** The version of the library at run time, like LUNAQ_VERSION.  Static. */
+LUNAQ_API const char *lunaq_version(void);
+
+/* ---- errors ------------------------------------------------------------- */
+
+/* One row a code: the enum, lunaq_strerror() and every binding read it.
+ * Numbers are never changed or reused. */
+#define LUNAQ_ERROR_CODES(X)                                                  \
+    X(ENOMEM, 1, "out of memory")                                             \
+    X(EINVAL, 2, "invalid argument")                                          \
+    X(ECONFIG, 3, "invalid configuration")                                    \
+    X(ENOTFOUND, 4, "not found")                                              \
+    X(EEXIST, 5, "a task with this id exists")                                \
+    X(EDUPLICATE, 6, "a task with this unique key is waiting or running")     \
+    X(ELEASE, 7, "the lease is no longer ours")                               \
+    X(ESTATE, 8, "not possible in the task's state")                          \
+    X(EBROKER, 9, "the broker cannot be reached")                             \
+    X(EUNKNOWN, 10, "sent, but no answer came: the outcome is unknown")       \
+    X(EPROTO, 11, "the bytes cannot be decoded")                              \
+    X(EFULL, 12, "a limit or the broker's memory is exhausted")               \
+    X(ETIMEOUT, 13, "timed out")                                              \
+    X(ECANCELED, 14, "canceled")                                              \
+    X(ERECURSE, 15, "called from inside a callback of the same handle")       \
+    X(EHANDLER, 16, "a handler cannot be loaded")                             \
+    X(EDATABASE, 17, "the database refused or cannot be reached")             \
+    X(EIO, 18, "input or output failed")                                      \
+    X(EREPLY, 19, "the broker answered with an error")                        \
+    X(EAMBIGUOUS, 20, "more than one thing has this name")
+
+enum {
+    LUNAQ_OK = 0,
+#define LUNAQ_X(name, number, text) LUNAQ_##name = number,
+    LUNAQ_ERROR_CODES(LUNAQ_X)
+#undef LUNAQ_X
+};
+
+/** A code for programs and a message for people.  The layout is frozen. */
+typedef struct lunaq_error {
+    int code;
+    char message[256];
+} lunaq_error;
+#define LUNAQ_ERROR_INIT {0, ""}
+
+/** The general text of a code; never NULL, also for unknown codes.  Static. */
+LUNAQ_API const char *lunaq_strerror(int code);
+
+/* ---- client ------------------------------------------------------------- */
+
+#define LUNAQ_NAME_MAX 256 /* bytes in a queue, type, group name or task id */
+
+typedef struct lunaq_client lunaq_client;
+
+typedef struct lunaq_client_options {
+    size_t size;
+    const char *broker; /* redis://[user:password@]host[:port][/db], host:port,
+                           redis-socket://path[?db=n]; NULL: LUNAQ_BROKER, else
+                           REDIS_URL, else REDIS_ADDR of the environment, else
+                           redis://127.0.0.1:6379 */
+    int64_t timeout_ms; /* of each call; 0 = 5000 */
+} lunaq_client_options;
+#define LUNAQ_CLIENT_OPTIONS_INIT {sizeof(lunaq_client_options), 0, 0}
+
+/** Opens a client.  Connects at the first call that needs the broker, and
+ *  again whenever the connection was lost, so opening works while the broker
+ *  is away.  options may be NULL.  LUNAQ_ECONFIG: the URL cannot be used. */
+LUNAQ_API int lunaq_client_open(lunaq_client **out,
+                                const lunaq_client_options *options,
+                                lunaq_error *err);
+LUNAQ_API void lunaq_client_close(lunaq_client *client);
+
+/** Asks the broker for a sign of life.  Blocks up to timeout_ms. */
+LUNAQ_API int lunaq_client_ping(lunaq_client *client, lunaq_error *err);
+
+/** A pair of the task's metadata; both NUL-terminated UTF-8. */
+typedef struct lunaq_header {
+    const char *name;
+    const char *value;
+} lunaq_header;
+
+/** A task to enqueue.  Only type is required. */
+typedef struct lunaq_task {
+    size_t size;
+    const char *type;    /* decides which handler runs it */
+    const void *payload; /* bytes; JSON if a Lua handler shall read it */
+    size_t payload_len;
+    const char *queue;   /* NULL = "default" */
+    const char *task_id; /* NULL = a new UUIDv7 */
+    const char *group;   /* waits to be aggregated with its group; NULL = no */
+    const lunaq_header *headers;
+    size_t header_count;
+    int64_t max_retry;     /* retries after the first attempt; 0 = 25, -1 = none */
+    int64_t timeout_ms;    /* of one attempt; 0 = 30 min, -1 = none; whole
+                              seconds, rounded up */
+    int64_t deadline_at;   /* no attempt starts or goes on after it; 0 = none */
+    int64_t process_at;    /* not before this instant; 0 = now */
+    int64_t process_in_ms; /* the same, from now; 0 = now */
+    int64_t retention_ms;  /* how long to keep it after success; 0 = not */
+    int64_t unique_ms;     /* refuse another task of the same queue, type and
+                              payload for this long; 0 = no, else >= 1000 */
+} lunaq_task;
+#define LUNAQ_TASK_INIT                                                       \
+    {sizeof(lunaq_task), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** What became of one task of an enqueue. */
+typedef struct lunaq_enqueued {
+    int code;                    /* LUNAQ_OK or why not */
+    int delayed;                 /* 1 when it waits for its time */
+    char id[LUNAQ_NAME_MAX + 8]; /* the task's id, also when refused */
+} lunaq_enqueued;
+
+/** Enqueues one task.  result may be NULL.
+ *  LUNAQ_EEXIST: the id is taken; LUNAQ_EDUPLICATE: its unique key is.
+ *  LUNAQ_EUNKNOWN: the connection broke after the task was sent; repeat with
+ *  the same task_id, LUNAQ_EEXIST then means that it had arrived.
+ *  Blocks up to timeout_ms. */
+LUNAQ_API int lunaq_client_enqueue(lunaq_client *client, const lunaq_task *task,
+                                   lunaq_enqueued *result, lunaq_error *err);
+
+/** Enqueues count tasks in few round trips.  Not a transaction: each has its
+ *  own results[i], and the function returns LUNAQ_OK when every one was taken,
+ *  else the first code.  tasks[0].size is the stride of the array. */
+LUNAQ_API int lunaq_client_enqueue_many(lunaq_client *client,
+                                        const lunaq_task *tasks, size_t count,
+                                        lunaq_enqueued *results,
+                                        lunaq_error *err);
+
+/* ---- inspector ---------------------------------------------------------- */
+
+/* Where a task is.  Names: lunaq_state_name(). */
+typedef enum lunaq_state {
+    LUNAQ_STATE_ANY = 0,
+    LUNAQ_ACTIVE = 1,
+    LUNAQ_PENDING = 2,
+    LUNAQ_SCHEDULED = 3,
+    LUNAQ_RETRY = 4,
+    LUNAQ_ARCHIVED = 5,
+    LUNAQ_COMPLETED = 6,
+    LUNAQ_AGGREGATING = 7
+} lunaq_state;
+
+/** "pending", "scheduled", …; "unknown" for other numbers.  Static. */
+LUNAQ_API const char *lunaq_state_name(lunaq_state state);
+/** The state of a name; LUNAQ_STATE_ANY when there is none. */
+LUNAQ_API lunaq_state lunaq_state_parse(const char *name);
+
+/** A task as the broker holds it.  Strings are NUL-terminated, never NULL. */
+typedef struct lunaq_task_info {
+    size_t size;
+    const char *id;
+    const char *type;
+    const char *queue;
+    const char *group;
+    const char *error;   /* of the last failure */
+    const void *payload;
+    size_t payload_len;
+    const void *result;
+    size_t result_len;
+    const lunaq_header *headers;
+    size_t header_count;
+    int64_t max_retry;
+    int64_t retried;      /* failures so far */
+    int64_t crashes;      /* times its holder vanished since the last normal end */
+    int64_t timeout_ms;   /* 0 = none */
+    int64_t deadline_at;  /* 0 = none */
+    int64_t retention_ms;
+    int64_t last_failed_at; /* 0 = never */
+    int64_t completed_at;   /* 0 = not */
+    int64_t next_at;        /* when it is due, or is deleted; 0 = not planned */
+    int64_t lease_at;       /* active: when its lease ends; 0 = not active */
+    int64_t state;          /* a lunaq_state */
+} lunaq_task_info;
+
+typedef struct lunaq_task_list lunaq_task_list;
+LUNAQ_API size_t lunaq_task_list_count(const lunaq_task_list *list);
+/** Borrowed until the list is freed; NULL past the end. */
+LUNAQ_API const lunaq_task_info *lunaq_task_list_at(const lunaq_task_list *list,
+                                                    size_t i);
+LUNAQ_API void lunaq_task_list_free(lunaq_task_list *list);
+
+/** Which tasks to list. */
+typedef struct lunaq_task_query {
+    size_t size;
+    const char *queue; /* NULL = all queues */
+    const char *group; /* with LUNAQ_AGGREGATING; NULL = all groups */
+    int64_t state;     /* a lunaq_state; 0 = all */
+    int64_t page;      /* from 0 */
+    int64_t page_size; /* tasks a queue and state; 0 = 30, at most 1000 */
+} lunaq_task_query;
+#define LUNAQ_TASK_QUERY_INIT {sizeof(lunaq_task_query), 0, 0, 0, 0, 0}
+
+/** Lists tasks: next to run first for pending, by time for the others. */
+LUNAQ_API int lunaq_task_list_open(lunaq_client *client,
+                                   const lunaq_task_query *query,
+                                   lunaq_task_list **out, lunaq_error *err);
+
+/** Finds tasks by id in all queues (or the one given).  id may be a head or
+ *  tail of at least 6 characters; every task that it fits is in the list.
+ *  LUNAQ_ENOTFOUND when there is none. */
+LUNAQ_API int lunaq_task_find(lunaq_client *client, const char *queue,
+                              const char *id, lunaq_task_list **out,
+                              lunaq_error *err);
+
+/* Moves of one task, addressed by queue and full id.  LUNAQ_ENOTFOUND when it
+ * is gone, LUNAQ_ESTATE when its state does not allow the move. */
+
+/** Makes a waiting, archived or completed task pending now.  Its crash count
+ *  and a cancel request are forgotten. */
+LUNAQ_API int lunaq_task_run(lunaq_client *client, const char *queue,
+                             const char *id, lunaq_error *err);
+/** Archives a task that is not active: kept, not run again. */
+LUNAQ_API int lunaq_task_archive(lunaq_client *client, const char *queue,
+                                 const char *id, lunaq_error *err);
+/** Deletes a task that is not active, with its unique lock. */
+LUNAQ_API int lunaq_task_delete(lunaq_client *client, const char *queue,
+                                const char *id, lunaq_error *err);
+/** Cancels a task: a waiting one is archived now; a running one is told to
+ *  stop and archived when it has.  reason may be NULL. */
+LUNAQ_API int lunaq_task_cancel(lunaq_client *client, const char *queue,
+                                const char *id, const char *reason,
+                                lunaq_error *err);
+
+typedef enum lunaq_move {
+    LUNAQ_MOVE_RUN = 1,
+    LUNAQ_MOVE_ARCHIVE = 2,
+    LUNAQ_MOVE_DELETE = 3
+} lunaq_move;
+/** Moves every task of one state of a queue, in batches; *moved (may be NULL)
+ *  counts them.  A task that changes state meanwhile is left out. */
+LUNAQ_API int lunaq_task_move_all(lunaq_client *client, const char *queue,
+                                  lunaq_state state, lunaq_move move,
+                                  int64_t *moved, lunaq_error *err);
+
+/** A queue in numbers. */
+typedef struct lunaq_queue_info {
+    size_t size;
+    const char *name;
+    int64_t pending, active, scheduled, retry, archived, completed, aggregating;
+    int64_t groups;
+    int64_t processed_today, failed_today; /* attempts, UTC day */
+    int64_t processed_total, failed_total;
+    int64_t latency_ms; /* how long the next task has been pending */
+    int64_t paused_at;  /* 0 = not paused */
+} lunaq_queue_info;
+
+typedef struct lunaq_queue_list lunaq_queue_list;
+LUNAQ_API size_t lunaq_queue_list_count(const lunaq_queue_list *list);
+LUNAQ_API const lunaq_queue_info *
+lunaq_queue_list_at(const lunaq_queue_list *list, size_t i);
+LUNAQ_API void lunaq_queue_list_free(lunaq_queue_list *list);
+
+/** All queues by name, or the one given (LUNAQ_ENOTFOUND when unknown). */
+LUNAQ_API int lunaq_queue_list_open(lunaq_client *client, const char *queue,
+                                    lunaq_queue_list **out, lunaq_error *err);
+/** Stops and allows taking from a queue; running tasks go on.  LUNAQ_ESTATE
+ *  when it already is so. */
+LUNAQ_API int lunaq_queue_pause(lunaq_client *client, const char *queue,
+                                lunaq_error *err);
+LUNAQ_API int lunaq_queue_resume(lunaq_client *client, const char *queue,
+                                 lunaq_error *err);
+/** Removes a queue and all that belongs to it.  LUNAQ_ESTATE when it holds
+ *  tasks and force is 0, or holds active ones. */
+LUNAQ_API int lunaq_queue_remove(lunaq_client *client, const char *queue,
+                                 int force, lunaq_error *err);
+/** processed[i] and failed[i] of the UTC day i days ago, for i < days <= 90.
+ *  Both arrays are the caller's. */
+LUNAQ_API int lunaq_queue_history(lunaq_client *client, const char *queue,
+                                  size_t days, int64_t *processed,
+                                  int64_t *failed, lunaq_error *err);
+
+/** A task in a server's hands. */
+typedef struct lunaq_worker_info {
+    const char *task_id;
+    const char *type;
+    const char *queue;
+    int64_t started_at;
+    int64_t deadline_at;
+} lunaq_worker_info;
+
+/** A queue and its weight. */
+typedef struct lunaq_queue_weight {
+    const char *queue;
+    int64_t weight; /* > 0 */
+} lunaq_queue_weight;
+
+/** A live server: lunaq's or Asynq's. */
+typedef struct lunaq_server_info {
+    size_t size;
+    const char *id;
+    const char *host;
+    const char *status;
+    int64_t pid;
+    int64_t concurrency;
+    int64_t strict;
+    int64_t started_at;
+    const lunaq_queue_weight *queues;
+    size_t queue_count;
+    const lunaq_worker_info *workers;
+    size_t worker_count;
+} lunaq_server_info;
+
+typedef struct lunaq_server_list lunaq_server_list;
+LUNAQ_API size_t lunaq_server_list_count(const lunaq_server_list *list);
+LUNAQ_API const lunaq_server_info *
+lunaq_server_list_at(const lunaq_server_list *list, size_t i);
+LUNAQ_API void lunaq_server_list_free(lunaq_server_list *list);
+LUNAQ_API int lunaq_server_list_open(lunaq_client *client,
+                                     lunaq_server_list **out, lunaq_error *err);
+
+/** A periodic entry that a live scheduler, lunaq's or Asynq's, announces. */
+typedef struct lunaq_cron_info {
+    size_t size;
+    const char *id;
+    const char *spec;
+    const char *type;
+    const char *queue;
+    const void *payload;
+    size_t payload_len;
+    int64_t next_at;
+    int64_t last_at; /* 0 = never */
+} lunaq_cron_info;
+
+typedef struct lunaq_cron_list lunaq_cron_list;
+LUNAQ_API size_t lunaq_cron_list_count(const lunaq_cron_list *list);
+LUNAQ_API const lunaq_cron_info *
+lunaq_cron_list_at(const lunaq_cron_list *list, size_t i);
+LUNAQ_API void lunaq_cron_list_free(lunaq_cron_list *list);
+LUNAQ_API int lunaq_cron_list_open(lunaq_client *client, lunaq_cron_list **out,
+                                   lunaq_error *err);
+
+/** What the daemons say of their handler files: one row a server and type. */
+typedef struct lunaq_handler_info {
+    size_t size;
+    const char *server_id;
+    const char *type;
+    const char *file;
+    const char *doc;
+    const char *hash;       /* of the source, first 12 hex digits */
+    const char *rejected;   /* why the newest edit is not live; "" when it is */
+    int64_t generation;
+} lunaq_handler_info;
+
+typedef struct lunaq_handler_list lunaq_handler_list;
+LUNAQ_API size_t lunaq_handler_list_count(const lunaq_handler_list *list);
+LUNAQ_API const lunaq_handler_info *
+lunaq_handler_list_at(const lunaq_handler_list *list, size_t i);
+LUNAQ_API void lunaq_handler_list_free(lunaq_handler_list *list);
+LUNAQ_API int lunaq_handler_list_open(lunaq_client *client,
+                                      lunaq_handler_list **out,
+                                      lunaq_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

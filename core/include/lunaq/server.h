@@ -1,0 +1,188 @@
+/* lunaq/server.h: run tasks inside your program.
+ *
+ *     lunaq_server_options options = LUNAQ_SERVER_OPTIONS_INIT;
+ *     options.handlers = "handlers";
+ *     if (lunaq_server_open(&server, &options, &err)) ...
+ *     lunaq_server_handle(server, "image:resize", resize, NULL, &err);
+ *     lunaq_server_start(server, &err);     // returns at once
+ *     ...                                   // your program goes on
+ *     lunaq_server_stop(server, &err);      // waits for running tasks
+ *     lunaq_server_close(server);
+ *
+ * The library has no global state, installs no signal handler unless
+ * `interrupt` asks for one, and never calls exit().
+ */
+#ifndef LUNAQ_SERVER_H
+#define LUNAQ_SERVER_H
+
+#include <lunaq/lunaq.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lunaq_server lunaq_server;
+typedef struct lunaq_run lunaq_run;
+
+typedef enum lunaq_log_level {
+    LUNAQ_LOG_DEBUG = 1,
+    LUNAQ_LOG_INFO = 2,
+    LUNAQ_LOG_WARN = 3,
+    LUNAQ_LOG_ERROR = 4,
+    LUNAQ_LOG_OFF = 5
+} lunaq_log_level;
+
+typedef enum lunaq_log_format {
+    LUNAQ_LOG_AUTO = 0, /* text when stderr is a terminal, else JSON */
+    LUNAQ_LOG_TEXT = 1,
+    LUNAQ_LOG_JSON = 2
+} lunaq_log_format;
+
+/* How a Lua run that keeps the CPU is made to give it back. */
+typedef enum lunaq_interrupt {
+    LUNAQ_INTERRUPT_HOOK = 0,   /* a count hook: Lua runs 2-2.7 times slower */
+    LUNAQ_INTERRUPT_SIGNAL = 1, /* SIGURG, whose handler is installed */
+    LUNAQ_INTERRUPT_NONE = 2    /* an endless loop is never ended */
+} lunaq_interrupt;
+
+/** A line of the log, without its newline.  Called from the log's own thread;
+ *  must not call back into lunaq. */
+typedef void lunaq_log_fn(lunaq_log_level level, const char *line,
+                          size_t line_len, void *userdata);
+
+/** A worker thread has been inside one run for `seconds`.  Called from the
+ *  control thread, once a run, after stuck_after_ms. */
+typedef void lunaq_stuck_fn(const char *type, const char *task_id,
+                            int64_t seconds, void *userdata);
+
+/** A periodic task, as `cron` in a handler file. */
+typedef struct lunaq_cron_entry {
+    size_t size;
+    const char *spec; /* 5 fields, a descriptor or "@every 1h"; UTC */
+    const char *name; /* tells two entries of one type and spec apart; or NULL */
+    lunaq_task task;  /* what to enqueue at each tick */
+} lunaq_cron_entry;
+
+typedef struct lunaq_server_options {
+    size_t size;
+    const char *broker;     /* as in lunaq_client_options */
+    const char *database;   /* postgres://… for `db` in handlers; NULL = none */
+    const char *handlers;   /* folder of Lua handlers; NULL = C handlers only */
+    const char *migrations; /* folder of SQL migrations; NULL = none */
+    const lunaq_queue_weight *queues; /* NULL = critical 6, default 3, low 1 */
+    size_t queue_count;
+    const lunaq_cron_entry *cron;
+    size_t cron_count;
+    const char *const *env; /* variables that lunaq.env() may read; NULL-ended */
+    lunaq_log_fn *log;      /* NULL = stderr */
+    void *log_userdata;
+    lunaq_stuck_fn *stuck;
+    void *stuck_userdata;
+    int64_t concurrency;         /* tasks run at once; 0 = 10 */
+    int64_t worker_threads;      /* 0 = min(CPUs, 4, concurrency) */
+    int64_t callback_threads;    /* for C handlers, which block; 0 = concurrency,
+                                    at most 64 */
+    int64_t strict;              /* 1: always the queue of highest weight first */
+    int64_t lease_ms;            /* 0 = 30000; 10000 to 60000 */
+    int64_t shutdown_timeout_ms; /* 0 = 8000, -1 = none: end running tasks now */
+    int64_t stuck_after_ms;      /* 0 = 120000, -1 = never */
+    int64_t crash_limit;         /* crashes until a task is archived; 0 = 3,
+                                    -1 = never */
+    int64_t db_pool;             /* database connections; 0 = 10 */
+    int64_t db_prepare_off;      /* 1: no prepared statements (PgBouncer) */
+    int64_t trust_message;       /* 1: Asynq's "not given" values count too */
+    int64_t watch_off;           /* 1: no reload when a handler file changes */
+    int64_t interrupt;           /* a lunaq_interrupt */
+    int64_t log_level;           /* a lunaq_log_level; 0 = info */
+    int64_t log_format;          /* a lunaq_log_format */
+} lunaq_server_options;
+#define LUNAQ_SERVER_OPTIONS_INIT {sizeof(lunaq_server_options)}
+
+/** The same as the macro, for bindings: size = sizeof on the caller's side. */
+LUNAQ_API void lunaq_server_options_init(lunaq_server_options *options,
+                                         size_t size);
+
+/** Checks the options, connects to the broker and the database, applies the
+ *  migrations and loads the handlers.  Takes no task yet.
+ *  LUNAQ_EBROKER, LUNAQ_EDATABASE: cannot be reached; LUNAQ_EHANDLER: a
+ *  handler file is faulty; LUNAQ_ECONFIG: an option is. */
+LUNAQ_API int lunaq_server_open(lunaq_server **out,
+                                const lunaq_server_options *options,
+                                lunaq_error *err);
+
+/** Runs one attempt of a task.  Called on a thread of the callback pool; may
+ *  block.  Returns LUNAQ_OK for success, what lunaq_run_fail() and its kin
+ *  return, or any other code for a failure with lunaq_strerror()'s text. */
+typedef int lunaq_handler_fn(lunaq_run *run, void *userdata);
+
+/** Adds a C handler for a task type, or for all that begin with `type` when it
+ *  ends in '*'.  It goes before a Lua handler of the same type.  Before
+ *  lunaq_server_start() only. */
+LUNAQ_API int lunaq_server_handle(lunaq_server *server, const char *type,
+                                  lunaq_handler_fn *handler, void *userdata,
+                                  lunaq_error *err);
+
+/** Starts the threads and returns. */
+LUNAQ_API int lunaq_server_start(lunaq_server *server, lunaq_error *err);
+/** Takes no more tasks; running ones go on.  Any thread. */
+LUNAQ_API void lunaq_server_quiet(lunaq_server *server);
+/** Drains: takes nothing more, waits up to shutdown_timeout_ms for running
+ *  tasks, then ends them and gives them back without using an attempt.
+ *  Returns LUNAQ_OK when nothing of this server is left active; else
+ *  LUNAQ_EBROKER, and those tasks run again when their lease ends.  Blocks. */
+LUNAQ_API int lunaq_server_stop(lunaq_server *server, lunaq_error *err);
+/** Makes a stop under way, or the next one, wait for nothing.  Any thread. */
+LUNAQ_API void lunaq_server_hurry(lunaq_server *server);
+/** Reads the handler files again, as a changed file does.  Returns when the
+ *  new ones are live everywhere, or LUNAQ_EHANDLER with file and line while
+ *  the old ones go on.  Any thread; blocks. */
+LUNAQ_API int lunaq_server_reload(lunaq_server *server, lunaq_error *err);
+/** The id under which inspectors list this server; borrowed. */
+LUNAQ_API const char *lunaq_server_id(const lunaq_server *server);
+/** 1 while every worker thread has shown progress lately; for watchdogs. */
+LUNAQ_API int lunaq_server_healthy(lunaq_server *server);
+/** A line of text on what was loaded, for a banner: "7 types loaded from …".
+ *  Writes at most len bytes with the NUL. */
+LUNAQ_API void lunaq_server_describe(lunaq_server *server, char *text,
+                                     size_t len);
+/** Stops as lunaq_server_stop() if needed, and frees everything. */
+LUNAQ_API void lunaq_server_close(lunaq_server *server);
+
+/* ---- inside a C handler ------------------------------------------------- */
+
+/* Borrowed until the handler returns. */
+LUNAQ_API const char *lunaq_run_id(const lunaq_run *run);
+LUNAQ_API const char *lunaq_run_type(const lunaq_run *run);
+LUNAQ_API const char *lunaq_run_queue(const lunaq_run *run);
+LUNAQ_API const void *lunaq_run_payload(const lunaq_run *run, size_t *len);
+/** Which attempt this is, from 1, and how many there are at most. */
+LUNAQ_API int64_t lunaq_run_attempt(const lunaq_run *run);
+LUNAQ_API int64_t lunaq_run_attempts(const lunaq_run *run);
+/** When this attempt's time is up; 0 = never. */
+LUNAQ_API int64_t lunaq_run_deadline_at(const lunaq_run *run);
+/** 1 once the attempt shall end: deadline, cancel, lost lease or shutdown.
+ *  What the handler returns after that is not used.  Any thread. */
+LUNAQ_API int lunaq_run_canceled(const lunaq_run *run);
+/** Sets the result that is kept for the task's retention; copies. */
+LUNAQ_API int lunaq_run_set_result(lunaq_run *run, const void *data, size_t len);
+
+/* Verdicts: `return lunaq_run_snooze(run, 30000, "not ready");`  why is copied
+ * and may be NULL. */
+
+/** The attempt failed: retry by backoff, or archived when spent. */
+LUNAQ_API int lunaq_run_fail(lunaq_run *run, const char *why);
+/** It failed and is retried after delay_ms. */
+LUNAQ_API int lunaq_run_retry_after(lunaq_run *run, int64_t delay_ms,
+                                    const char *why);
+/** Not now: again after delay_ms, without using an attempt. */
+LUNAQ_API int lunaq_run_snooze(lunaq_run *run, int64_t delay_ms,
+                               const char *why);
+/** It can never succeed: archived. */
+LUNAQ_API int lunaq_run_skip_retry(lunaq_run *run, const char *why);
+/** It is not wanted any more: dropped. */
+LUNAQ_API int lunaq_run_discard(lunaq_run *run, const char *why);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs what lunaq needs on Debian 12 or newer (Ubuntu 24.04 and newer work
+# the same way).  Safe to run again: what is already there is left alone.
+#
+#   scripts/setup.sh            build and run lunaq, with private Redis and
+#                               PostgreSQL servers for the demo
+#   scripts/setup.sh --test     the same, and what the test command needs
+#   scripts/setup.sh --dev      the same, and the linters and fuzzers
+#   scripts/setup.sh --print    only say what would be installed
+set -euo pipefail
+
+build=(build-essential cmake ninja-build pkg-config libuv1-dev libhiredis-dev
+  libssl-dev libpq-dev liblua5.4-dev libcjson-dev libmicrohttpd-dev)
+demo=(redis-server postgresql-15 postgresql-client-15 curl ca-certificates tzdata)
+tests=(libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps)
+dev=(clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev lua-check mandoc)
+
+packages=("${build[@]}" "${demo[@]}")
+only_print=
+for arg in "$@"; do
+  case "$arg" in
+    --test) packages+=("${tests[@]}") ;;
+    --dev) packages+=("${tests[@]}" "${dev[@]}") ;;
+    --print) only_print=yes ;;
+    *) echo "setup.sh: unknown option '$arg' (known: --test, --dev, --print)" >&2
+       exit 2 ;;
+  esac
+done
+
+command -v dpkg-query >/dev/null || {
+  echo "setup.sh: this script knows Debian and Ubuntu only; install the" >&2
+  echo "libraries named in README.md by hand and go on with 'cmake'" >&2
+  exit 1
+}
+
+# A newer Debian or Ubuntu carries another PostgreSQL; its unversioned
+# packages are the same thing.
+if ! apt-cache show postgresql-15 >/dev/null 2>&1; then
+  packages=("${packages[@]/postgresql-15/postgresql}")
+  packages=("${packages[@]/postgresql-client-15/postgresql-client}")
+fi
+
+missing=()
+for p in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' ||
+    missing+=("$p")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "setup: everything is installed"
+  exit 0
+fi
+echo "setup: missing: ${missing[*]}"
+[ -z "$only_print" ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || {
+    echo "setup.sh: needs root to install packages; run it as root or install sudo" >&2
+    exit 1
+  }
+  as_root=(sudo)
+fi
+export DEBIAN_FRONTEND=noninteractive
+# Debian's packages start their servers at once; lunaq wants private ones only.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod +x "$policy"
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+echo "setup: done"
