@@ -1,0 +1,120 @@
+/* How a task is run: what the runtime asks of whoever runs handlers.
+ *
+ * The Lua host implements this, and so does the pool of C callbacks.  One
+ * runner belongs to one worker thread; all but `tick` is called there.
+ *
+ *     runtime                         runner
+ *     start(run) ──────────────────►  begins; may end at once or later
+ *     cancel(run, why) ────────────►  makes it end soon
+ *          ◄──────────── lq_run_end(run, verdict)      exactly once a start
+ */
+#ifndef LQ_RUNNER_H
+#define LQ_RUNNER_H
+
+#include "base/log.h"
+#include "broker/broker.h"
+
+typedef struct lq_runner lq_runner;
+typedef struct lq_run lq_run;
+
+/* Why a run is ended from outside. */
+enum lq_cancel {
+    LQ_CANCEL_NONE = 0,
+    LQ_CANCEL_DEADLINE, /* its time is up */
+    LQ_CANCEL_REQUEST,  /* somebody canceled the task */
+    LQ_CANCEL_LEASE,    /* the broker says it is not ours any more */
+    LQ_CANCEL_SHUTDOWN  /* handed back */
+};
+
+/* How a run ended. */
+enum lq_verdict_kind {
+    LQ_SUCCEEDED = 1,
+    LQ_FAILED,
+    LQ_RETRY_AFTER, /* failed, retried in delay_ms */
+    LQ_SNOOZED,     /* again in delay_ms, no attempt used */
+    LQ_SKIPPED,     /* archived, whatever attempts are left */
+    LQ_DISCARDED,   /* dropped */
+    LQ_ENDED        /* it was canceled, and has stopped */
+};
+
+typedef struct lq_verdict {
+    enum lq_verdict_kind kind;
+    lq_str result;      /* SUCCEEDED: bytes to keep; p NULL = none */
+    lq_str message;     /* else: one line for people, then perhaps a traceback */
+    const char *error_kind; /* "error", "timeout", "payload", "not_found", … */
+    int64_t delay_ms;   /* RETRY_AFTER, SNOOZED; FAILED: by the handler's own
+                           backoff, -1 = Asynq's curve */
+} lq_verdict;
+
+/* One attempt: one lease, one slot.  The runtime's; the runner reads it. */
+struct lq_run {
+    lq_task task;         /* views into the runtime's copy of the message */
+    int64_t started_ms;   /* Unix */
+    int64_t deadline_ms;  /* Unix; 0 = none */
+    uint32_t token;
+    uint64_t number;      /* of this run in this process, never repeated */
+    void *runner_data;    /* the runner's */
+};
+
+/** Ends a run: the runner's last word.  Borrows verdict for the call.  run may
+ *  be gone after it.  May be called inside start(). */
+void lq_run_end(lq_run *run, const lq_verdict *verdict);
+
+typedef struct lq_runner_ops {
+    /* True when this runner has a handler for the type.  NULL = for all. */
+    bool (*handles)(lq_runner *r, lq_str type);
+    void (*start)(lq_runner *r, lq_run *run);
+    /* The run ends by lq_run_end(), soon, perhaps inside.  Repeating it does no
+     * harm. */
+    void (*cancel)(lq_runner *r, lq_run *run, enum lq_cancel why);
+    /* Every 5 ms while the runner says it is busy, on the control thread: is a
+     * run holding the CPU too long?  NULL = never. */
+    void (*tick)(lq_runner *r, int64_t mono_ns);
+    /* True while the worker thread is inside a run; read by the control
+     * thread. */
+    bool (*busy)(lq_runner *r);
+    /* What the thread is inside of and since when, for "stuck" reports: false
+     * when it is not.  Control thread. */
+    bool (*inside)(lq_runner *r, int64_t *since_mono_ns, char *type, char *id,
+                   size_t size);
+    /* Frees the runner; no run is left.  On the worker thread, before its loop
+     * ends. */
+    void (*free)(lq_runner *r);
+} lq_runner_ops;
+
+struct lq_runner {
+    const lq_runner_ops *ops;
+};
+
+/* What a worker gives to its runner. */
+typedef struct lq_worker_services {
+    struct lq_loop *loop;
+    lq_log *log;
+    /* Submits an operation on the worker's link, as lq_link_submit(). */
+    void (*submit)(void *ud, lq_op *op);
+    /* The runner went from idle to busy: the control thread shall tick.  Cheap
+     * to repeat. */
+    void (*busy)(void *ud);
+    void *ud;
+    size_t worker;        /* index, from 0 */
+    size_t worker_count;
+} lq_worker_services;
+
+/* Makes the runner of one worker, on its thread. */
+typedef int lq_runner_new_fn(lq_runner **out, const lq_worker_services *services,
+                             void *ud, lunaq_error *err);
+
+/* What the runtime wants to know of a task type; from handler files. */
+typedef struct lq_type_options {
+    int64_t timeout_ms; /* -1 = not said; 0 = none */
+    int64_t max_retry;  /* -1 = not said */
+} lq_type_options;
+
+/* A periodic entry that a handler file or the configuration asks for. */
+typedef struct lq_cron_want {
+    const char *spec;
+    const char *name;   /* NULL = none */
+    const lq_enqueue *item; /* what to enqueue; id and times are set per tick */
+} lq_cron_want;
+
+#endif
