@@ -38,15 +38,20 @@ function(lunaq_layer name)
   file(MAKE_DIRECTORY ${gate})
   file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${gate}/${arg_FOLDER} SYMBOLIC)
 
-  add_library(lunaq_${name} OBJECT ${arg_SOURCES})
-  target_link_libraries(lunaq_${name} PRIVATE lunaq_warnings)
-  target_include_directories(lunaq_${name} PUBLIC ${gate}
+  if(arg_SOURCES)
+    set(scope PUBLIC)
+    add_library(lunaq_${name} OBJECT ${arg_SOURCES})
+    target_link_libraries(lunaq_${name} PRIVATE lunaq_warnings ${arg_LINKS})
+  else()
+    set(scope INTERFACE) # headers only
+    add_library(lunaq_${name} INTERFACE)
+  endif()
+  target_include_directories(lunaq_${name} ${scope} ${gate}
                              ${PROJECT_SOURCE_DIR}/core/include)
   foreach(used IN LISTS arg_USES)
-    target_include_directories(lunaq_${name} PUBLIC
+    target_include_directories(lunaq_${name} ${scope}
       $<TARGET_PROPERTY:lunaq_${used},INTERFACE_INCLUDE_DIRECTORIES>)
   endforeach()
-  target_link_libraries(lunaq_${name} PRIVATE ${arg_LINKS})
 endfunction()
 
 macro(lunaq_add folder)
