@@ -42,6 +42,9 @@ static inline bool lq_str_starts(lq_str s, lq_str head)
  *  is anything else or does not fit. */
 bool lq_str_int64(lq_str s, int64_t *value);
 
+/** Bytes of the valid UTF-8 character that s begins with; 0 when there is
+ *  none. */
+size_t lq_utf8_char(lq_str s);
 /** True when s is valid UTF-8 (no surrogates, no overlong forms). */
 bool lq_utf8_valid(lq_str s);
 /** Copies s to out with every invalid byte replaced by '?', stopping before
