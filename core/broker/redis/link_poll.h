@@ -1,0 +1,12 @@
+/* link_poll: the blocking connection to Redis, over poll(). */
+#ifndef LQ_LINK_POLL_H
+#define LQ_LINK_POLL_H
+
+#include "broker/broker.h"
+
+/** Opens a blocking connection for a Redis URL (broker/url.h).  Connects at
+ *  the first call, and again at the next call after a loss; never repeats an
+ *  operation by itself.  LUNAQ_ECONFIG: the URL cannot be used. */
+int lq_redis_caller_open(lq_caller **out, const char *url, lunaq_error *err);
+
+#endif

@@ -1,0 +1,63 @@
+/* ops: how each operation looks to Redis: its commands and what it makes of
+ * their replies.  Pure functions; the engine (proto.c) drives them. */
+#ifndef LQ_REDIS_OPS_H
+#define LQ_REDIS_OPS_H
+
+#include "broker/broker.h"
+#include "redis/resp.h"
+#include "redis/script.h"
+
+/* A command that is being built. */
+typedef struct lq_cmd {
+    lq_buf body; /* its arguments in RESP; failed = out of memory */
+    uint32_t argc;
+    int redis; /* the server's version: 70015 = 7.0.15; 0 = unknown */
+    bool eval; /* its script is sent in full */
+    bool scripted;
+    uint32_t keys; /* how many keys the script was announced with */
+} lq_cmd;
+
+void lq_cmd_str(lq_cmd *c, lq_str s);
+void lq_cmd_c(lq_cmd *c, const char *s);
+void lq_cmd_int(lq_cmd *c, int64_t v);
+/** Seconds and the like; 17 digits, so nothing is lost. */
+void lq_cmd_num(lq_cmd *c, double v);
+/** An argument of several pieces: "asynq:{" queue "}:" … */
+void lq_cmd_join(lq_cmd *c, const lq_str *parts, size_t count);
+/** Begins a script command: EVALSHA or EVAL, the script, the number of keys.
+ *  The keys follow, then the arguments. */
+void lq_cmd_script(lq_cmd *c, const lq_script *script, uint32_t keys);
+
+/* A row of the table. */
+typedef struct lq_redis_op {
+    /* How many commands it sends, at least 1; NULL = 1.  Called once. */
+    uint32_t (*count)(lq_op *op);
+    /* Builds the i-th command.  May be called again for the same i (a script
+     * that Redis no longer knows is sent in full), so it reads op and changes
+     * nothing.  A code with its message in op->err: the operation ends with
+     * it; only i == 0 may do that. */
+    int (*build)(lq_op *op, uint32_t i, lq_cmd *cmd);
+    /* Takes the i-th reply; views in it end with the call.  Replies come in
+     * order, except when a script was sent again.  A code: the operation will
+     * end with it; first one wins.  An error reply never comes here: it makes
+     * op->rc EREPLY, EFULL or EBROKER, unless `errors`. */
+    int (*parse)(lq_op *op, uint32_t i, const lq_reply *reply);
+    /* After the last reply, when op->rc is LUNAQ_OK; NULL = nothing to do. */
+    int (*end)(lq_op *op);
+    bool errors;  /* parse wants error replies too */
+    bool endless; /* replies go on coming; ends with the connection */
+} lq_redis_op;
+
+/** The row of a kind; NULL when Redis does not do it. */
+const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind);
+
+/** What an error reply means: EFULL, EBROKER (not carried out, try later) or
+ *  EREPLY, with its text in *err. */
+int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply);
+/** Fails an operation because a reply is not what the script returns. */
+int lq_redis_odd(lq_op *op);
+/** A copy of the bytes in op->mem; p is never NULL on success.  False: out of
+ *  memory. */
+bool lq_redis_keep(lq_op *op, lq_str bytes, lq_str *copy);
+
+#endif
