@@ -62,6 +62,8 @@ typedef struct lunaq_cron_entry {
     const char *name; /* tells two entries of one type and spec apart; or NULL */
     lunaq_task task;  /* what to enqueue at each tick */
 } lunaq_cron_entry;
+#define LUNAQ_CRON_ENTRY_INIT                                                 \
+    {sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT}
 
 typedef struct lunaq_server_options {
     size_t size;
@@ -96,7 +98,9 @@ typedef struct lunaq_server_options {
     int64_t log_level;           /* a lunaq_log_level; 0 = info */
     int64_t log_format;          /* a lunaq_log_format */
 } lunaq_server_options;
-#define LUNAQ_SERVER_OPTIONS_INIT {sizeof(lunaq_server_options)}
+#define LUNAQ_SERVER_OPTIONS_INIT                                             \
+    {sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
+     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
 LUNAQ_API void lunaq_server_options_init(lunaq_server_options *options,
