@@ -441,6 +441,7 @@ typedef struct lq_op_move_all {
     lunaq_state state;
     lunaq_move move;
     int64_t moved;  /* result: of this batch */
+    int64_t left;   /* result: how many the state still holds */
     bool more;      /* result: call again */
 } lq_op_move_all;
 
@@ -494,6 +495,7 @@ typedef struct lq_op_queues {
 typedef struct lq_op_queue_stats {
     lq_op op; /* rc ENOTFOUND: no such queue */
     lq_str queue;
+    int64_t now_ms; /* the caller's clock, for the names of day counters */
     lunaq_queue_info info; /* result; name points into op.mem */
 } lq_op_queue_stats;
 
@@ -511,10 +513,13 @@ typedef struct lq_op_queue_pause {
     bool pause;
 } lq_op_queue_pause;
 
+/* One part of removing a queue. */
 typedef struct lq_op_queue_remove {
     lq_op op; /* rc ENOTFOUND, ESTATE */
     lq_str queue;
     bool force;
+    char cursor[32]; /* in: "" to begin; out: where to go on */
+    bool more;       /* result: call again */
 } lq_op_queue_remove;
 
 typedef struct lq_server_row {

@@ -1,0 +1,145 @@
+/* Moves by hand: run, archive, delete, one task or a whole state. */
+#include "redis/inspect_rows.h"
+#include "redis/keys.h"
+
+#include "task/state.h"
+
+#define ARCHIVE_MAX 10000
+#define ARCHIVE_S ((int64_t)90 * 24 * 3600)
+
+extern const lq_script lq_script_inspect_move;
+
+static const char *move_name(lunaq_move move)
+{
+    switch (move) {
+    case LUNAQ_MOVE_RUN:
+        return "run";
+    case LUNAQ_MOVE_ARCHIVE:
+        return "archive";
+    case LUNAQ_MOVE_DELETE:
+        return "delete";
+    }
+    return NULL;
+}
+
+/* The script of both: id empty = a batch of `state`. */
+static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
+                  lunaq_state state)
+{
+    static const char *const keys[] = {
+        "pending",  "active",    "lease",  "scheduled",       "retry",
+        "archived", "completed", "groups", "aggregation_sets"};
+    lq_cmd_script(cmd, &lq_script_inspect_move, LQ_COUNT(keys));
+    for (size_t i = 0; i < LQ_COUNT(keys); i++)
+        lq_cmd_queue(cmd, queue, keys[i]);
+    lq_cmd_c(cmd, move_name(move));
+    lq_cmd_queue(cmd, queue, "t:");
+    lq_cmd_queue(cmd, queue, "g:");
+    lq_cmd_queue(cmd, queue, "unique:");
+    lq_cmd_str(cmd, id);
+    lq_cmd_c(cmd, lunaq_state_name(state));
+    lq_cmd_int(cmd, LQ_BATCH_MAX);
+    lq_cmd_int(cmd, ARCHIVE_MAX);
+    lq_cmd_int(cmd, ARCHIVE_S);
+}
+
+/* ---- one task ------------------------------------------------------------ */
+
+static int move_build(lq_op *base, uint32_t i, lq_cmd *cmd)
+{
+    const lq_op_move *op = (const lq_op_move *)base;
+    (void)i;
+    if (!move_name(op->move) || op->id.len == 0)
+        return lq_fail(&base->err, LUNAQ_EINVAL,
+                       "move: needs a task id and run, archive or delete");
+    build(cmd, op->queue, op->move, op->id, LUNAQ_STATE_ANY);
+    return LUNAQ_OK;
+}
+
+/* What a person can do about a state that does not allow the move. */
+static int refuse(lunaq_error *err, const lq_op_move *op, lq_str state)
+{
+    const char *hint = "";
+    if (lq_str_eq(state, LQ_STR("active")))
+        hint = ": wait for its end, or cancel it";
+    else if (lq_str_eq(state, LQ_STR("aggregating")))
+        hint = " and being aggregated: wait until it is done";
+    else
+        hint = " already";
+    return lq_fail(err, LUNAQ_ESTATE, "task %.*s in queue '%.*s' is %.*s%s",
+                   LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue), LQ_STR_ARG(state),
+                   hint);
+}
+
+static int move_parse(lq_op *base, uint32_t i, const lq_reply *reply)
+{
+    lq_op_move *op = (lq_op_move *)base;
+    (void)i;
+    switch (lq_reply_int(lq_reply_at(reply, 0), -3)) {
+    case 1:
+        return LUNAQ_OK;
+    case 0:
+        return lq_fail(&base->err, LUNAQ_ENOTFOUND,
+                       "no task %.*s in queue '%.*s'", LQ_STR_ARG(op->id),
+                       LQ_STR_ARG(op->queue));
+    case -1:
+        return refuse(&base->err, op, lq_reply_str(lq_reply_at(reply, 3)));
+    case -2:
+        return lq_fail(&base->err, LUNAQ_EREPLY,
+                       "task %.*s in queue '%.*s': its key is not a hash; "
+                       "look at it with redis-cli",
+                       LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue));
+    default:
+        return lq_redis_odd(base);
+    }
+}
+
+const lq_redis_op lq_inspect_move = {.build = move_build, .parse = move_parse};
+
+/* ---- a batch of a state -------------------------------------------------- */
+
+static bool possible(lunaq_state state, lunaq_move move)
+{
+    switch (state) {
+    case LUNAQ_PENDING:
+        return move != LUNAQ_MOVE_RUN;
+    case LUNAQ_ARCHIVED:
+        return move != LUNAQ_MOVE_ARCHIVE;
+    case LUNAQ_SCHEDULED:
+    case LUNAQ_RETRY:
+    case LUNAQ_COMPLETED:
+    case LUNAQ_AGGREGATING:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int move_all_build(lq_op *base, uint32_t i, lq_cmd *cmd)
+{
+    const lq_op_move_all *op = (const lq_op_move_all *)base;
+    (void)i;
+    if (!move_name(op->move))
+        return lq_fail(&base->err, LUNAQ_EINVAL,
+                       "move: needs run, archive or delete");
+    if (!possible(op->state, op->move))
+        return lq_fail(&base->err, LUNAQ_ESTATE, "cannot %s all %s tasks",
+                       move_name(op->move), lunaq_state_name(op->state));
+    build(cmd, op->queue, op->move, (lq_str){"", 0}, op->state);
+    return LUNAQ_OK;
+}
+
+static int move_all_parse(lq_op *base, uint32_t i, const lq_reply *reply)
+{
+    lq_op_move_all *op = (lq_op_move_all *)base;
+    (void)i;
+    if (lq_reply_int(lq_reply_at(reply, 0), 0) != 1)
+        return lq_redis_odd(base);
+    op->moved = lq_reply_int(lq_reply_at(reply, 1), 0);
+    op->left = lq_reply_int(lq_reply_at(reply, 2), 0);
+    op->more = op->left > 0;
+    return LUNAQ_OK;
+}
+
+const lq_redis_op lq_inspect_move_all = {.build = move_all_build,
+                                         .parse = move_all_parse};

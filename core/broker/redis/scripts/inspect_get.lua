@@ -1,0 +1,14 @@
+-- Reads one task.
+--
+-- KEYS  1 task  2 lease  3 scheduled  4 retry  5 archived  6 completed
+-- ARGV  1 task id
+-- Returns nil when there is none, else {state, msg, result, crashes, score};
+--       each may be nil; score only where the state has one.
+-- Cost  O(log n).
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return false end
+local scored = {active = KEYS[2], scheduled = KEYS[3], retry = KEYS[4],
+  archived = KEYS[5], completed = KEYS[6]}
+local t = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result',
+  'lunaq_crashes')
+local at = t[1] and scored[t[1]]
+return {t[1], t[2], t[3], t[4], at and redis.call('ZSCORE', at, ARGV[1]) or false}

@@ -1,0 +1,253 @@
+-- Moves tasks by hand: makes them pending, archives or deletes them.
+--
+-- KEYS  1 pending  2 active  3 lease  4 scheduled  5 retry  6 archived
+--       7 completed  8 groups  9 aggregation_sets
+-- ARGV  1 run | archive | delete
+--       2 prefix of task keys  3 prefix of group keys  4 prefix of locks
+--       5 task id, or "" for a batch of a whole state
+--       6 that state  7 tasks a batch
+--       8 how many the archive keeps  9 for how many seconds
+-- Returns {code, moved, left, state of the task}; code 1 done, 0 no such task,
+--       -1 its state does not allow it, -2 its key has a wrong type.
+-- Cost  O(1) a task; a pending task addressed by id costs a walk of the list.
+--
+-- Nothing is written for a task before all that could refuse it is checked.
+-- Group keys and task keys are made from prefixes: they share the queue's slot.
+local pending, active, lease = KEYS[1], KEYS[2], KEYS[3]
+local zset = {scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6],
+  completed = KEYS[7]}
+local archived, groups, sets = KEYS[6], KEYS[8], KEYS[9]
+local move, task_prefix, group_prefix, lock_prefix =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local wanted, source, limit = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local archive_max, archive_s = tonumber(ARGV[8]), tonumber(ARGV[9])
+
+local time = redis.call('TIME')
+local now = tonumber(time[1])
+local now_ns = time[1] .. string.format('%06d', tonumber(time[2])) .. '000'
+
+-- Protobuf: the value at i and where it ends; nil when the bytes stop short.
+local function varint(s, i)
+  local value, scale = 0, 1
+  for n = i, i + 9 do
+    local b = s:byte(n)
+    if not b then return nil end
+    value = value + (b % 128) * scale
+    if b < 128 then return value, n + 1 end
+    scale = scale * 128
+  end
+  return nil
+end
+
+-- Where field `number` of a message begins, its value begins and it ends.
+local function field(s, number)
+  local i = 1
+  while i <= #s do
+    local tag, at = varint(s, i)
+    if not tag then return nil end
+    local kind, stop = tag % 8, nil
+    if kind == 0 then
+      local _
+      _, stop = varint(s, at)
+    elseif kind == 1 then
+      stop = at + 8
+    elseif kind == 2 then
+      local len
+      len, at = varint(s, at)
+      stop = len and at + len
+    elseif kind == 5 then
+      stop = at + 4
+    end
+    if not stop or stop > #s + 1 then return nil end
+    if (tag - kind) / 8 == number then return i, at, stop end
+    i = stop
+  end
+  return nil
+end
+
+-- The lock a task holds.  Tasks that were enqueued into a group name it in
+-- their message (field 10) only.
+local function lock_of(t)
+  local key = redis.call('HGET', t, 'unique_key')
+  if not key and redis.call('HEXISTS', t, 'group') == 1 then
+    local msg = redis.call('HGET', t, 'msg')
+    if msg then
+      local _, at, stop = field(msg, 10)
+      key = at and msg:sub(at, stop - 1)
+    end
+  end
+  if key and key:sub(1, #lock_prefix) == lock_prefix then return key end
+  return nil
+end
+
+local function is_hash(t)
+  return redis.call('TYPE', t).ok == 'hash'
+end
+
+local function delete(id)
+  local t = task_prefix .. id
+  if is_hash(t) then
+    local lock = lock_of(t)
+    if lock and redis.pcall('GET', lock) == id then redis.call('DEL', lock) end
+  end
+  redis.call('DEL', t)
+end
+
+-- Keeps the archive within its bounds, a part at a time: each archived task
+-- brings a chance to drop more than it adds.
+local function trim()
+  local old = redis.call('ZRANGEBYSCORE', archived, '-inf', now - archive_s,
+    'LIMIT', 0, 2 * limit)
+  local over = redis.call('ZCARD', archived) - #old - archive_max
+  if over > 0 then
+    over = math.min(over, 2 * limit)
+    for _, id in ipairs(redis.call('ZRANGE', archived, #old, #old + over - 1)) do
+      old[#old + 1] = id
+    end
+  end
+  for _, id in ipairs(old) do
+    delete(id)
+    redis.call('ZREM', archived, id)
+  end
+end
+
+local function leave_group(id, name)
+  local key = group_prefix .. name
+  local removed = redis.call('ZREM', key, id)
+  -- A name without tasks makes Asynq's inspector report nonsense.
+  if redis.call('EXISTS', key) == 0 then redis.call('SREM', groups, name) end
+  return removed
+end
+
+local function take_out(id, state, group)
+  local removed = 0
+  if zset[state] then
+    removed = redis.call('ZREM', zset[state], id)
+  elseif state == 'pending' then
+    removed = redis.call('LREM', pending, -1, id)
+  elseif state == 'aggregating' and group then
+    removed = leave_group(id, group)
+  end
+  if removed > 0 then return end
+  -- It is not where it says it is: whatever broke it, mend it.
+  redis.call('LREM', pending, 0, id)
+  redis.call('LREM', active, 0, id)
+  redis.call('ZREM', lease, id)
+  for _, key in pairs(zset) do redis.call('ZREM', key, id) end
+  if group then leave_group(id, group) end
+end
+
+local function put(id, state)
+  local t = task_prefix .. id
+  if move == 'delete' then
+    delete(id)
+  elseif move == 'archive' then
+    redis.call('ZADD', archived, now, id)
+    redis.call('HSET', t, 'state', 'archived')
+    redis.call('HDEL', t, 'pending_since')
+  else
+    if state == 'archived' then
+      -- A person wants it tried again: with all its retries, else the first
+      -- failure archives it at once.  Field 6 counts its failures.
+      local msg = redis.call('HGET', t, 'msg')
+      local from, _, stop = field(msg or '', 6)
+      if from then
+        redis.call('HSET', t, 'msg', msg:sub(1, from - 1) .. msg:sub(stop))
+      end
+    end
+    redis.call('HSET', t, 'state', 'pending', 'pending_since', now_ns)
+    redis.call('HDEL', t, 'lunaq_crashes', 'lunaq_cancel')
+    redis.call('LPUSH', pending, id)
+  end
+end
+
+local function held(id)
+  return redis.call('ZSCORE', lease, id) or redis.call('LPOS', active, id)
+end
+
+-- A task that an aggregator holds is in a set, and no longer in its group.
+local function being_aggregated(id, group)
+  if group and redis.call('ZSCORE', group_prefix .. group, id) then
+    return false
+  end
+  for _, set in ipairs(redis.call('ZRANGE', sets, 0, -1)) do
+    if redis.call('ZSCORE', set, id) then return true end
+  end
+  return false
+end
+
+local function move_one(id)
+  local t = task_prefix .. id
+  if redis.call('EXISTS', t) == 0 then return {0, 0, 0, ''} end
+  if not is_hash(t) then return {-2, 0, 0, ''} end
+  local state = redis.call('HGET', t, 'state') or ''
+  local group = redis.call('HGET', t, 'group')
+  if (state == 'active' and held(id)) or
+     (state == 'pending' and move == 'run') or
+     (state == 'archived' and move == 'archive') or
+     (state == 'aggregating' and being_aggregated(id, group)) then
+    return {-1, 0, 0, state}
+  end
+  take_out(id, state, group)
+  put(id, state)
+  if move == 'archive' then trim() end
+  return {1, 1, 0, state}
+end
+
+local function count()
+  if zset[source] then return redis.call('ZCARD', zset[source]) end
+  if source == 'pending' then return redis.call('LLEN', pending) end
+  local n = 0
+  for _, name in ipairs(redis.call('SMEMBERS', groups)) do
+    n = n + redis.call('ZCARD', group_prefix .. name)
+  end
+  return n
+end
+
+-- The next batch as {id, group} pairs.
+local function batch()
+  local ids = {}
+  if zset[source] then
+    for _, id in ipairs(redis.call('ZRANGE', zset[source], 0, limit - 1)) do
+      ids[#ids + 1] = {id}
+    end
+  elseif source == 'pending' then
+    local tail = redis.call('LRANGE', pending, -limit, -1)
+    for i = #tail, 1, -1 do ids[#ids + 1] = {tail[i]} end
+  else
+    for _, name in ipairs(redis.call('SMEMBERS', groups)) do
+      local room = limit - #ids
+      if room <= 0 then break end
+      local some = redis.call('ZRANGE', group_prefix .. name, 0, room - 1)
+      if #some == 0 then redis.call('SREM', groups, name) end
+      for _, id in ipairs(some) do ids[#ids + 1] = {id, name} end
+    end
+  end
+  return ids
+end
+
+local function move_batch()
+  local moved = 0
+  for _, item in ipairs(batch()) do
+    local id, group = item[1], item[2]
+    local t = task_prefix .. id
+    local usable = is_hash(t)
+    local state = usable and redis.call('HGET', t, 'state')
+    if usable and not (state == 'active' and held(id)) then
+      take_out(id, source, group)
+      put(id, source)
+      moved = moved + 1
+    elseif source == 'pending' then -- an id without a task, or held elsewhere
+      redis.call('LREM', pending, -1, id)
+    elseif group then
+      leave_group(id, group)
+    else
+      redis.call('ZREM', zset[source], id)
+    end
+  end
+  if move == 'archive' then trim() end
+  return {1, moved, count(), source}
+end
+
+if wanted ~= '' then return move_one(wanted) end
+return move_batch()
