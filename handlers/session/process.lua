@@ -1,0 +1,43 @@
+-- Turns a stopped session into work: one url:summarize task for each page that
+-- was visited.  Safe to run twice: a page whose task is still known is not
+-- enqueued again.
+--
+-- Archived at once: an unusable payload, a session that does not exist.
+-- Retried: the database or the broker cannot be reached.
+
+local AI_QUEUE = "ai"
+
+return {
+  doc = "Turn a stopped session into summaries and a mind map.",
+  args = { session_id = "string" },
+  queue = "default",
+  max_retry = 3,
+  timeout = "5m",
+
+  run = function(task)
+    local id = task.payload.session_id
+    log.info("processing session", { session_id = id })
+
+    local session = db.one("select status from sessions where id = $1", id)
+    if not session then
+      return lunaq.skip_retry("no session " .. id)
+    end
+    if session.status ~= "processing" then
+      log.warn("session not in processing state",
+        { session_id = id, status = session.status })
+      return
+    end
+
+    local pages = db.query(
+      "select distinct url from page_visits where session_id = $1 order by url",
+      id)
+    for _, page in ipairs(pages) do
+      queue.enqueue("url:summarize", { session_id = id, url = page.url },
+        { queue = AI_QUEUE })
+    end
+
+    log.info("session processing completed",
+      { session_id = id, pages = #pages })
+    return { pages = #pages }
+  end,
+}
