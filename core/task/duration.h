@@ -9,6 +9,9 @@
  *  seconds → milliseconds.  Units: ms s m h d w.  LUNAQ_EINVAL for anything
  *  else, negative ones included. */
 int lq_duration_parse(lq_str text, int64_t *ms, lunaq_error *err);
+/** Go's own grammar: units ns us µs ms s m h, and "0".  Less than a millisecond
+ *  is cut. */
+int lq_duration_parse_go(lq_str text, int64_t *ms, lunaq_error *err);
 /** Appends it as Go writes it ("1h0m0s", "30s", "1.5s", "0s"): what Asynq's
  *  inspector parses. */
 void lq_duration_go(lq_buf *out, int64_t ms);

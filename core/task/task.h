@@ -68,8 +68,8 @@ void lq_enqueue_release(lq_enqueue *e);
 
 /** Writes Asynq's lock key: "asynq:{queue}:unique:<type>:<md5 of payload>".
  *  Nothing follows the last colon when payload.p is NULL.  out holds
- *  LUNAQ_NAME_MAX * 2 + 80 bytes. */
-void lq_unique_key(char *out, lq_str queue, lq_str type, lq_str payload);
+ *  LUNAQ_NAME_MAX * 2 + 80 bytes.  False when OpenSSL has no MD5 here. */
+bool lq_unique_key(char *out, lq_str queue, lq_str type, lq_str payload);
 
 /** When one attempt that starts now must end: the earlier of now + timeout and
  *  deadline, Unix ms; 0 = never. */
