@@ -1,0 +1,363 @@
+/* The loop's driver of the Redis engine: moves its bytes over a stream, keeps
+ * the time, connects again.
+ *
+ *            timer              connected          greeting answered
+ *    DOWN ─────────► CONNECTING ─────────► GREETING ─────────► UP
+ *     ▲                  │ lost                │ lost, late     │ lost, silent
+ *     └──────────────────┴─────────────────────┴────────────────┘
+ *
+ * Operations are done from two places only: after bytes came, and at the end
+ * of a turn.  close() marks the link; the end of the turn takes it apart, when
+ * no function of the engine can be running.
+ */
+#include "redis_uv/link_uv.h"
+
+#include "base/clock.h"
+#include "broker/url.h"
+#include "loop/loop.h"
+#include "redis/proto.h"
+#include <assert.h>
+
+#define CONNECT_MS 5000
+#define GREETING_MS 5000
+#define REPLY_MS 10000
+#define WAIT_GRACE_MS 5000 /* beyond what LQ_OP_WAIT asked for */
+#define BACKOFF_MIN_MS 50
+#define BACKOFF_MAX_MS 5000
+#define STEADY_MS 1000 /* up for so long: the next loss starts at the minimum  \
+                        */
+
+enum state { DOWN = 1, CONNECTING, GREETING, UP };
+
+struct redis_link {
+    lq_link link;
+    lq_loop *loop;
+    lq_url url;
+    lq_link_events events;
+    void *ud;
+    enum state state;
+    lq_proto *proto;
+    lq_stream *stream; /* NULL when DOWN */
+    lq_turn *turn;     /* armed: bytes to write or operations to end */
+    lq_timer *timer;   /* DOWN: connect; GREETING: too late; UP: replies due? */
+    unsigned failures; /* in a row */
+    int64_t up_ms;     /* the loop's clock: when it came up */
+    int64_t heard_ms;  /* … when bytes came, or the first reply became due */
+    int64_t patience_ms; /* how long a due reply may take; -1 = for ever */
+    bool closing;
+    void (*closed)(void *ud);
+    void *closed_ud;
+};
+
+static void link_connect(struct redis_link *l); /* 1, and after DOWN */
+static void link_connected(void *ud);           /* 2 */
+static void link_data(void *ud, const char *p, size_t len); /* 3 … */
+static void link_stream_lost(void *ud, const lunaq_error *why);
+static void link_lost(struct redis_link *l, const lunaq_error *why); /* → 1 */
+static void link_end(struct redis_link *l);
+
+/* ---- operations ---------------------------------------------------------- */
+
+/* Ends what has finished.  An operation that is submitted from a done() and
+ * finishes at once waits for the end of the turn, so that one that is
+ * submitted again and again while the broker is away does not hold the loop.
+ * False: there was none. */
+static bool link_deliver(struct redis_link *l)
+{
+    lq_list ended, *node;
+    lq_op *op;
+    bool any;
+
+    lq_list_init(&ended);
+    while ((op = lq_proto_finished(l->proto)))
+        lq_list_append(&ended, &op->node);
+    any = !lq_list_empty(&ended);
+    while ((node = lq_list_shift(&ended))) {
+        op = LQ_OF(node, lq_op, node);
+        op->done(op); /* op may be gone after it */
+    }
+    return any;
+}
+
+static void link_watch_replies(struct redis_link *l)
+{
+    if (l->patience_ms < 0)
+        lq_timer_stop(l->timer);
+    else if (!lq_timer_active(l->timer))
+        lq_timer_start(l->timer, l->patience_ms);
+}
+
+static void link_submit(lq_link *link, lq_op *op)
+{
+    struct redis_link *l = LQ_OF(link, struct redis_link, link);
+
+    if (lq_proto_under_way(l->proto) == 0) {
+        l->heard_ms = lq_loop_now_ms(l->loop);
+        l->patience_ms = REPLY_MS;
+    }
+    if (op->kind == LQ_OP_LISTEN) {
+        l->patience_ms = -1;
+    } else if (op->kind == LQ_OP_WAIT && l->patience_ms >= 0) {
+        const lq_op_wait *wait = LQ_OF(op, lq_op_wait, op);
+        if (l->patience_ms < wait->timeout_ms + WAIT_GRACE_MS)
+            l->patience_ms = wait->timeout_ms + WAIT_GRACE_MS;
+    }
+    lq_proto_submit(l->proto, op);
+    if (l->state == UP)
+        link_watch_replies(l);
+    lq_turn_arm(l->turn);
+}
+
+static void link_flush(struct redis_link *l)
+{
+    lq_str out;
+
+    if (l->state != GREETING && l->state != UP)
+        return;
+    while ((out = lq_proto_output(l->proto)).len) {
+        lq_stream_write(l->stream, out.p, out.len); /* copies what is left */
+        lq_proto_sent(l->proto, out.len);
+    }
+}
+
+static void link_turn(void *ud)
+{
+    struct redis_link *l = ud;
+
+    if (l->closing) {
+        link_end(l);
+        return;
+    }
+    link_flush(l);
+    link_deliver(l);
+}
+
+/* ---- the connection ------------------------------------------------------ */
+
+static void link_timer(void *ud)
+{
+    struct redis_link *l = ud;
+    lunaq_error why = LUNAQ_ERROR_INIT;
+    char where[200];
+    int64_t left;
+
+    if (l->closing)
+        return;
+    lq_url_show(&l->url, where, sizeof(where));
+    switch (l->state) {
+    case DOWN:
+        link_connect(l);
+        break;
+    case CONNECTING: /* the stream has a timer of its own */
+        break;
+    case GREETING:
+        lq_fail(&why, LUNAQ_EBROKER,
+                "%s: connected, but no greeting within %d s", where,
+                GREETING_MS / 1000);
+        link_lost(l, &why);
+        break;
+    case UP:
+        if (l->patience_ms < 0 || lq_proto_under_way(l->proto) == 0)
+            break;
+        left = l->heard_ms + l->patience_ms - lq_loop_now_ms(l->loop);
+        if (left > 0) {
+            lq_timer_start(l->timer, left);
+            break;
+        }
+        lq_fail(&why, LUNAQ_EBROKER, "%s: no reply for %lld s", where,
+                (long long)l->patience_ms / 1000);
+        link_lost(l, &why);
+        break;
+    }
+}
+
+static void link_connect(struct redis_link *l)
+{
+    static const lq_stream_events events = {
+        .connected = link_connected,
+        .data = link_data,
+        .lost = link_stream_lost,
+    };
+    lunaq_error why = LUNAQ_ERROR_INIT;
+    int port = l->url.scheme == LQ_URL_REDIS_SOCKET ? 0 : l->url.port;
+
+    l->state = CONNECTING;
+    if (lq_stream_open(&l->stream, l->loop, l->url.host, port, CONNECT_MS,
+                       &events, l, &why))
+        link_lost(l, &why);
+}
+
+static void link_connected(void *ud)
+{
+    struct redis_link *l = ud;
+    lunaq_error why = LUNAQ_ERROR_INIT;
+
+    if (l->closing)
+        return;
+    if (lq_proto_begin(l->proto, &why)) {
+        link_lost(l, &why);
+        return;
+    }
+    l->state = GREETING;
+    lq_timer_start(l->timer, GREETING_MS);
+    link_flush(l);
+}
+
+static void link_came_up(struct redis_link *l)
+{
+    l->state = UP;
+    l->up_ms = lq_loop_now_ms(l->loop);
+    lq_timer_stop(l->timer);
+    if (l->events.up)
+        l->events.up(l->ud);
+}
+
+static void link_data(void *ud, const char *p, size_t len)
+{
+    struct redis_link *l = ud;
+    lunaq_error why = LUNAQ_ERROR_INIT;
+
+    if (l->closing)
+        return;
+    l->heard_ms = lq_loop_now_ms(l->loop);
+    while (len) {
+        size_t room;
+        char *space = lq_proto_space(l->proto, &room);
+
+        if (!space) {
+            lq_fail_nomem(&why);
+            link_lost(l, &why);
+            return;
+        }
+        if (room > len)
+            room = len;
+        memcpy(space, p, room);
+        p += room;
+        len -= room;
+        if (lq_proto_received(l->proto, room, &why)) {
+            if (!l->closing)
+                link_lost(l, &why);
+            return;
+        }
+    }
+    if (l->state == GREETING && lq_proto_state(l->proto) == LQ_PROTO_READY &&
+        !l->closing)
+        link_came_up(l);
+    lq_turn_arm(l->turn); /* the engine may have more to say */
+    link_deliver(l);
+}
+
+static void link_stream_lost(void *ud, const lunaq_error *why)
+{
+    struct redis_link *l = ud;
+
+    if (!l->closing)
+        link_lost(l, why);
+}
+
+/* Each failure doubles the span out of which the wait is drawn.  The first is
+ * ten times the minimum already: when a server restarts, everybody comes back
+ * from the same instant. */
+static int64_t link_backoff(const struct redis_link *l)
+{
+    int64_t span = (int64_t)BACKOFF_MIN_MS * 10;
+
+    for (unsigned i = 1; i < l->failures && span < BACKOFF_MAX_MS; i++)
+        span *= 2;
+    if (span > BACKOFF_MAX_MS)
+        span = BACKOFF_MAX_MS;
+    return BACKOFF_MIN_MS +
+           (int64_t)lq_random((uint64_t)(span - BACKOFF_MIN_MS));
+}
+
+/* The one way to DOWN. */
+static void link_lost(struct redis_link *l, const lunaq_error *why)
+{
+    lunaq_error told = *why;
+
+    if (told.code == LUNAQ_EIO || told.code == LUNAQ_ECANCELED)
+        told.code = LUNAQ_EBROKER;
+    lq_stream_close(l->stream);
+    l->stream = NULL;
+    if (l->state == UP && lq_loop_now_ms(l->loop) - l->up_ms >= STEADY_MS)
+        l->failures = 0;
+    l->failures++;
+    if (l->state == GREETING || l->state == UP)
+        lq_proto_lost(l->proto, &told);
+    l->state = DOWN;
+    lq_timer_start(l->timer, link_backoff(l));
+    if (l->events.down)
+        l->events.down(l->ud, &told);
+    link_deliver(l);
+}
+
+/* ---- opening and closing ------------------------------------------------- */
+
+static void link_free(struct redis_link *l)
+{
+    lq_stream_close(l->stream);
+    lq_timer_close(l->timer);
+    lq_turn_close(l->turn);
+    lq_proto_free(l->proto);
+    lq_url_release(&l->url);
+    lq_free(l);
+}
+
+/* At the end of the turn after close(). */
+static void link_end(struct redis_link *l)
+{
+    lq_stream_close(l->stream);
+    l->stream = NULL;
+    if (l->state == GREETING || l->state == UP) {
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        lq_fail(&why, LUNAQ_ECANCELED, "the connection was closed");
+        lq_proto_lost(l->proto, &why);
+    }
+    l->state = DOWN;
+    lq_timer_stop(l->timer);
+    if (link_deliver(l)) { /* and what that submits, a turn later */
+        lq_turn_arm(l->turn);
+        return;
+    }
+    l->closed(l->closed_ud);
+    link_free(l);
+}
+
+static void link_close(lq_link *link, void (*closed)(void *ud), void *ud)
+{
+    struct redis_link *l = LQ_OF(link, struct redis_link, link);
+
+    assert(!l->closing);
+    l->closing = true;
+    l->closed = closed;
+    l->closed_ud = ud;
+    lq_turn_arm(l->turn);
+}
+
+int lq_redis_link_open(lq_link **out, lq_loop *loop, const char *url,
+                       const lq_link_events *events, void *ud, lunaq_error *err)
+{
+    static const lq_link_ops ops = {.submit = link_submit, .close = link_close};
+    struct redis_link *l = lq_calloc(1, sizeof(*l));
+    int rc;
+
+    *out = NULL;
+    if (!l)
+        return lq_fail_nomem(err);
+    l->link.ops = &ops;
+    l->loop = loop;
+    l->events = *events;
+    l->ud = ud;
+    l->state = DOWN;
+    l->patience_ms = REPLY_MS;
+    if ((rc = lq_url_parse(&l->url, url, err)) ||
+        (rc = lq_proto_new(&l->proto, &l->url, err)) ||
+        (rc = lq_turn_new(&l->turn, loop, link_turn, l, err)) ||
+        (rc = lq_timer_new(&l->timer, loop, link_timer, l, err))) {
+        link_free(l);
+        return rc;
+    }
+    lq_timer_start(l->timer, 0);
+    *out = &l->link;
+    return LUNAQ_OK;
+}

@@ -1,0 +1,17 @@
+/* link_uv: a connection to Redis on an event loop. */
+#ifndef LQ_LINK_UV_H
+#define LQ_LINK_UV_H
+
+#include "broker/broker.h"
+
+/** Opens a link for a Redis URL (broker/url.h); the first attempt to connect
+ *  follows on the loop.  What operations of one loop turn send leaves together
+ *  at its end.
+ *
+ *  A connection on which replies are due and nothing comes for 10 s (for
+ *  LQ_OP_WAIT: its timeout and 5 s; for LQ_OP_LISTEN: any time) is given up.
+ *  After a loss `down` comes first, then the operations that were under way
+ *  are done.  LUNAQ_ECONFIG: the URL cannot be used. */
+lq_link_open_fn lq_redis_link_open;
+
+#endif
