@@ -1,0 +1,41 @@
+/* callback: runs tasks in C functions, on a pool of threads.
+ *
+ * One lq_callbacks serves all workers of a server; each worker has a runner of
+ * its own over it.  A function may block.  A run that is canceled ends when
+ * its function has returned (at once if it has not begun), so its slot stays
+ * taken as long as a thread is.
+ */
+#ifndef LQ_CALLBACK_H
+#define LQ_CALLBACK_H
+
+#include "runner/runner.h"
+#include <lunaq/server.h>
+
+typedef struct lq_callbacks lq_callbacks;
+
+/** An empty table.  threads: at most so many run at once, > 0; they start when
+ *  they are first needed and have every signal blocked.  log may be NULL. */
+int lq_callbacks_new(lq_callbacks **out, size_t threads, lq_log *log,
+                     lunaq_error *err);
+/** Ends the threads; no run is left and no runner is used after.  NULL is
+ *  fine. */
+void lq_callbacks_free(lq_callbacks *c);
+
+/** Adds a function for a task type, or with '*' at its end for all that begin
+ *  so.  Before the first runner is made.  LUNAQ_EINVAL: not a task type;
+ *  LUNAQ_EEXIST: it has one. */
+int lq_callbacks_add(lq_callbacks *c, const char *type, lunaq_handler_fn *fn,
+                     void *userdata, lunaq_error *err);
+/** How many were added. */
+size_t lq_callbacks_count(const lq_callbacks *c);
+/** True when the type has a function: its own, or that of its longest prefix.
+ *  Any thread. */
+bool lq_callbacks_handles(const lq_callbacks *c, lq_str type);
+/** True on a thread of the pool: what waits for runs to end must not be called
+ *  there.  Any thread. */
+bool lq_callbacks_inside(lq_callbacks *c);
+
+/** Makes a worker's runner; ud is the lq_callbacks. */
+lq_runner_new_fn lq_callback_runner_new;
+
+#endif
