@@ -1,0 +1,138 @@
+/* What the daemons say of their handler files.
+ *
+ * A daemon publishes it as JSON beside its server record:
+ * {"generation": 7, "rejected": "",
+ *  "handlers": [{"type": …, "file": …, "doc": …, "hash": …}, …]}
+ */
+#include "client/handle.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <assert.h>
+#include <cjson/cJSON.h>
+
+static_assert(sizeof(lunaq_handler_info) ==
+                  offsetof(lunaq_handler_info, generation) + sizeof(int64_t),
+              "a new field must not hide in padding");
+
+struct lunaq_handler_list {
+    lq_arena mem;
+    lunaq_handler_info *items; /* lq_malloc'ed, grows */
+    size_t count, room;
+};
+
+size_t lunaq_handler_list_count(const lunaq_handler_list *list)
+{
+    return list ? list->count : 0;
+}
+
+const lunaq_handler_info *lunaq_handler_list_at(const lunaq_handler_list *list,
+                                                size_t i)
+{
+    return list && i < list->count ? &list->items[i] : NULL;
+}
+
+void lunaq_handler_list_free(lunaq_handler_list *list)
+{
+    if (!list)
+        return;
+    lq_arena_release(&list->mem);
+    lq_free(list->items);
+    lq_free(list);
+}
+
+/* A string member, "" when it is anything else. */
+static char *text(lq_arena *mem, const cJSON *object, const char *name)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, name);
+    return lq_arena_dup(mem, lq_str_c(cJSON_GetStringValue(v)));
+}
+
+static int add(lunaq_handler_list *list, lq_str server_id, const cJSON *extra,
+               const cJSON *handler, lunaq_error *err)
+{
+    if (list->count == list->room) {
+        size_t room = 2 * list->room + 16;
+        void *items = lq_realloc(list->items, room * sizeof *list->items);
+        if (!items)
+            return lq_fail_nomem(err);
+        list->items = items;
+        list->room = room;
+    }
+    lq_arena *mem = &list->mem;
+    const cJSON *generation =
+        cJSON_GetObjectItemCaseSensitive(extra, "generation");
+    double g = cJSON_IsNumber(generation) ? generation->valuedouble : 0;
+    lunaq_handler_info *info = &list->items[list->count];
+    *info = (lunaq_handler_info){
+        .size = sizeof *info,
+        .server_id = lq_arena_dup(mem, server_id),
+        .type = text(mem, handler, "type"),
+        .file = text(mem, handler, "file"),
+        .doc = text(mem, handler, "doc"),
+        .hash = text(mem, handler, "hash"),
+        .rejected = text(mem, extra, "rejected"),
+        .generation = g > 0 && g < 9e15 ? (int64_t)g : 0,
+    };
+    if (!info->server_id || !info->type || !info->file || !info->doc ||
+        !info->hash || !info->rejected)
+        return lq_fail_nomem(err);
+    list->count++;
+    return LUNAQ_OK;
+}
+
+static int add_server(lunaq_handler_list *list, const lq_server_row *row,
+                      lunaq_error *err)
+{
+    lq_server_msg m = {0};
+    int rc = LUNAQ_OK;
+    cJSON *extra = NULL;
+    if (!row->extra.p || lq_server_decode(&m, row->info, NULL))
+        goto out;
+    extra = cJSON_ParseWithLength(row->extra.p, row->extra.len);
+    const cJSON *handlers = cJSON_GetObjectItemCaseSensitive(extra, "handlers");
+    const cJSON *handler = NULL;
+    cJSON_ArrayForEach(handler, handlers)
+    {
+        rc = add(list, m.server_id, extra, handler, err);
+        if (rc)
+            goto out;
+    }
+    /* Without handlers there still is something to say: why. */
+    if (extra && cJSON_GetArraySize(handlers) == 0 &&
+        cJSON_GetStringValue(
+            cJSON_GetObjectItemCaseSensitive(extra, "rejected")))
+        rc = add(list, m.server_id, extra, NULL, err);
+out:
+    cJSON_Delete(extra);
+    lq_free((void *)(uintptr_t)m.queues);
+    return rc;
+}
+
+int lunaq_handler_list_open(lunaq_client *client, lunaq_handler_list **out,
+                            lunaq_error *err)
+{
+    *out = NULL;
+    lunaq_handler_list *list = NULL;
+    lq_op_servers op = {0};
+    lq_op_init(&op.op, LQ_OP_SERVERS);
+    int rc = lq_client_call(client, &op.op, err);
+    if (rc)
+        goto out;
+    list = lq_calloc(1, sizeof *list);
+    if (!list) {
+        rc = lq_fail_nomem(err);
+        goto out;
+    }
+    for (size_t i = 0; !rc && i < op.count; i++)
+        rc = add_server(list, &op.rows[i], err);
+out:
+    lq_op_release(&op.op);
+    if (rc) {
+        lunaq_handler_list_free(list);
+        return rc;
+    }
+    *out = list;
+    return LUNAQ_OK;
+}

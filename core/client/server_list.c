@@ -1,0 +1,137 @@
+/* The live servers, lunaq's and Asynq's. */
+#include "client/handle.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <assert.h>
+
+static_assert(sizeof(lunaq_server_info) ==
+                  offsetof(lunaq_server_info, worker_count) + sizeof(size_t),
+              "a new field must not hide in padding");
+
+struct lunaq_server_list {
+    lq_arena mem;
+    lunaq_server_info *items;
+    size_t count;
+};
+
+size_t lunaq_server_list_count(const lunaq_server_list *list)
+{
+    return list ? list->count : 0;
+}
+
+const lunaq_server_info *lunaq_server_list_at(const lunaq_server_list *list,
+                                              size_t i)
+{
+    return list && i < list->count ? &list->items[i] : NULL;
+}
+
+void lunaq_server_list_free(lunaq_server_list *list)
+{
+    if (!list)
+        return;
+    lq_arena_release(&list->mem);
+    lq_free(list);
+}
+
+static bool fill_workers(lq_arena *mem, lunaq_server_info *info,
+                         const lq_server_row *row)
+{
+    lunaq_worker_info *workers =
+        lq_arena_alloc(mem, (row->worker_count + 1) * sizeof *workers);
+    if (!workers)
+        return false;
+    info->workers = workers;
+    for (size_t i = 0; i < row->worker_count; i++) {
+        lq_worker_msg m;
+        if (lq_worker_decode(&m, row->workers[i], NULL))
+            continue; /* not ours to mend: it is rewritten every few seconds */
+        lunaq_worker_info *w = &workers[info->worker_count++];
+        w->task_id = lq_arena_dup(mem, m.task_id);
+        w->type = lq_arena_dup(mem, m.type);
+        w->queue = lq_arena_dup(mem, m.queue);
+        w->started_at = m.start_ms;
+        w->deadline_at = m.deadline_ms > 0 ? m.deadline_ms : 0;
+        if (!w->task_id || !w->type || !w->queue)
+            return false;
+    }
+    return true;
+}
+
+static bool fill_queues(lq_arena *mem, lunaq_server_info *info,
+                        const lq_server_msg *m)
+{
+    lunaq_queue_weight *queues =
+        lq_arena_alloc(mem, (m->queue_count + 1) * sizeof *queues);
+    if (!queues)
+        return false;
+    for (size_t i = 0; i < m->queue_count; i++) {
+        queues[i].queue = lq_arena_dup(mem, m->queues[i].name);
+        queues[i].weight = m->queues[i].weight;
+        if (!queues[i].queue)
+            return false;
+    }
+    info->queues = queues;
+    info->queue_count = m->queue_count;
+    return true;
+}
+
+static int add(lunaq_server_list *list, const lq_server_row *row,
+               lunaq_error *err)
+{
+    lq_server_msg m = {0};
+    if (lq_server_decode(&m, row->info, NULL)) {
+        lq_free((void *)(uintptr_t)m.queues);
+        return LUNAQ_OK;
+    }
+    lq_arena *mem = &list->mem;
+    lunaq_server_info *info = &list->items[list->count];
+    *info = (lunaq_server_info){
+        .size = sizeof *info,
+        .id = lq_arena_dup(mem, m.server_id),
+        .host = lq_arena_dup(mem, m.host),
+        .status = lq_arena_dup(mem, m.status),
+        .pid = m.pid,
+        .concurrency = m.concurrency,
+        .strict = m.strict,
+        .started_at = m.start_ms,
+    };
+    bool ok = info->id && info->host && info->status &&
+              fill_queues(mem, info, &m) && fill_workers(mem, info, row);
+    lq_free((void *)(uintptr_t)m.queues);
+    if (!ok)
+        return lq_fail_nomem(err);
+    list->count++;
+    return LUNAQ_OK;
+}
+
+int lunaq_server_list_open(lunaq_client *client, lunaq_server_list **out,
+                           lunaq_error *err)
+{
+    *out = NULL;
+    lunaq_server_list *list = NULL;
+    lq_op_servers op = {0};
+    lq_op_init(&op.op, LQ_OP_SERVERS);
+    int rc = lq_client_call(client, &op.op, err);
+    if (rc)
+        goto out;
+    list = lq_calloc(1, sizeof *list);
+    if (list)
+        list->items =
+            lq_arena_alloc(&list->mem, (op.count + 1) * sizeof *list->items);
+    if (!list || !list->items) {
+        rc = lq_fail_nomem(err);
+        goto out;
+    }
+    for (size_t i = 0; !rc && i < op.count; i++)
+        rc = add(list, &op.rows[i], err);
+out:
+    lq_op_release(&op.op);
+    if (rc) {
+        lunaq_server_list_free(list);
+        return rc;
+    }
+    *out = list;
+    return LUNAQ_OK;
+}
