@@ -31,7 +31,7 @@ int lq_json_push(lua_State *L, lq_str text, lunaq_error *err);
 
 /** Appends the JSON of the value at index.  LUNAQ_EINVAL names the place that
  *  has no JSON form ("$.items[3].price: …"), LUNAQ_EFULL: longer than out may
- *  become, LUNAQ_ENOMEM.  On failure out holds what it held before.  Never
+ *  become, or memory is out.  On failure out holds what it held before.  Never
  *  raises, runs no metamethods, leaves the stack as it was. */
 int lq_json_write(lua_State *L, int index, lq_buf *out, lunaq_error *err);
 
@@ -44,9 +44,17 @@ int lq_json_write_members(lua_State *L, int index, const char *const *names,
 void lq_json_push_null(lua_State *L);
 bool lq_json_is_null(lua_State *L, int index);
 
+/** What is written as [] wherever it stands: a light userdata too. */
+void lq_json_push_empty_array(lua_State *L);
+bool lq_json_is_empty_array(lua_State *L, int index);
+
 /** Marks the table at index, so that it is written as an array even when it is
  *  empty.  It must have no other metatable.  Raises when memory is out. */
 void lq_json_mark_array(lua_State *L, int index);
+/** Is it marked?  Needs two free slots of the stack; never raises. */
+bool lq_json_is_array(lua_State *L, int index);
+/** Pushes the metatable that is the mark.  Raises when memory is out. */
+void lq_json_push_array_meta(lua_State *L);
 
 /** The module `json`: encode decode try_encode try_decode null array
  *  empty_array. */
