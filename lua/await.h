@@ -11,10 +11,10 @@
  *     }
  *     static void nap_over(void *ud) { lq_await_done(&nap->await); }
  *
- * The contract of one wait: after lq_await_park() exactly one of two things happens,
- * on the loop's thread.  Either the operation calls lq_await_done(), the run
- * goes on in k and reads its results from the userdata; or the host calls
- * cancel(), after which the operation touches neither the await nor its
+ * The contract of one wait: after lq_await_park() exactly one of two things
+ * happens, on the loop's thread.  Either the operation calls lq_await_done(),
+ * the run goes on in k and reads its results from the userdata; or the host
+ * calls cancel(), after which the operation touches neither the await nor its
  * userdata again (it detaches: what is still under way frees itself).
  *
  * k and cancel may raise no Lua error except k as a Lua function's error.  The
@@ -46,8 +46,8 @@ typedef struct lq_await {
  *  anything. */
 void lq_await_init(lq_await *a, lua_State *L, const char *what,
                    void (*cancel)(lq_await *a));
-/** Parks: `return lq_await_park(…)`.  The userdata that holds *a must be on top of
- *  the stack; it is anchored until the run goes on.  When lq_await_done() has
+/** Parks: `return lq_await_park(…)`.  The userdata that holds *a must be on top
+ * of the stack; it is anchored until the run goes on.  When lq_await_done() has
  *  come already, k runs at once. */
 int lq_await_park(lua_State *L, lq_await *a, lua_KContext ctx, lua_KFunction k);
 /** The operation is over: the run goes on, at once or, when other runs wait for
