@@ -228,8 +228,10 @@ static void damaged_documents__are_read_alike_or_refused(void **state)
         lq_buf_clear(&b);
         add_value(&b, 0);
         static const char likely[] = "0123456789aeEu\"[]{},:-+. \\/";
-        b.p[pick((unsigned)b.len)] =
-            (char)(pick(4) ? likely[pick(sizeof likely - 1)] : pick(256));
+        char byte = (char)pick(256);
+        if (pick(4))
+            byte = likely[pick(sizeof likely - 1)];
+        b.p[pick((unsigned)b.len)] = byte;
         int checked = lq_json_check(lq_buf_str(&b), &err);
         int pushed = lq_json_push(L, lq_buf_str(&b), &err);
         if (checked) {
