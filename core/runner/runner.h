@@ -51,6 +51,7 @@ struct lq_run {
     lq_task task;         /* views into the runtime's copy of the message */
     int64_t started_ms;   /* Unix */
     int64_t deadline_ms;  /* Unix; 0 = none */
+    int64_t max_retry;    /* that counts: task.max_retry, or the handler file's */
     uint32_t token;
     uint64_t number;      /* of this run in this process, never repeated */
     void *runner_data;    /* the runner's */

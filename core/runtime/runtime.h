@@ -1,0 +1,94 @@
+/* What the parts of one server share: its settings, and the few numbers that
+ * threads exchange.
+ *
+ * Threads: one control thread (control.h) and N worker threads (worker.h).
+ * Settings do not change after start.  All else here is atomic.
+ */
+#ifndef LQ_RUNTIME_H
+#define LQ_RUNTIME_H
+
+#include "runner/runner.h"
+#include "loop/loop.h"
+
+#include <stdatomic.h>
+
+#define LQ_RUNNERS_MAX 2 /* C callbacks before Lua */
+
+typedef struct lq_runner_factory {
+    lq_runner_new_fn *fn;
+    void *ud;
+} lq_runner_factory;
+
+/* What the runtime asks of the handler files; any member may be NULL. */
+typedef struct lq_handler_source {
+    bool (*type)(void *ud, lq_str type, lq_type_options *out);
+    void (*each_cron)(void *ud, void (*fn)(void *fn_ud, const lq_cron_want *),
+                      void *fn_ud);
+    void (*describe)(void *ud, lq_buf *json);
+    void *ud;
+} lq_handler_source;
+
+typedef struct lq_runtime_options {
+    const char *broker; /* a URL that link_open understands */
+    lq_link_open_fn *link_open;
+    lq_log *log;
+    const struct lq_queue_prio *queues;
+    size_t queue_count;
+    bool strict;
+    bool trust_message;
+    uint32_t concurrency;
+    uint32_t worker_threads;
+    int64_t lease_ms;
+    int64_t shutdown_timeout_ms; /* 0 = none */
+    int64_t stuck_after_ms;      /* 0 = never */
+    int64_t crash_limit;         /* 0 = never */
+    lq_runner_factory runners[LQ_RUNNERS_MAX];
+    size_t runner_count;
+    lq_handler_source source;
+    const lq_cron_want *cron; /* the configuration's, beside the source's */
+    size_t cron_count;
+    lunaq_stuck_fn *stuck;
+    void *stuck_userdata;
+} lq_runtime_options;
+
+struct lq_worker;
+
+/* Where a server is in its life; only forward. */
+enum lq_phase {
+    LQ_PHASE_NEW,
+    LQ_PHASE_ACTIVE,
+    LQ_PHASE_QUIET,    /* takes nothing more */
+    LQ_PHASE_DRAINING, /* … and shall end when nothing runs */
+    LQ_PHASE_CLOSED
+};
+
+typedef struct lq_runtime {
+    lq_runtime_options o;
+    char host[256];
+    int32_t pid;
+    char server_id[40];
+    int64_t started_ms;
+    struct lq_worker **workers;
+    struct lq_control *control;
+    atomic_int phase;
+    atomic_uint_fast64_t run_numbers;
+    atomic_int suspects;   /* tasks that crashed before and run now */
+    /* Per queue: which worker has the waiter armed; -1 = none. */
+    atomic_int waiter[LQ_QUEUES_MAX];
+    atomic_uint_fast64_t paused; /* bit i: queue i was paused when last seen */
+    atomic_int links_down;       /* how many of our links are lost */
+    int64_t log_gate;
+} lq_runtime;
+
+static inline enum lq_phase lq_phase(lq_runtime *rt)
+{
+    return (enum lq_phase)atomic_load_explicit(&rt->phase,
+                                               memory_order_acquire);
+}
+
+static inline lq_str lq_queue_name(const lq_runtime *rt, size_t queue)
+{
+    return rt->o.queues[queue].name;
+}
+
+#endif

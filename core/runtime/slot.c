@@ -1,0 +1,352 @@
+/* One task from taken to settled. */
+#include "runtime/slot.h"
+
+#include "base/clock.h"
+#include "runtime/settle.h"
+#include "runtime/worker.h"
+#include "task/duration.h"
+
+#include <stdio.h>
+
+#define BYTES_KEEP 16384 /* a larger buffer is not kept between tasks */
+#define SUSPECT_CRASHES 2
+#define MSG_MAX (LQ_PAYLOAD_MAX + (1 << 20))
+
+static void deadline_over(void *ud)
+{
+    lq_slot_cancel(ud, LQ_CANCEL_DEADLINE, (lq_str){0});
+}
+
+void lq_slot_init(lq_slot *s, struct lq_worker *w)
+{
+    s->worker = w;
+    lq_list_init(&s->node);
+    lq_list_init(&s->age);
+    lq_list_init(&s->held.node);
+    lq_buf_init(&s->msg, MSG_MAX);
+    lq_buf_init(&s->result, LQ_PAYLOAD_MAX);
+    lq_buf_init(&s->reason, 1024);
+}
+
+void lq_slot_release(lq_slot *s)
+{
+    lq_task_release(&s->run.task);
+    lq_timer_close(s->deadline);
+    lq_free(s->bytes);
+    lq_buf_release(&s->msg);
+    lq_buf_release(&s->result);
+    lq_buf_release(&s->reason);
+}
+
+/* Keeps a copy of what the step's reply holds. */
+static bool keep_bytes(lq_slot *s, const lq_taken *taken, lq_str *id,
+                       lq_str *msg)
+{
+    size_t need = taken->id.len + taken->msg.len + 1;
+    if (need > s->bytes_cap) {
+        char *p = lq_realloc(s->bytes, need);
+        if (!p)
+            return false;
+        s->bytes = p;
+        s->bytes_cap = need;
+    }
+    memcpy(s->bytes, taken->id.p, taken->id.len);
+    if (taken->msg.len)
+        memcpy(s->bytes + taken->id.len, taken->msg.p, taken->msg.len);
+    *id = lq_str_n(s->bytes, taken->id.len);
+    *msg = lq_str_n(s->bytes + taken->id.len, taken->msg.len);
+    return true;
+}
+
+static void log_outcome(lq_slot *s)
+{
+    lq_log *log = s->worker->rt->o.log;
+    enum lq_outcome_kind kind = s->outcome.kind;
+    bool ok = kind == LQ_DONE || kind == LQ_COMPLETE;
+    lunaq_log_level level = ok || kind == LQ_SNOOZE || kind == LQ_REQUEUE ||
+                                    kind == LQ_DISCARD
+                                ? LUNAQ_LOG_INFO
+                                : LUNAQ_LOG_WARN;
+    if (!lq_log_on(log, level))
+        return;
+
+    lq_field f[8];
+    size_t n = 0;
+    char took[32], next[32];
+    lq_buf text;
+    lq_task shown = {0};
+
+    f[n++] = lq_fs("type", s->run.task.type);
+    f[n++] = lq_fs("task_id", s->run.task.id);
+    lq_buf_init(&text, sizeof(took));
+    lq_duration_text(&text, (double)(lq_mono_ns() - s->started_ns) / 1e6);
+    snprintf(took, sizeof(took), "%s", text.p ? text.p : "");
+    lq_buf_release(&text);
+    if (s->started_ns)
+        f[n++] = lq_fc("took", took);
+    if (level == LUNAQ_LOG_WARN) {
+        f[n++] = lq_fi("attempt", s->run.task.retried + 1);
+        f[n++] = lq_fi("attempts", s->run.max_retry + 1);
+        if (lq_task_decode(&shown, s->outcome.msg, NULL) == LUNAQ_OK)
+            f[n++] = lq_fs("error", shown.error_msg);
+    }
+    if (kind == LQ_RETRY_AT || kind == LQ_SNOOZE) {
+        lq_buf_init(&text, sizeof(next));
+        lq_duration_text(&text, (double)s->outcome.delay_ms);
+        snprintf(next, sizeof(next), "%s", text.p ? text.p : "");
+        lq_buf_release(&text);
+        f[n++] = lq_fc("next_in", next);
+    }
+    lq_log_write(log, level, lq_str_c(lq_outcome_name(kind)), f, n);
+    lq_task_release(&shown);
+}
+
+/* Hands the outcome to the worker.  The order of age decides from which end of
+ * the active list the broker looks for it: the oldest sit at its tail. */
+static void ready(lq_slot *s)
+{
+    lq_worker *w = s->worker;
+    lq_list *ages = &w->queues[s->queue].age;
+    uint64_t oldest = LQ_OF(ages->next, lq_slot, age)->seq;
+    uint64_t newest = LQ_OF(ages->prev, lq_slot, age)->seq;
+
+    s->outcome.id = s->run.task.id;
+    s->outcome.token = s->run.token;
+    s->outcome.score = NULL;
+    s->outcome.from_tail = s->seq - oldest <= newest - s->seq;
+    s->state = LQ_SLOT_READY;
+    if (s->deadline)
+        lq_timer_stop(s->deadline);
+    lq_worker_ready(w, s);
+}
+
+static void end_suspect(lq_slot *s)
+{
+    if (s->suspect)
+        atomic_fetch_sub(&s->worker->rt->suspects, 1);
+    s->suspect = false;
+}
+
+void lq_run_end(lq_run *run, const lq_verdict *verdict)
+{
+    lq_slot *s = (lq_slot *)run;
+    lq_verdict v = *verdict;
+
+    if (s->state != LQ_SLOT_RUNNING)
+        return; /* a runner's mistake must not settle a task twice */
+    end_suspect(s);
+    lq_buf_clear(&s->result);
+    if (v.result.p) {
+        lq_buf_add_str(&s->result, v.result);
+        v.result = s->result.failed ? (lq_str){0} : lq_buf_str(&s->result);
+    }
+    lq_settle_in in = {
+        .task = &run->task,
+        .max_retry = s->run.max_retry,
+        .verdict = &v,
+        .cancel = s->cancel,
+        .cancel_reason = lq_buf_str(&s->reason),
+        .now_ms = lq_now_ms(),
+        .random = lq_random(UINT64_MAX),
+    };
+    if (!lq_settle(&s->outcome, &s->msg, &in)) {
+        LQ_LOG(s->worker->rt->o.log, WARN,
+               "lease lost: another server may run it, outcome not written",
+               lq_fs("type", run->task.type), lq_fs("task_id", run->task.id));
+        lq_slot_settled(s);
+        return;
+    }
+    log_outcome(s);
+    ready(s);
+}
+
+/* Ends an attempt that never reached a handler. */
+static void refuse(lq_slot *s, enum lq_verdict_kind kind, const char *error,
+                   const char *message)
+{
+    lq_verdict v = {.kind = kind,
+                    .message = lq_str_c(message),
+                    .error_kind = error,
+                    .delay_ms = -1};
+    lq_run_end(&s->run, &v);
+}
+
+/* A message that says what Asynq's client writes when nothing was asked for:
+ * then the handler file's values count (design, "The message decides"). */
+static void apply_type_options(lq_slot *s)
+{
+    const lq_runtime_options *o = &s->worker->rt->o;
+    lq_task *t = &s->run.task;
+    lq_type_options type = {-1, -1};
+
+    s->run.max_retry = t->max_retry;
+    s->run.deadline_ms = lq_attempt_deadline_ms(t, s->run.started_ms);
+    bool no_timeout = t->timeout_s == LQ_TIMEOUT_DEFAULT_S && !t->deadline_s;
+    bool no_retry = t->max_retry == LQ_MAX_RETRY_DEFAULT;
+    if (o->trust_message || !o->source.type || (!no_timeout && !no_retry) ||
+        !o->source.type(o->source.ud, t->type, &type))
+        return;
+    if (no_retry && type.max_retry >= 0)
+        s->run.max_retry = type.max_retry;
+    if (no_timeout && type.timeout_ms >= 0)
+        s->run.deadline_ms =
+            type.timeout_ms ? s->run.started_ms + type.timeout_ms : 0;
+}
+
+static lq_runner *runner_for(lq_worker *w, lq_str type)
+{
+    for (size_t i = 0; i < w->rt->o.runner_count; i++) {
+        lq_runner *r = w->runners[i];
+        if (!r->ops->handles || r->ops->handles(r, type))
+            return r;
+    }
+    return NULL;
+}
+
+/* A process runs one suspect at a time, so that at most one task per death of
+ * the process comes nearer to its crash limit. */
+static bool admit(lq_slot *s, int32_t crashes)
+{
+    lq_runtime *rt = s->worker->rt;
+    if (crashes < SUSPECT_CRASHES || rt->o.crash_limit <= 0)
+        return true;
+    int none = 0;
+    if (atomic_compare_exchange_strong(&rt->suspects, &none, 1)) {
+        s->suspect = true;
+        return true;
+    }
+    s->outcome = (lq_outcome){.kind = LQ_SNOOZE,
+                              .delay_ms = 1000 + (int64_t)lq_random(4001),
+                              .keep_crashes = true};
+    ready(s);
+    return false;
+}
+
+static void begin_run(lq_slot *s)
+{
+    lq_worker *w = s->worker;
+    lq_run *run = &s->run;
+
+    if (run->deadline_ms && run->deadline_ms <= run->started_ms) {
+        refuse(s, LQ_SKIPPED, "timeout",
+               "timeout: its deadline passed before the attempt began");
+        return;
+    }
+    s->runner = runner_for(w, run->task.type);
+    if (!s->runner) {
+        char text[LUNAQ_NAME_MAX + 80];
+        snprintf(text, sizeof(text), "handler not found for task \"%.*s\"",
+                 LQ_STR_ARG(run->task.type));
+        refuse(s, LQ_FAILED, "not_found", text);
+        return;
+    }
+    if (run->deadline_ms) {
+        if (!s->deadline)
+            lq_timer_new(&s->deadline, w->loop, deadline_over, s, NULL);
+        if (s->deadline)
+            lq_timer_start(s->deadline, run->deadline_ms - run->started_ms);
+    }
+    LQ_LOG(w->rt->o.log, INFO, "start", lq_fs("type", run->task.type),
+           lq_fs("task_id", run->task.id),
+           lq_fi("attempt", run->task.retried + 1),
+           lq_fi("attempts", s->run.max_retry + 1));
+    s->runner->ops->start(s->runner, run);
+}
+
+static void no_memory(lq_slot *s)
+{
+    /* Nothing can be said about the task: its lease ends and it runs again. */
+    LQ_LOG(s->worker->rt->o.log, ERROR,
+           "out of memory: a task taken was not run; it runs again when its "
+           "lease ends");
+    s->state = LQ_SLOT_FREE;
+    lq_worker_freed(s->worker, s);
+}
+
+void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
+                 uint32_t token)
+{
+    lq_worker *w = s->worker;
+    lq_str id, msg;
+    lunaq_error why = LUNAQ_ERROR_INIT;
+
+    if (!keep_bytes(s, taken, &id, &msg)) {
+        no_memory(s);
+        return;
+    }
+    int rc = lq_task_decode(&s->run.task, msg, &why);
+    s->run.task.id = id; /* the lists are right where the message is not */
+    s->run.task.queue = lq_queue_name(w->rt, queue);
+    s->run.token = token;
+    s->run.number = atomic_fetch_add(&w->rt->run_numbers, 1) + 1;
+    s->run.started_ms = lq_now_ms();
+    s->run.runner_data = NULL;
+    s->started_ns = lq_mono_ns();
+    s->queue = queue;
+    s->seq = s->run.number;
+    s->cancel = LQ_CANCEL_NONE;
+    s->runner = NULL;
+    lq_buf_clear(&s->reason);
+    s->state = LQ_SLOT_RUNNING;
+    lq_list_append(&w->queues[queue].age, &s->age);
+    if (rc) {
+        s->run.max_retry = 0;
+        lq_settle_undecodable(&s->outcome, &s->msg, id, s->run.task.queue, msg,
+                              why.message, s->run.started_ms);
+        log_outcome(s);
+        ready(s);
+        return;
+    }
+    apply_type_options(s);
+    s->held.id = s->run.task.id;
+    s->held.type = s->run.task.type;
+    s->held.payload = s->run.task.payload;
+    s->held.queue = queue;
+    s->held.token = token;
+    s->held.number = s->run.number;
+    s->held.started_ms = s->run.started_ms;
+    s->held.deadline_ms = s->run.deadline_ms;
+    lq_held_add(&w->held, &s->held);
+    if (!w->taking) { /* it arrived after "quiet": back, first in line */
+        s->outcome = (lq_outcome){.kind = LQ_REQUEUE, .keep_crashes = true};
+        ready(s);
+        return;
+    }
+    if (admit(s, taken->crashes))
+        begin_run(s);
+}
+
+void lq_slot_cancel(lq_slot *s, enum lq_cancel why, lq_str reason)
+{
+    if (s->state != LQ_SLOT_RUNNING || !s->runner)
+        return;
+    /* A lost lease outweighs every other reason: nothing may be written. */
+    if (s->cancel == LQ_CANCEL_NONE || why == LQ_CANCEL_LEASE) {
+        s->cancel = why;
+        lq_buf_clear(&s->reason);
+        lq_buf_add_str(&s->reason, reason);
+    }
+    s->runner->ops->cancel(s->runner, &s->run, why);
+}
+
+void lq_slot_settled(lq_slot *s)
+{
+    lq_worker *w = s->worker;
+
+    lq_held_remove(&w->held, &s->held);
+    lq_list_remove(&s->age);
+    lq_task_release(&s->run.task);
+    if (s->deadline)
+        lq_timer_stop(s->deadline);
+    if (s->bytes_cap > BYTES_KEEP) {
+        lq_free(s->bytes);
+        s->bytes = NULL;
+        s->bytes_cap = 0;
+    }
+    if (s->msg.cap > BYTES_KEEP)
+        lq_buf_release(&s->msg);
+    if (s->result.cap > BYTES_KEEP)
+        lq_buf_release(&s->result);
+    s->state = LQ_SLOT_FREE;
+    lq_worker_freed(w, s);
+}

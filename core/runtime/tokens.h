@@ -1,0 +1,19 @@
+/* A worker's lease tokens: one per connection, and reconciling after a loss.
+ *
+ *   link up ─► draw a token ─► reconcile the tokens of lost connections
+ *           ─► the first step.  Reconciling is repeated three times, in case a
+ *   take that was on its way when the connection broke is carried out late.
+ */
+#ifndef LQ_TOKENS_H
+#define LQ_TOKENS_H
+
+struct lq_worker;
+
+/** The link is up: draws a token, then reconciles, then lets steps begin. */
+void lq_tokens_begin(struct lq_worker *w);
+/** The link was lost: its token becomes an old one. */
+void lq_tokens_lost(struct lq_worker *w);
+/** Reconciles all old tokens again; the timer's callback, ud is the worker. */
+void lq_tokens_reconcile(void *worker);
+
+#endif

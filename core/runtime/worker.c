@@ -1,0 +1,635 @@
+/* The worker thread's life, and its steps with the broker. */
+#include "runtime/worker.h"
+
+#include "base/clock.h"
+#include "runtime/control.h"
+#include "runtime/settle.h"
+#include "runtime/tokens.h"
+
+#define WAITERS_MAX 16 /* more queues than this are polled */
+#define POLL_MS 500
+#define REFUSED_MS 1000 /* between tries of what the broker refused */
+
+enum command {
+    COMMAND_BEGIN = 1,
+    COMMAND_QUIET = 2,
+    COMMAND_END_RUNS = 4,
+    COMMAND_CLOSE = 8
+};
+
+static void step(lq_worker *w);                 /* 1: settle and take … */
+static void stepped(lq_op *op);                 /* 2: … what the broker said */
+static void settle_sent(lq_worker *w, int rc);  /* 3: slots become free */
+static void start_taken(lq_worker *w);          /* 4: and runs start → 1 */
+
+/* ---- steps --------------------------------------------------------------- */
+
+static size_t ready_total(const lq_worker *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        n += w->queues[i].ready_count;
+    return n;
+}
+
+static bool all_drained(const lq_worker *w)
+{
+    uint64_t paused = atomic_load(&w->rt->paused);
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        if (!w->queues[i].drained && !(paused >> i & 1))
+            return false;
+    return true;
+}
+
+static void arm_waiters(lq_worker *w)
+{
+    uint64_t paused = atomic_load(&w->rt->paused);
+
+    if (!w->taking || !w->link_up || w->free_count == 0 || w->closing)
+        return;
+    if (w->rt->o.queue_count > WAITERS_MAX) {
+        if (!lq_timer_active(w->poll_timer))
+            lq_timer_start(w->poll_timer,
+                           POLL_MS / 2 + (int64_t)lq_random(POLL_MS));
+        return;
+    }
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        if (w->queues[i].drained && !(paused >> i & 1))
+            lq_waiter_arm(&w->queues[i].waiter);
+}
+
+static void poll_due(void *ud)
+{
+    lq_worker *w = ud;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        w->queues[i].drained = false;
+    lq_turn_arm(w->turn);
+}
+
+/* Moves ready outcomes into the step; at most LQ_BATCH_MAX. */
+static void fill_outcomes(lq_worker *w)
+{
+    size_t at = 0;
+    for (size_t k = 0; k < w->step.queue_count; k++) {
+        lq_step_queue *sq = &w->step_queues[k];
+        lq_worker_queue *q = &w->queues[w->step_order[k]];
+        sq->outcomes = w->step_outcomes + at;
+        sq->outcome_count = 0;
+        while (at < LQ_BATCH_MAX && !lq_list_empty(&q->ready)) {
+            lq_slot *s = LQ_OF(lq_list_shift(&q->ready), lq_slot, node);
+            q->ready_count--;
+            s->state = LQ_SLOT_SENT;
+            lq_list_append(&w->sent, &s->node);
+            w->step_outcomes[at++] = &s->outcome;
+            sq->outcome_count++;
+        }
+    }
+}
+
+static void step(lq_worker *w)
+{
+    lq_runtime *rt = w->rt;
+    lq_weight weights[LQ_WEIGHTS_MAX];
+    uint32_t want[LQ_WEIGHTS_MAX];
+    uint64_t paused = atomic_load(&rt->paused);
+    size_t ready = ready_total(w);
+    /* Slots that this step settles are free when it takes. */
+    size_t settling = ready < LQ_BATCH_MAX ? ready : LQ_BATCH_MAX;
+    size_t room = w->taking ? w->free_count + settling : 0;
+
+    if (w->stepping || !w->link_up || w->reconciling ||
+        lq_timer_active(w->retry_timer))
+        return;
+    if (room > LQ_BATCH_MAX)
+        room = LQ_BATCH_MAX;
+    if (ready == 0 && (room == 0 || all_drained(w))) {
+        arm_waiters(w);
+        return;
+    }
+    for (size_t i = 0; i < rt->o.queue_count; i++)
+        weights[i] = (lq_weight){(uint32_t)rt->o.queues[i].weight,
+                                 paused >> i & 1};
+    lq_weights_plan(weights, rt->o.queue_count, (uint32_t)room, rt->o.strict,
+                    lq_random, w->step_order, want);
+
+    lq_op_init(&w->step.op, LQ_OP_STEP);
+    w->step.op.done = stepped;
+    w->step.op.ud = w;
+    w->step.queues = w->step_queues;
+    w->step.queue_count = rt->o.queue_count;
+    w->step.free = (uint32_t)room;
+    w->step.token = w->token;
+    w->step.lease_ms = rt->o.lease_ms;
+    w->step.now_ms = lq_now_ms();
+    for (size_t k = 0; k < rt->o.queue_count; k++)
+        w->step_queues[k] =
+            (lq_step_queue){.name = lq_queue_name(rt, w->step_order[k]),
+                            .want = want[w->step_order[k]]};
+    fill_outcomes(w);
+    w->stepping = true;
+    lq_link_submit(w->link, &w->step.op);
+}
+
+static void back_to_ready(lq_worker *w, lq_slot *s)
+{
+    s->state = LQ_SLOT_READY;
+    lq_list_append(&w->queues[s->queue].ready, &s->node);
+    w->queues[s->queue].ready_count++;
+}
+
+static void settle_sent(lq_worker *w, int rc)
+{
+    lq_list *node;
+    while ((node = lq_list_shift(&w->sent)) != NULL) {
+        lq_slot *s = LQ_OF(node, lq_slot, node);
+        if (rc || s->outcome.code == LUNAQ_EFULL) {
+            back_to_ready(w, s);
+            continue;
+        }
+        /* "Not ours" is an end as well: after an unknown send it means that the
+         * first one arrived. */
+        if (s->outcome.code && s->outcome.code != LUNAQ_ELEASE)
+            LQ_LOG(w->rt->o.log, ERROR,
+                   "outcome refused: the task's keys in the broker are damaged",
+                   lq_fs("type", s->run.task.type),
+                   lq_fs("task_id", s->run.task.id),
+                   lq_fc("reason", lunaq_strerror(s->outcome.code)));
+        lq_slot_settled(s);
+    }
+}
+
+/* What each queue said; queues that gave all they were asked for may have
+ * more. */
+static uint64_t read_queues(lq_worker *w)
+{
+    uint64_t more = 0, paused = 0;
+    bool got[LQ_QUEUES_MAX] = {false};
+
+    for (size_t i = 0; i < w->step.taken_count; i++)
+        got[w->step_order[w->step.taken[i].queue]] = true;
+    for (size_t k = 0; k < w->step.queue_count; k++) {
+        size_t i = w->step_order[k];
+        lq_step_queue *sq = &w->step_queues[k];
+        if (sq->code && lq_log_gate(&w->rt->log_gate, 5000))
+            LQ_LOG(w->rt->o.log, ERROR, "queue refused: not served",
+                   lq_fs("queue", sq->name), lq_fc("reason", sq->reason));
+        if (w->step.free == 0)
+            continue;
+        if (sq->paused)
+            paused |= (uint64_t)1 << i;
+        w->queues[i].drained = sq->drained || sq->paused || sq->code;
+        if (!w->queues[i].drained)
+            more |= (uint64_t)1 << i;
+        if (w->queues[i].waiter.state == LQ_WAITER_IDLE)
+            lq_waiter_result(&w->queues[i].waiter, got[i]);
+    }
+    if (w->step.free > 0)
+        atomic_store(&w->rt->paused, paused);
+    return more;
+}
+
+static void start_taken(lq_worker *w)
+{
+    for (size_t i = 0; i < w->step.taken_count; i++) {
+        lq_taken *t = &w->step.taken[i];
+        if (t->bad) {
+            LQ_LOG(w->rt->o.log, ERROR,
+                   "task dropped from its queue: its key is unusable",
+                   lq_fs("task_id", t->id), lq_fs("reason", t->msg));
+            continue;
+        }
+        lq_list *node = lq_list_shift(&w->free_slots);
+        if (!node)
+            break; /* cannot be: the step never takes more than are free */
+        w->free_count--;
+        lq_slot_run(LQ_OF(node, lq_slot, node), t,
+                    w->step_order[t->queue], w->step.token);
+    }
+}
+
+static void stepped(lq_op *op)
+{
+    lq_worker *w = op->ud;
+    int rc = op->rc;
+
+    w->stepping = false;
+    settle_sent(w, rc);
+    if (rc == LUNAQ_OK) {
+        uint64_t more = read_queues(w);
+        start_taken(w);
+        if (more && w->free_count == 0)
+            lq_control_kick_others(w->rt, w->index, more);
+    } else if (rc != LUNAQ_EBROKER && rc != LUNAQ_EUNKNOWN &&
+               rc != LUNAQ_ECANCELED) {
+        if (lq_log_gate(&w->rt->log_gate, 5000))
+            LQ_LOG(w->rt->o.log, ERROR,
+                   "broker refused; outcomes are kept and sent again",
+                   lq_fc("reason", op->err.message));
+        lq_timer_start(w->retry_timer, REFUSED_MS);
+    }
+    lq_op_release(op);
+    w->step.taken = NULL;
+    w->step.taken_count = 0;
+    lq_turn_arm(w->turn);
+}
+
+static void retry_due(void *ud)
+{
+    lq_worker *w = ud;
+    if (!w->link_up)
+        lq_tokens_begin(w);
+    lq_turn_arm(w->turn);
+}
+
+/* ---- draining ------------------------------------------------------------ */
+
+static size_t in_hand(const lq_worker *w)
+{
+    return w->slot_count - w->free_count;
+}
+
+static void note_drained(lq_worker *w)
+{
+    bool drained = !w->taking && in_hand(w) == 0 && !w->stepping;
+    pthread_mutex_lock(&w->mutex);
+    if (drained != w->drained) {
+        w->drained = drained;
+        pthread_cond_broadcast(&w->changed);
+    }
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static void turn(void *ud)
+{
+    lq_worker *w = ud;
+    step(w);
+    if (!w->taking)
+        note_drained(w);
+}
+
+void lq_worker_ready(lq_worker *w, lq_slot *s)
+{
+    lq_list_append(&w->queues[s->queue].ready, &s->node);
+    w->queues[s->queue].ready_count++;
+    lq_turn_arm(w->turn);
+}
+
+void lq_worker_freed(lq_worker *w, lq_slot *s)
+{
+    lq_list_append(&w->free_slots, &s->node);
+    w->free_count++;
+    lq_turn_arm(w->turn);
+}
+
+/* ---- waiters, link ------------------------------------------------------- */
+
+static void waiter_woke(void *ud, size_t queue)
+{
+    lq_worker *w = ud;
+    if (w->free_count == 0) { /* full meanwhile: somebody else's turn */
+        lq_control_kick_others(w->rt, w->index, (uint64_t)1 << queue);
+        return;
+    }
+    w->queues[queue].drained = false;
+    if (w->stepping)
+        lq_turn_arm(w->turn);
+    else
+        step(w);
+}
+
+static void waiter_idle(void *ud)
+{
+    lq_turn_arm(((lq_worker *)ud)->turn);
+}
+
+static void link_up(void *ud)
+{
+    lq_tokens_begin(ud);
+}
+
+static void link_down(void *ud, const lunaq_error *why)
+{
+    lq_worker *w = ud;
+    lq_tokens_lost(w);
+    lq_control_link_down(w->rt, why);
+}
+
+/* ---- services to runners ------------------------------------------------- */
+
+static void service_submit(void *ud, lq_op *op)
+{
+    lq_link_submit(((lq_worker *)ud)->link, op);
+}
+
+static void service_busy(void *ud)
+{
+    lq_control_tick(((lq_worker *)ud)->rt);
+}
+
+/* ---- commands from other threads ----------------------------------------- */
+
+static void closed_one(void *ud)
+{
+    lq_worker *w = ud;
+    if (--w->closing == 0)
+        lq_loop_stop(w->loop);
+}
+
+static void do_begin(lq_worker *w)
+{
+    static const lq_link_events events = {link_up, link_down};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+
+    w->taking = true;
+    if (w->rt->o.link_open(&w->link, w->loop, w->rt->o.broker, &events, w,
+                           &err))
+        LQ_LOG(w->rt->o.log, ERROR, "cannot open a connection",
+               lq_fc("reason", err.message));
+}
+
+static void do_end_runs(lq_worker *w)
+{
+    w->ending = true;
+    for (size_t i = 0; i < w->slot_count; i++)
+        lq_slot_cancel(&w->slots[i], LQ_CANCEL_SHUTDOWN, (lq_str){0});
+}
+
+static void do_close(lq_worker *w)
+{
+    w->closing = 1 + (int)w->rt->o.queue_count;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        lq_waiter_close(&w->queues[i].waiter);
+    if (w->link)
+        w->link->ops->close(w->link, closed_one, w);
+    else
+        closed_one(w);
+}
+
+static void commanded(lq_post *post)
+{
+    lq_worker *w = LQ_OF(post, lq_worker, command_post);
+    int command = atomic_exchange(&w->command, 0);
+
+    if (command & COMMAND_BEGIN)
+        do_begin(w);
+    if (command & COMMAND_QUIET)
+        w->taking = false;
+    if (command & COMMAND_END_RUNS)
+        do_end_runs(w);
+    lq_turn_arm(w->turn);
+    if (command & COMMAND_CLOSE)
+        do_close(w);
+}
+
+static void tell(lq_worker *w, int command)
+{
+    if (atomic_fetch_or(&w->command, command) == 0)
+        lq_loop_post(w->loop, &w->command_post);
+}
+
+static void kicked(lq_post *post)
+{
+    lq_worker *w = LQ_OF(post, lq_worker, kick_post);
+    atomic_store(&w->kick_posted, false);
+    uint64_t queues = atomic_exchange(&w->kicked, 0);
+
+    if (w->free_count == 0)
+        return;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        if (queues >> i & 1)
+            w->queues[i].drained = false;
+    lq_turn_arm(w->turn);
+}
+
+void lq_worker_kick(lq_worker *w, uint64_t queues)
+{
+    atomic_fetch_or(&w->kicked, queues);
+    if (!atomic_exchange(&w->kick_posted, true))
+        lq_loop_post(w->loop, &w->kick_post);
+}
+
+struct cancel_post {
+    lq_post post;
+    lq_worker *worker;
+    uint64_t number;
+    enum lq_cancel why;
+    size_t id_len;
+    size_t reason_len;
+    char text[]; /* id, reason */
+};
+
+static void canceled(lq_post *post)
+{
+    struct cancel_post *c = LQ_OF(post, struct cancel_post, post);
+    lq_worker *w = c->worker;
+    lq_str id = lq_str_n(c->text, c->id_len);
+    lq_str reason = lq_str_n(c->text + c->id_len, c->reason_len);
+
+    for (size_t i = 0; i < w->slot_count; i++) {
+        lq_slot *s = &w->slots[i];
+        if (s->state != LQ_SLOT_RUNNING)
+            continue;
+        if (c->number ? s->run.number == c->number
+                      : lq_str_eq(s->run.task.id, id))
+            lq_slot_cancel(s, c->why, reason);
+    }
+    lq_free(c);
+}
+
+void lq_worker_cancel(lq_worker *w, uint64_t number, lq_str id,
+                      enum lq_cancel why, lq_str reason)
+{
+    struct cancel_post *c = lq_malloc(sizeof(*c) + id.len + reason.len + 1);
+    if (!c)
+        return; /* the next renewal says it again */
+    *c = (struct cancel_post){.post = {.fn = canceled},
+                              .worker = w,
+                              .number = number,
+                              .why = why,
+                              .id_len = id.len,
+                              .reason_len = reason.len};
+    if (id.len)
+        memcpy(c->text, id.p, id.len);
+    if (reason.len)
+        memcpy(c->text + id.len, reason.p, reason.len);
+    lq_loop_post(w->loop, &c->post);
+}
+
+void lq_worker_begin(lq_worker *w)
+{
+    tell(w, COMMAND_BEGIN);
+}
+
+void lq_worker_quiet(lq_worker *w)
+{
+    tell(w, COMMAND_QUIET);
+}
+
+void lq_worker_end_runs(lq_worker *w)
+{
+    tell(w, COMMAND_END_RUNS);
+}
+
+/* ---- the thread ---------------------------------------------------------- */
+
+static int make_parts(lq_worker *w, lunaq_error *err)
+{
+    lq_worker_services services = {
+        .loop = w->loop,
+        .log = w->rt->o.log,
+        .submit = service_submit,
+        .busy = service_busy,
+        .ud = w,
+        .worker = w->index,
+        .worker_count = w->rt->o.worker_threads,
+    };
+    int rc = lq_turn_new(&w->turn, w->loop, turn, w, err);
+    if (!rc)
+        rc = lq_timer_new(&w->retry_timer, w->loop, retry_due, w, err);
+    if (!rc)
+        rc = lq_timer_new(&w->poll_timer, w->loop, poll_due, w, err);
+    if (!rc)
+        rc = lq_timer_new(&w->reconcile_timer, w->loop, lq_tokens_reconcile, w,
+                          err);
+    for (size_t i = 0; !rc && i < w->rt->o.runner_count; i++)
+        rc = w->rt->o.runners[i].fn(&w->runners[i], &services,
+                                    w->rt->o.runners[i].ud, err);
+    return rc;
+}
+
+static void free_parts(lq_worker *w)
+{
+    for (size_t i = 0; i < w->rt->o.runner_count; i++)
+        if (w->runners[i])
+            w->runners[i]->ops->free(w->runners[i]);
+    for (size_t i = 0; i < w->slot_count; i++)
+        lq_slot_release(&w->slots[i]);
+    lq_op_release(&w->step.op);
+    lq_op_release(&w->reconcile_op.op);
+    lq_free(w->reconcile_held);
+    lq_turn_close(w->turn);
+    lq_timer_close(w->retry_timer);
+    lq_timer_close(w->poll_timer);
+    lq_timer_close(w->reconcile_timer);
+}
+
+static void *thread_main(void *arg)
+{
+    lq_worker *w = arg;
+    int rc = make_parts(w, &w->start_error);
+
+    pthread_mutex_lock(&w->mutex);
+    w->started = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+    if (!rc)
+        lq_loop_run(w->loop);
+    free_parts(w);
+    return NULL;
+}
+
+static void free_worker(lq_worker *w)
+{
+    lq_loop_free(w->loop);
+    lq_held_release(&w->held);
+    pthread_mutex_destroy(&w->mutex);
+    pthread_cond_destroy(&w->changed);
+    lq_free(w->slots);
+    lq_free(w);
+}
+
+static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
+{
+    pthread_condattr_t attr;
+
+    w->rt = rt;
+    w->index = index;
+    w->command_post.fn = commanded;
+    w->kick_post.fn = kicked;
+    lq_list_init(&w->free_slots);
+    lq_list_init(&w->sent);
+    lq_held_init(&w->held);
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    for (size_t i = 0; i < rt->o.queue_count; i++) {
+        lq_worker_queue *q = &w->queues[i];
+        lq_list_init(&q->ready);
+        lq_list_init(&q->age);
+        lq_waiter_init(&q->waiter, rt, w->loop, (int)index, i);
+        q->waiter.woke = waiter_woke;
+        q->waiter.idle = waiter_idle;
+        q->waiter.closed = closed_one;
+        q->waiter.ud = w;
+    }
+    for (size_t i = 0; i < w->slot_count; i++) {
+        lq_slot_init(&w->slots[i], w);
+        lq_list_append(&w->free_slots, &w->slots[i].node);
+        w->free_count++;
+    }
+}
+
+int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index,
+                    size_t slots, lunaq_error *err)
+{
+    lq_worker *w = lq_calloc(1, sizeof(*w));
+    *out = NULL;
+    if (!w)
+        return lq_fail_nomem(err);
+    w->slots = lq_calloc(slots, sizeof(*w->slots));
+    if (!w->slots) {
+        lq_free(w);
+        return lq_fail_nomem(err);
+    }
+    w->slot_count = slots;
+    int rc = lq_loop_new(&w->loop, err);
+    if (rc) {
+        lq_free(w->slots);
+        lq_free(w);
+        return rc;
+    }
+    init_worker(w, rt, index);
+    if (pthread_create(&w->thread, NULL, thread_main, w)) {
+        free_worker(w);
+        return lq_fail(err, LUNAQ_ENOMEM, "cannot start a worker thread");
+    }
+    pthread_mutex_lock(&w->mutex);
+    while (!w->started)
+        pthread_cond_wait(&w->changed, &w->mutex);
+    pthread_mutex_unlock(&w->mutex);
+    if (w->start_error.code) {
+        pthread_join(w->thread, NULL);
+        if (err)
+            *err = w->start_error;
+        rc = w->start_error.code;
+        free_worker(w);
+        return rc;
+    }
+    *out = w;
+    return LUNAQ_OK;
+}
+
+bool lq_worker_wait_drained(lq_worker *w, int64_t until_mono_ms)
+{
+    struct timespec until = {until_mono_ms / 1000,
+                             until_mono_ms % 1000 * 1000000};
+    int rc = 0;
+
+    pthread_mutex_lock(&w->mutex);
+    while (!w->drained && rc == 0)
+        rc = pthread_cond_timedwait(&w->changed, &w->mutex, &until);
+    bool drained = w->drained;
+    pthread_mutex_unlock(&w->mutex);
+    return drained;
+}
+
+size_t lq_worker_stop(lq_worker *w)
+{
+    tell(w, COMMAND_CLOSE);
+    pthread_join(w->thread, NULL);
+    size_t left = lq_held_count(&w->held);
+    free_worker(w);
+    return left;
+}
