@@ -3,8 +3,7 @@
 add_library(lunaq_warnings INTERFACE)
 target_compile_options(lunaq_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-  -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla
-  -Wno-gnu-zero-variadic-macro-arguments)
+  -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla)
 if(LUNAQ_WERROR)
   target_compile_options(lunaq_warnings INTERFACE -Werror)
 endif()

@@ -13,11 +13,11 @@
 typedef struct lq_lua_app lq_lua_app;
 
 typedef struct lq_lua_options {
-    const char *folder;         /* handlers/ */
-    const char *database;       /* postgres://… or NULL */
-    int64_t db_pool;            /* connections in the whole process */
+    const char *folder;   /* handlers/ */
+    const char *database; /* postgres://… or NULL */
+    int64_t db_pool;      /* connections in the whole process */
     bool db_prepare;
-    const char *const *env;     /* what lunaq.env() may read, NULL-ended; or NULL */
+    const char *const *env; /* what lunaq.env() may read, NULL-ended; or NULL */
     lunaq_interrupt interrupt;
     bool watch;
     size_t worker_count;

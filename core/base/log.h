@@ -64,14 +64,18 @@ void lq_log_write(lq_log *log, lunaq_log_level level, lq_str message,
                   const lq_field *fields, size_t count);
 
 /* LQ_LOG(log, INFO, "reloaded", lq_fi("generation", 2), …) */
-#define LQ_LOG(log, level, message, ...)                                      \
-    do {                                                                      \
-        if (lq_log_on(log, LUNAQ_LOG_##level)) {                              \
-            const lq_field lq_fields_[] = {{0}, ##__VA_ARGS__};               \
-            lq_log_write(log, LUNAQ_LOG_##level, lq_str_c(message),           \
-                         lq_fields_ + 1, LQ_COUNT(lq_fields_) - 1);           \
-        }                                                                     \
+#define LQ_LOG(log, level, message, ...)                                       \
+    do {                                                                       \
+        if (lq_log_on(log, LUNAQ_LOG_##level)) {                               \
+            const lq_field lq_fields_[] = {__VA_ARGS__};                       \
+            lq_log_write(log, LUNAQ_LOG_##level, lq_str_c(message),            \
+                         lq_fields_, LQ_COUNT(lq_fields_));                    \
+        }                                                                      \
     } while (0)
+
+/* The same without fields. */
+#define LQ_LOG_PLAIN(log, level, message)                                      \
+    lq_log_write(log, LUNAQ_LOG_##level, lq_str_c(message), NULL, 0)
 
 /** True at most once per interval_ms for each `gate` (born as 0), so that a
  *  condition that lasts does not flood the log.  Any thread. */

@@ -74,14 +74,14 @@ enum lq_op_kind {
 /* The head of every operation. */
 typedef struct lq_op {
     enum lq_op_kind kind;
-    int rc;           /* result: LUNAQ_OK, or a code for the whole operation:
-                         EBROKER nothing was sent, EUNKNOWN sent but no reply,
-                         EREPLY the broker refused it, EFULL it has no memory */
-    lunaq_error err;  /* its message */
-    lq_arena mem;     /* results that are not in the struct live here */
+    int rc;          /* result: LUNAQ_OK, or a code for the whole operation:
+                        EBROKER nothing was sent, EUNKNOWN sent but no reply,
+                        EREPLY the broker refused it, EFULL it has no memory */
+    lunaq_error err; /* its message */
+    lq_arena mem;    /* results that are not in the struct live here */
     void (*done)(struct lq_op *op); /* links only; op may be freed in it */
     void *ud;
-    lq_list node;     /* the connection's while under way */
+    lq_list node;               /* the connection's while under way */
     uint32_t commands, replies; /* the connection's: sent and answered */
 } lq_op;
 
@@ -112,16 +112,16 @@ struct lq_link {
 
 /* What a link tells its owner, on the loop's thread. */
 typedef struct lq_link_events {
-    void (*up)(void *ud);   /* connected and ready; operations may be submitted */
+    void (*up)(void *ud); /* connected and ready; operations may be submitted */
     void (*down)(void *ud, const lunaq_error *why); /* lost, or could not
         connect; each attempt that fails reports once; it tries again itself */
 } lq_link_events;
 
 struct lq_loop;
 /* Opens a link to a broker; every caller of a link gets one of these. */
-typedef int lq_link_open_fn(lq_link **out, struct lq_loop *loop, const char *url,
-                            const lq_link_events *events, void *ud,
-                            lunaq_error *err);
+typedef int lq_link_open_fn(lq_link **out, struct lq_loop *loop,
+                            const char *url, const lq_link_events *events,
+                            void *ud, lunaq_error *err);
 
 static inline void lq_link_submit(lq_link *link, lq_op *op)
 {
@@ -158,8 +158,8 @@ static inline void lq_caller_close(lq_caller *caller)
 /* Asks for a sign of life, and what the broker is. */
 typedef struct lq_op_ping {
     lq_op op;
-    char version[32];      /* result: "7.0.15" */
-    char warning[200];     /* result: a setting that endangers tasks, or "" */
+    char version[32];  /* result: "7.0.15" */
+    char warning[200]; /* result: a setting that endangers tasks, or "" */
 } lq_op_ping;
 
 /* Draws a lease token that no other connection has. */
@@ -186,14 +186,14 @@ typedef struct lq_op_enqueue {
 
 /* How a run of a task ended, or what becomes of a task whose holder is gone. */
 enum lq_outcome_kind {
-    LQ_DONE = 1,  /* deleted; counted as processed */
-    LQ_COMPLETE,  /* kept for retention_s with its result; processed */
-    LQ_RETRY_AT,  /* waits delay_ms; processed and failed if is_failure */
-    LQ_ARCHIVE,   /* processed and failed */
-    LQ_REQUEUE,   /* pending again, next to run; nothing counted */
-    LQ_SNOOZE,    /* scheduled in delay_ms; nothing counted */
-    LQ_CRASHED,   /* like REQUEUE, and the crash count goes up */
-    LQ_DISCARD    /* deleted; processed, and counted as discarded */
+    LQ_DONE = 1, /* deleted; counted as processed */
+    LQ_COMPLETE, /* kept for retention_s with its result; processed */
+    LQ_RETRY_AT, /* waits delay_ms; processed and failed if is_failure */
+    LQ_ARCHIVE,  /* processed and failed */
+    LQ_REQUEUE,  /* pending again, next to run; nothing counted */
+    LQ_SNOOZE,   /* scheduled in delay_ms; nothing counted */
+    LQ_CRASHED,  /* like REQUEUE, and the crash count goes up */
+    LQ_DISCARD   /* deleted; processed, and counted as discarded */
 };
 
 typedef struct lq_outcome {
@@ -210,32 +210,33 @@ typedef struct lq_outcome {
     int64_t retention_s;
     int64_t delay_ms;
     bool is_failure;
-    bool from_tail;    /* among the older half of the holder's tasks: where to
-                          look for it first in the list of active tasks */
-    bool keep_crashes; /* the run was not a normal end: do not reset the count */
-    int code;          /* result: OK, ELEASE (not ours; nothing changed),
-                          ENOTFOUND (no such task), EREPLY (a key has a wrong
-                          type) */
+    bool from_tail; /* among the older half of the holder's tasks: where to
+                       look for it first in the list of active tasks */
+    bool
+        keep_crashes; /* the run was not a normal end: do not reset the count */
+    int code;         /* result: OK, ELEASE (not ours; nothing changed),
+                         ENOTFOUND (no such task), EREPLY (a key has a wrong
+                         type) */
 } lq_outcome;
 
 typedef struct lq_taken {
-    size_t queue;    /* index in the step's queues */
+    size_t queue; /* index in the step's queues */
     lq_str id;
-    lq_str msg;      /* in op.mem; may be undecodable */
+    lq_str msg; /* in op.mem; may be undecodable */
     int32_t crashes;
-    bool bad;        /* result: the task's key was unusable and its id was
-                        dropped; msg says why */
+    bool bad; /* result: the task's key was unusable and its id was
+                 dropped; msg says why */
 } lq_taken;
 
 typedef struct lq_step_queue {
     lq_str name;
-    uint32_t want;           /* take so many of it first */
-    lq_outcome **outcomes;   /* settle these */
+    uint32_t want;         /* take so many of it first */
+    lq_outcome **outcomes; /* settle these */
     size_t outcome_count;
-    bool paused;             /* result */
-    bool drained;            /* result: nothing is pending in it any more */
-    int code;                /* result: OK, or EREPLY when its keys have a wrong
-                                type: the other queues were served */
+    bool paused;  /* result */
+    bool drained; /* result: nothing is pending in it any more */
+    int code;     /* result: OK, or EREPLY when its keys have a wrong
+                     type: the other queues were served */
     char reason[160];
 } lq_step_queue;
 
@@ -246,8 +247,8 @@ typedef struct lq_op_step {
     lq_op op;
     lq_step_queue *queues;
     size_t queue_count;
-    uint32_t free;       /* how many to take in all; 0 = only settle */
-    uint32_t token;      /* of the new leases */
+    uint32_t free;  /* how many to take in all; 0 = only settle */
+    uint32_t token; /* of the new leases */
     int64_t lease_ms;
     int64_t now_ms;      /* the caller's clock, for the names of day counters */
     int64_t archive_max; /* 0 = 10000 */
@@ -259,9 +260,9 @@ typedef struct lq_op_step {
 typedef struct lq_extend_item {
     lq_str id;
     uint32_t token;
-    int code;       /* result: OK, ELEASE */
-    lq_str cancel;  /* result, in op.mem: who asked to cancel it and why; p NULL
-                       = nobody */
+    int code;      /* result: OK, ELEASE */
+    lq_str cancel; /* result, in op.mem: who asked to cancel it and why; p NULL
+                      = nobody */
 } lq_extend_item;
 
 /* Renews leases, expired ones too while the token still matches. */
@@ -286,11 +287,11 @@ typedef struct lq_op_reconcile {
 
 typedef struct lq_expired {
     lq_str id;
-    char score[40];  /* of its lease, exact text */
-    uint32_t token;  /* 0: held by Go */
-    lq_str msg;      /* p NULL: no such task, or no message */
+    char score[40]; /* of its lease, exact text */
+    uint32_t token; /* 0: held by Go */
+    lq_str msg;     /* p NULL: no such task, or no message */
     int32_t crashes;
-    lq_str cancel;   /* as in lq_extend_item */
+    lq_str cancel; /* as in lq_extend_item */
 } lq_expired;
 
 /* Lists at most `limit` tasks whose lease ended: lunaq's at once, Go's 30 s
@@ -301,7 +302,7 @@ typedef struct lq_op_expired {
     size_t limit;
     lq_expired *items; /* result, in op.mem */
     size_t count;
-    int64_t next_ms;   /* result: until the next lease ends; -1 = no lease */
+    int64_t next_ms; /* result: until the next lease ends; -1 = no lease */
 } lq_op_expired;
 
 /* Moves due tasks of scheduled and retry to pending (or to their group), at
@@ -331,9 +332,9 @@ typedef struct lq_op_repair {
 
 typedef struct lq_peek {
     lq_str queue;
-    bool paused;      /* results */
+    bool paused; /* results */
     int64_t pending;
-    int64_t next_ms;  /* until the next scheduled or retry is due; -1 = none */
+    int64_t next_ms; /* until the next scheduled or retry is due; -1 = none */
 } lq_peek;
 
 typedef struct lq_op_peek {
@@ -387,16 +388,17 @@ typedef struct lq_op_cron_fire {
     lq_str queue;
     lq_str entry_id;
     int64_t instant_ms;
-    int64_t first_ms;  /* 0 = do not set */
+    int64_t first_ms; /* 0 = do not set */
     lq_enqueue *item;
-    bool fired;        /* result */
-    int64_t last_ms;   /* result: the last instant now; 0 = never fired */
+    bool fired;      /* result */
+    int64_t last_ms; /* result: the last instant now; 0 = never fired */
 } lq_op_cron_fire;
 
-/* Publishes the entries of a scheduler for inspectors; none: takes them away. */
+/* Publishes the entries of a scheduler for inspectors; none: takes them away.
+ */
 typedef struct lq_op_cron_publish {
     lq_op op;
-    lq_str scheduler_id; /* host:pid:uuid */
+    lq_str scheduler_id;   /* host:pid:uuid */
     const lq_str *entries; /* encoded lq_cron_msg */
     size_t count;
     int64_t ttl_ms;
@@ -422,9 +424,9 @@ typedef struct lq_op_result {
 
 /* Waiting: archived with the reason.  Active: marked, and its holder told. */
 typedef struct lq_op_cancel {
-    lq_op op;       /* rc ENOTFOUND, ESTATE (archived or completed) */
+    lq_op op; /* rc ENOTFOUND, ESTATE (archived or completed) */
     lq_str queue, id;
-    lq_str reason;  /* who and why */
+    lq_str reason;   /* who and why */
     lunaq_state was; /* result */
 } lq_op_cancel;
 
@@ -440,19 +442,19 @@ typedef struct lq_op_move_all {
     lq_str queue;
     lunaq_state state;
     lunaq_move move;
-    int64_t moved;  /* result: of this batch */
-    int64_t left;   /* result: how many the state still holds */
-    bool more;      /* result: call again */
+    int64_t moved; /* result: of this batch */
+    int64_t left;  /* result: how many the state still holds */
+    bool more;     /* result: call again */
 } lq_op_move_all;
 
 typedef struct lq_task_row {
     lunaq_state state;
-    lq_str queue;   /* in op.mem, as all of it */
+    lq_str queue; /* in op.mem, as all of it */
     lq_str id;
-    lq_str msg;     /* p NULL: dangling */
+    lq_str msg; /* p NULL: dangling */
     lq_str result;
     int64_t crashes;
-    int64_t at_ms;  /* its score: due, died, deleted at; active: lease end */
+    int64_t at_ms; /* its score: due, died, deleted at; active: lease end */
 } lq_task_row;
 
 /* Looks an id up in the given queues.  Rows of the queues that have it. */
@@ -523,8 +525,8 @@ typedef struct lq_op_queue_remove {
 } lq_op_queue_remove;
 
 typedef struct lq_server_row {
-    lq_str info;    /* encoded lq_server_msg */
-    lq_str extra;   /* JSON, or p NULL (Asynq's servers) */
+    lq_str info;     /* encoded lq_server_msg */
+    lq_str extra;    /* JSON, or p NULL (Asynq's servers) */
     lq_str *workers; /* encoded lq_worker_msg */
     size_t worker_count;
 } lq_server_row;

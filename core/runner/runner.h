@@ -39,22 +39,22 @@ enum lq_verdict_kind {
 
 typedef struct lq_verdict {
     enum lq_verdict_kind kind;
-    lq_str result;      /* SUCCEEDED: bytes to keep; p NULL = none */
-    lq_str message;     /* else: one line for people, then perhaps a traceback */
+    lq_str result;  /* SUCCEEDED: bytes to keep; p NULL = none */
+    lq_str message; /* else: one line for people, then perhaps a traceback */
     const char *error_kind; /* "error", "timeout", "payload", "not_found", … */
-    int64_t delay_ms;   /* RETRY_AFTER, SNOOZED; FAILED: by the handler's own
-                           backoff, -1 = Asynq's curve */
+    int64_t delay_ms; /* RETRY_AFTER, SNOOZED; FAILED: by the handler's own
+                         backoff, -1 = Asynq's curve */
 } lq_verdict;
 
 /* One attempt: one lease, one slot.  The runtime's; the runner reads it. */
 struct lq_run {
-    lq_task task;         /* views into the runtime's copy of the message */
-    int64_t started_ms;   /* Unix */
-    int64_t deadline_ms;  /* Unix; 0 = none */
-    int64_t max_retry;    /* that counts: task.max_retry, or the handler file's */
+    lq_task task;        /* views into the runtime's copy of the message */
+    int64_t started_ms;  /* Unix */
+    int64_t deadline_ms; /* Unix; 0 = none */
+    int64_t max_retry; /* that counts: task.max_retry, or the handler file's */
     uint32_t token;
-    uint64_t number;      /* of this run in this process, never repeated */
-    void *runner_data;    /* the runner's */
+    uint64_t number;   /* of this run in this process, never repeated */
+    void *runner_data; /* the runner's */
 };
 
 /** Ends a run: the runner's last word.  Borrows verdict for the call.  run may
@@ -97,13 +97,14 @@ typedef struct lq_worker_services {
      * to repeat. */
     void (*busy)(void *ud);
     void *ud;
-    size_t worker;        /* index, from 0 */
+    size_t worker; /* index, from 0 */
     size_t worker_count;
 } lq_worker_services;
 
 /* Makes the runner of one worker, on its thread. */
-typedef int lq_runner_new_fn(lq_runner **out, const lq_worker_services *services,
-                             void *ud, lunaq_error *err);
+typedef int lq_runner_new_fn(lq_runner **out,
+                             const lq_worker_services *services, void *ud,
+                             lunaq_error *err);
 
 /* What the runtime wants to know of a task type; from handler files. */
 typedef struct lq_type_options {
@@ -114,7 +115,7 @@ typedef struct lq_type_options {
 /* A periodic entry that a handler file or the configuration asks for. */
 typedef struct lq_cron_want {
     const char *spec;
-    const char *name;   /* NULL = none */
+    const char *name;       /* NULL = none */
     const lq_enqueue *item; /* what to enqueue; id and times are set per tick */
 } lq_cron_want;
 

@@ -67,8 +67,7 @@ size_t lq_held_copy(lq_held_list *l, int queue, size_t payload_max,
     pthread_mutex_lock(&l->mutex);
     *out = l->count ? lq_arena_alloc(mem, l->count * sizeof(**out)) : NULL;
     if (*out)
-        LQ_LIST_EACH(&l->all, node)
-        {
+        LQ_LIST_EACH (&l->all, node) {
             const lq_held *h = LQ_OF(node, lq_held, node);
             if (queue >= 0 && h->queue != (size_t)queue)
                 continue;

@@ -15,9 +15,9 @@
 typedef struct lq_held {
     lq_list node;
     lq_str id, type, payload;
-    size_t queue;      /* index among the served queues */
+    size_t queue; /* index among the served queues */
     uint32_t token;
-    uint64_t number;   /* of the run */
+    uint64_t number; /* of the run */
     int64_t started_ms, deadline_ms;
 } lq_held;
 

@@ -72,12 +72,12 @@ typedef struct lq_runtime {
     struct lq_control *control;
     atomic_int phase;
     atomic_uint_fast64_t run_numbers;
-    atomic_int suspects;   /* tasks that crashed before and run now */
+    atomic_int suspects; /* tasks that crashed before and run now */
     /* Per queue: which worker has the waiter armed; -1 = none. */
     atomic_int waiter[LQ_QUEUES_MAX];
     atomic_uint_fast64_t paused; /* bit i: queue i was paused when last seen */
-    atomic_int links_down;       /* how many of our links are lost */
-    int64_t log_gate;
+    atomic_bool broker_lost;     /* and the log was told */
+    int64_t lost_gate, log_gate; /* for lq_log_gate() */
 } lq_runtime;
 
 static inline enum lq_phase lq_phase(lq_runtime *rt)

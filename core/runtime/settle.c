@@ -15,7 +15,7 @@ static const char *const names[] = {
 const char *lq_outcome_name(enum lq_outcome_kind kind)
 {
     return (size_t)kind < LQ_COUNT(names) && names[kind] ? names[kind]
-                                                          : "unknown";
+                                                         : "unknown";
 }
 
 static void encode(lq_outcome *out, lq_buf *msg, const lq_task *task)
@@ -29,9 +29,8 @@ static void archive(lq_outcome *out, lq_buf *msg, const lq_task *task,
                     lq_str text, int64_t now_ms)
 {
     lq_task copy = *task;
-    copy.error_msg = lq_str_n(text.p, text.len > LQ_ERROR_TEXT_MAX
-                                          ? LQ_ERROR_TEXT_MAX
-                                          : text.len);
+    copy.error_msg = lq_str_n(
+        text.p, text.len > LQ_ERROR_TEXT_MAX ? LQ_ERROR_TEXT_MAX : text.len);
     copy.last_failed_s = now_ms / 1000;
     out->kind = LQ_ARCHIVE;
     out->is_failure = true;
@@ -48,9 +47,8 @@ static void fail(lq_outcome *out, lq_buf *msg, const lq_settle_in *in,
     }
     lq_task copy = *in->task;
     copy.retried++;
-    copy.error_msg = lq_str_n(text.p, text.len > LQ_ERROR_TEXT_MAX
-                                          ? LQ_ERROR_TEXT_MAX
-                                          : text.len);
+    copy.error_msg = lq_str_n(
+        text.p, text.len > LQ_ERROR_TEXT_MAX ? LQ_ERROR_TEXT_MAX : text.len);
     copy.last_failed_s = in->now_ms / 1000;
     out->kind = LQ_RETRY_AT;
     out->is_failure = true;
@@ -148,8 +146,8 @@ void lq_settle_undecodable(lq_outcome *out, lq_buf *msg, lq_str id,
 }
 
 void lq_settle_expired(lq_outcome *out, lq_buf *msg, const lq_expired *e,
-                       const lq_task *task, int64_t crash_limit,
-                       int64_t now_ms, uint64_t random)
+                       const lq_task *task, int64_t crash_limit, int64_t now_ms,
+                       uint64_t random)
 {
     lq_verdict gone = {.kind = LQ_FAILED,
                        .message = LQ_STR("asynq: task lease expired"),

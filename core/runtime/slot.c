@@ -63,10 +63,10 @@ static void log_outcome(lq_slot *s)
     lq_log *log = s->worker->rt->o.log;
     enum lq_outcome_kind kind = s->outcome.kind;
     bool ok = kind == LQ_DONE || kind == LQ_COMPLETE;
-    lunaq_log_level level = ok || kind == LQ_SNOOZE || kind == LQ_REQUEUE ||
-                                    kind == LQ_DISCARD
-                                ? LUNAQ_LOG_INFO
-                                : LUNAQ_LOG_WARN;
+    lunaq_log_level level =
+        ok || kind == LQ_SNOOZE || kind == LQ_REQUEUE || kind == LQ_DISCARD
+            ? LUNAQ_LOG_INFO
+            : LUNAQ_LOG_WARN;
     if (!lq_log_on(log, level))
         return;
 
@@ -256,9 +256,10 @@ static void begin_run(lq_slot *s)
 static void no_memory(lq_slot *s)
 {
     /* Nothing can be said about the task: its lease ends and it runs again. */
-    LQ_LOG(s->worker->rt->o.log, ERROR,
-           "out of memory: a task taken was not run; it runs again when its "
-           "lease ends");
+    LQ_LOG_PLAIN(
+        s->worker->rt->o.log, ERROR,
+        "out of memory: a task taken was not run; it runs again when its "
+        "lease ends");
     s->state = LQ_SLOT_FREE;
     lq_worker_freed(s->worker, s);
 }

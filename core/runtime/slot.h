@@ -27,10 +27,10 @@ typedef struct lq_slot {
     size_t queue;
     char *bytes; /* the id, then the message */
     size_t bytes_cap;
-    uint64_t seq;      /* in the order of taking */
-    bool suspect;      /* counted among the process's suspects */
+    uint64_t seq; /* in the order of taking */
+    bool suspect; /* counted among the process's suspects */
     enum lq_cancel cancel;
-    lq_buf reason;     /* of the cancel */
+    lq_buf reason; /* of the cancel */
     lq_runner *runner;
     lq_timer *deadline;
     int64_t started_ns;
@@ -42,7 +42,8 @@ typedef struct lq_slot {
 void lq_slot_init(lq_slot *s, struct lq_worker *w);
 void lq_slot_release(lq_slot *s);
 /** Runs a task that was taken.  The slot is FREE and off its list; it becomes
- *  RUNNING, or READY at once (undecodable, no handler, too late, handed back). */
+ *  RUNNING, or READY at once (undecodable, no handler, too late, handed back).
+ */
 void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
                  uint32_t token);
 /** Tells its run to end.  RUNNING only; else nothing happens. */

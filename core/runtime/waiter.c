@@ -4,7 +4,7 @@
 #include "base/clock.h"
 
 #define WAIT_MS 5000
-#define CALM_MS 20    /* after two wakes for nothing: up to so long */
+#define CALM_MS 20 /* after two wakes for nothing: up to so long */
 #define WASTED_MAX 2
 
 static bool claim(lq_waiter *w)
@@ -43,6 +43,7 @@ static void waited(lq_op *op)
         return;
     }
     w->state = LQ_WAITER_IDLE;
+    w->woken = woke;
     if (woke)
         w->woke(w->ud, w->queue);
     else
@@ -127,6 +128,9 @@ void lq_waiter_arm(lq_waiter *w)
 
 void lq_waiter_result(lq_waiter *w, bool got_task)
 {
+    if (!w->woken)
+        return;
+    w->woken = false;
     w->wasted = got_task ? 0 : w->wasted + 1;
 }
 

@@ -17,10 +17,10 @@ enum command {
     COMMAND_CLOSE = 8
 };
 
-static void step(lq_worker *w);                 /* 1: settle and take … */
-static void stepped(lq_op *op);                 /* 2: … what the broker said */
-static void settle_sent(lq_worker *w, int rc);  /* 3: slots become free */
-static void start_taken(lq_worker *w);          /* 4: and runs start → 1 */
+static void step(lq_worker *w);                /* 1: settle and take … */
+static void stepped(lq_op *op);                /* 2: … what the broker said */
+static void settle_sent(lq_worker *w, int rc); /* 3: slots become free */
+static void start_taken(lq_worker *w);         /* 4: and runs start → 1 */
 
 /* ---- steps --------------------------------------------------------------- */
 
@@ -107,8 +107,8 @@ static void step(lq_worker *w)
         return;
     }
     for (size_t i = 0; i < rt->o.queue_count; i++)
-        weights[i] = (lq_weight){(uint32_t)rt->o.queues[i].weight,
-                                 paused >> i & 1};
+        weights[i] =
+            (lq_weight){(uint32_t)rt->o.queues[i].weight, paused >> i & 1};
     lq_weights_plan(weights, rt->o.queue_count, (uint32_t)room, rt->o.strict,
                     lq_random, w->step_order, want);
 
@@ -180,8 +180,7 @@ static uint64_t read_queues(lq_worker *w)
         w->queues[i].drained = sq->drained || sq->paused || sq->code;
         if (!w->queues[i].drained)
             more |= (uint64_t)1 << i;
-        if (w->queues[i].waiter.state == LQ_WAITER_IDLE)
-            lq_waiter_result(&w->queues[i].waiter, got[i]);
+        lq_waiter_result(&w->queues[i].waiter, got[i]);
     }
     if (w->step.free > 0)
         atomic_store(&w->rt->paused, paused);
@@ -202,8 +201,8 @@ static void start_taken(lq_worker *w)
         if (!node)
             break; /* cannot be: the step never takes more than are free */
         w->free_count--;
-        lq_slot_run(LQ_OF(node, lq_slot, node), t,
-                    w->step_order[t->queue], w->step.token);
+        lq_slot_run(LQ_OF(node, lq_slot, node), t, w->step_order[t->queue],
+                    w->step.token);
     }
 }
 
@@ -349,7 +348,6 @@ static void do_begin(lq_worker *w)
 
 static void do_end_runs(lq_worker *w)
 {
-    w->ending = true;
     for (size_t i = 0; i < w->slot_count; i++)
         lq_slot_cancel(&w->slots[i], LQ_CANCEL_SHUTDOWN, (lq_str){0});
 }
@@ -528,7 +526,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static void free_worker(lq_worker *w)
+void lq_worker_free(lq_worker *w)
 {
     lq_loop_free(w->loop);
     lq_held_release(&w->held);
@@ -571,8 +569,8 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
     }
 }
 
-int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index,
-                    size_t slots, lunaq_error *err)
+int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index, size_t slots,
+                    lunaq_error *err)
 {
     lq_worker *w = lq_calloc(1, sizeof(*w));
     *out = NULL;
@@ -592,7 +590,7 @@ int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index,
     }
     init_worker(w, rt, index);
     if (pthread_create(&w->thread, NULL, thread_main, w)) {
-        free_worker(w);
+        lq_worker_free(w);
         return lq_fail(err, LUNAQ_ENOMEM, "cannot start a worker thread");
     }
     pthread_mutex_lock(&w->mutex);
@@ -604,7 +602,7 @@ int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index,
         if (err)
             *err = w->start_error;
         rc = w->start_error.code;
-        free_worker(w);
+        lq_worker_free(w);
         return rc;
     }
     *out = w;
@@ -629,7 +627,5 @@ size_t lq_worker_stop(lq_worker *w)
 {
     tell(w, COMMAND_CLOSE);
     pthread_join(w->thread, NULL);
-    size_t left = lq_held_count(&w->held);
-    free_worker(w);
-    return left;
+    return lq_held_count(&w->held);
 }

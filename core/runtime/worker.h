@@ -8,9 +8,9 @@
  *      └────────────── runs start ◄── tasks taken ◄───┘
  *
  * One step is under way at a time; what becomes ready meanwhile leaves together
- * with the next.  An outcome that the broker could not take stays ready, and its
- * slot occupied, until the broker takes it or says that it is not ours: that is
- * the syncer.
+ * with the next.  An outcome that the broker could not take stays ready, and
+ * its slot occupied, until the broker takes it or says that it is not ours:
+ * that is the syncer.
  */
 #ifndef LQ_WORKER_H
 #define LQ_WORKER_H
@@ -31,10 +31,10 @@ typedef struct lq_old_token {
 } lq_old_token;
 
 typedef struct lq_worker_queue {
-    bool drained;     /* the last take found nothing more in it */
-    lq_list ready;    /* slots whose outcome waits for the next step */
+    bool drained;  /* the last take found nothing more in it */
+    lq_list ready; /* slots whose outcome waits for the next step */
     size_t ready_count;
-    lq_list age;      /* slots in hand, the oldest first */
+    lq_list age; /* slots in hand, the oldest first */
     lq_waiter waiter;
 } lq_worker_queue;
 
@@ -45,24 +45,24 @@ typedef struct lq_worker {
     lq_loop *loop;
     lq_turn *turn;
     lq_link *link;
-    bool link_up;      /* and we have a token, and have reconciled */
+    bool link_up; /* and we have a token, and have reconciled */
     uint32_t token;
     lq_old_token old[LQ_OLD_TOKENS];
     lq_op_token token_op;
     lq_op_reconcile reconcile_op;
-    size_t reconcile_at;     /* old token * queues + queue */
+    size_t reconcile_at; /* old token * queues + queue */
     bool reconciling;
     lq_str *reconcile_held;
     lq_timer *reconcile_timer;
-    lq_timer *retry_timer;   /* after a refused step or token */
-    lq_timer *poll_timer;    /* instead of waiters, when there are too many */
+    lq_timer *retry_timer; /* after a refused step or token */
+    lq_timer *poll_timer;  /* instead of waiters, when there are too many */
 
     lq_runner *runners[LQ_RUNNERS_MAX];
     lq_slot *slots;
     size_t slot_count;
     lq_list free_slots;
     size_t free_count;
-    lq_list sent;            /* slots whose outcome is in the step under way */
+    lq_list sent; /* slots whose outcome is in the step under way */
     lq_held_list held;
     lq_worker_queue queues[LQ_QUEUES_MAX];
 
@@ -72,10 +72,8 @@ typedef struct lq_worker {
     size_t step_order[LQ_QUEUES_MAX]; /* step queue → queue */
     lq_outcome *step_outcomes[LQ_BATCH_MAX];
 
-    bool taking;             /* new tasks are wanted */
-    bool draining;
-    bool ending;             /* runs were told to end */
-    int closing;             /* links and waiters still open */
+    bool taking;                 /* new tasks are wanted */
+    int closing;                 /* links and waiters still open */
     atomic_uint_fast64_t kicked; /* queues that other threads saw work in */
     atomic_bool kick_posted;
     lq_post kick_post;
@@ -92,8 +90,8 @@ typedef struct lq_worker {
 
 /** Makes worker `index` with `slots` slots and starts its thread, which makes
  *  the runners.  Blocks until that is done. */
-int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index,
-                    size_t slots, lunaq_error *err);
+int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index, size_t slots,
+                    lunaq_error *err);
 
 /* Any thread, once the worker was started: */
 
@@ -106,9 +104,11 @@ void lq_worker_quiet(lq_worker *w);
 bool lq_worker_wait_drained(lq_worker *w, int64_t until_mono_ms);
 /** Tells what still runs to end; it goes back to its queue. */
 void lq_worker_end_runs(lq_worker *w);
-/** Closes everything, joins the thread and frees the worker.  Returns how many
- *  tasks it still had in hand (they run again when their lease ends). */
+/** Closes everything and joins the thread.  Returns how many tasks it still had
+ *  in hand (they run again when their lease ends). */
 size_t lq_worker_stop(lq_worker *w);
+/** After lq_worker_stop(), when no other thread knows the worker any more. */
+void lq_worker_free(lq_worker *w);
 /** There may be work in these queues (bit i: queue i). */
 void lq_worker_kick(lq_worker *w, uint64_t queues);
 /** Ends a run: by number when it is not 0, else by task id. */

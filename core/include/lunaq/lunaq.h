@@ -56,26 +56,26 @@ LUNAQ_API const char *lunaq_version(void);
 
 /* One row a code: the enum, lunaq_strerror() and every binding read it.
  * Numbers are never changed or reused. */
-#define LUNAQ_ERROR_CODES(X)                                                  \
-    X(ENOMEM, 1, "out of memory")                                             \
-    X(EINVAL, 2, "invalid argument")                                          \
-    X(ECONFIG, 3, "invalid configuration")                                    \
-    X(ENOTFOUND, 4, "not found")                                              \
-    X(EEXIST, 5, "a task with this id exists")                                \
-    X(EDUPLICATE, 6, "a task with this unique key is waiting or running")     \
-    X(ELEASE, 7, "the lease is no longer ours")                               \
-    X(ESTATE, 8, "not possible in the task's state")                          \
-    X(EBROKER, 9, "the broker cannot be reached")                             \
-    X(EUNKNOWN, 10, "sent, but no answer came: the outcome is unknown")       \
-    X(EPROTO, 11, "the bytes cannot be decoded")                              \
-    X(EFULL, 12, "a limit or the broker's memory is exhausted")               \
-    X(ETIMEOUT, 13, "timed out")                                              \
-    X(ECANCELED, 14, "canceled")                                              \
-    X(ERECURSE, 15, "called from inside a callback of the same handle")       \
-    X(EHANDLER, 16, "a handler cannot be loaded")                             \
-    X(EDATABASE, 17, "the database refused or cannot be reached")             \
-    X(EIO, 18, "input or output failed")                                      \
-    X(EREPLY, 19, "the broker answered with an error")                        \
+#define LUNAQ_ERROR_CODES(X)                                                   \
+    X(ENOMEM, 1, "out of memory")                                              \
+    X(EINVAL, 2, "invalid argument")                                           \
+    X(ECONFIG, 3, "invalid configuration")                                     \
+    X(ENOTFOUND, 4, "not found")                                               \
+    X(EEXIST, 5, "a task with this id exists")                                 \
+    X(EDUPLICATE, 6, "a task with this unique key is waiting or running")      \
+    X(ELEASE, 7, "the lease is no longer ours")                                \
+    X(ESTATE, 8, "not possible in the task's state")                           \
+    X(EBROKER, 9, "the broker cannot be reached")                              \
+    X(EUNKNOWN, 10, "sent, but no answer came: the outcome is unknown")        \
+    X(EPROTO, 11, "the bytes cannot be decoded")                               \
+    X(EFULL, 12, "a limit or the broker's memory is exhausted")                \
+    X(ETIMEOUT, 13, "timed out")                                               \
+    X(ECANCELED, 14, "canceled")                                               \
+    X(ERECURSE, 15, "called from inside a callback of the same handle")        \
+    X(EHANDLER, 16, "a handler cannot be loaded")                              \
+    X(EDATABASE, 17, "the database refused or cannot be reached")              \
+    X(EIO, 18, "input or output failed")                                       \
+    X(EREPLY, 19, "the broker answered with an error")                         \
     X(EAMBIGUOUS, 20, "more than one thing has this name")
 
 enum {
@@ -90,7 +90,10 @@ typedef struct lunaq_error {
     int code;
     char message[256];
 } lunaq_error;
-#define LUNAQ_ERROR_INIT {0, ""}
+#define LUNAQ_ERROR_INIT                                                       \
+    {                                                                          \
+        0, ""                                                                  \
+    }
 
 /** The general text of a code; never NULL, also for unknown codes.  Static. */
 LUNAQ_API const char *lunaq_strerror(int code);
@@ -109,7 +112,10 @@ typedef struct lunaq_client_options {
                            redis://127.0.0.1:6379 */
     int64_t timeout_ms; /* of each call; 0 = 5000 */
 } lunaq_client_options;
-#define LUNAQ_CLIENT_OPTIONS_INIT {sizeof(lunaq_client_options), 0, 0}
+#define LUNAQ_CLIENT_OPTIONS_INIT                                              \
+    {                                                                          \
+        sizeof(lunaq_client_options), 0, 0                                     \
+    }
 
 /** Opens a client.  Connects at the first call that needs the broker, and
  *  again whenever the connection was lost, so opening works while the broker
@@ -139,9 +145,9 @@ typedef struct lunaq_task {
     const char *group;   /* waits to be aggregated with its group; NULL = no */
     const lunaq_header *headers;
     size_t header_count;
-    int64_t max_retry;     /* retries after the first attempt; 0 = 25, -1 = none */
-    int64_t timeout_ms;    /* of one attempt; 0 = 30 min, -1 = none; whole
-                              seconds, rounded up */
+    int64_t max_retry;  /* retries after the first attempt; 0 = 25, -1 = none */
+    int64_t timeout_ms; /* of one attempt; 0 = 30 min, -1 = none; whole
+                           seconds, rounded up */
     int64_t deadline_at;   /* no attempt starts or goes on after it; 0 = none */
     int64_t process_at;    /* not before this instant; 0 = now */
     int64_t process_in_ms; /* the same, from now; 0 = now */
@@ -149,8 +155,10 @@ typedef struct lunaq_task {
     int64_t unique_ms;     /* refuse another task of the same queue, type and
                               payload for this long; 0 = no, else >= 1000 */
 } lunaq_task;
-#define LUNAQ_TASK_INIT                                                       \
-    {sizeof(lunaq_task), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LUNAQ_TASK_INIT                                                        \
+    {                                                                          \
+        sizeof(lunaq_task), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0        \
+    }
 
 /** What became of one task of an enqueue. */
 typedef struct lunaq_enqueued {
@@ -201,7 +209,7 @@ typedef struct lunaq_task_info {
     const char *type;
     const char *queue;
     const char *group;
-    const char *error;   /* of the last failure */
+    const char *error; /* of the last failure */
     const void *payload;
     size_t payload_len;
     const void *result;
@@ -209,10 +217,10 @@ typedef struct lunaq_task_info {
     const lunaq_header *headers;
     size_t header_count;
     int64_t max_retry;
-    int64_t retried;      /* failures so far */
-    int64_t crashes;      /* times its holder vanished since the last normal end */
-    int64_t timeout_ms;   /* 0 = none */
-    int64_t deadline_at;  /* 0 = none */
+    int64_t retried; /* failures so far */
+    int64_t crashes; /* times its holder vanished since the last normal end */
+    int64_t timeout_ms;  /* 0 = none */
+    int64_t deadline_at; /* 0 = none */
     int64_t retention_ms;
     int64_t last_failed_at; /* 0 = never */
     int64_t completed_at;   /* 0 = not */
@@ -237,7 +245,10 @@ typedef struct lunaq_task_query {
     int64_t page;      /* from 0 */
     int64_t page_size; /* tasks a queue and state; 0 = 30, at most 1000 */
 } lunaq_task_query;
-#define LUNAQ_TASK_QUERY_INIT {sizeof(lunaq_task_query), 0, 0, 0, 0, 0}
+#define LUNAQ_TASK_QUERY_INIT                                                  \
+    {                                                                          \
+        sizeof(lunaq_task_query), 0, 0, 0, 0, 0                                \
+    }
 
 /** Lists tasks: next to run first for pending, by time for the others. */
 LUNAQ_API int lunaq_task_list_open(lunaq_client *client,
@@ -372,8 +383,8 @@ typedef struct lunaq_cron_info {
 
 typedef struct lunaq_cron_list lunaq_cron_list;
 LUNAQ_API size_t lunaq_cron_list_count(const lunaq_cron_list *list);
-LUNAQ_API const lunaq_cron_info *
-lunaq_cron_list_at(const lunaq_cron_list *list, size_t i);
+LUNAQ_API const lunaq_cron_info *lunaq_cron_list_at(const lunaq_cron_list *list,
+                                                    size_t i);
 LUNAQ_API void lunaq_cron_list_free(lunaq_cron_list *list);
 LUNAQ_API int lunaq_cron_list_open(lunaq_client *client, lunaq_cron_list **out,
                                    lunaq_error *err);
@@ -385,8 +396,8 @@ typedef struct lunaq_handler_info {
     const char *type;
     const char *file;
     const char *doc;
-    const char *hash;       /* of the source, first 12 hex digits */
-    const char *rejected;   /* why the newest edit is not live; "" when it is */
+    const char *hash;     /* of the source, first 12 hex digits */
+    const char *rejected; /* why the newest edit is not live; "" when it is */
     int64_t generation;
 } lunaq_handler_info;
 

@@ -59,48 +59,55 @@ typedef void lunaq_stuck_fn(const char *type, const char *task_id,
 typedef struct lunaq_cron_entry {
     size_t size;
     const char *spec; /* 5 fields, a descriptor or "@every 1h"; UTC */
-    const char *name; /* tells two entries of one type and spec apart; or NULL */
-    lunaq_task task;  /* what to enqueue at each tick */
+    const char
+        *name;       /* tells two entries of one type and spec apart; or NULL */
+    lunaq_task task; /* what to enqueue at each tick */
 } lunaq_cron_entry;
-#define LUNAQ_CRON_ENTRY_INIT                                                 \
-    {sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT}
+#define LUNAQ_CRON_ENTRY_INIT                                                  \
+    {                                                                          \
+        sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT                        \
+    }
 
 typedef struct lunaq_server_options {
     size_t size;
-    const char *broker;     /* as in lunaq_client_options */
-    const char *database;   /* postgres://… for `db` in handlers; NULL = none */
-    const char *handlers;   /* folder of Lua handlers; NULL = C handlers only */
+    const char *broker;   /* as in lunaq_client_options */
+    const char *database; /* postgres://… for `db` in handlers; NULL = none */
+    const char *handlers; /* folder of Lua handlers; NULL = C handlers only */
     const char *migrations; /* folder of SQL migrations; NULL = none */
     const lunaq_queue_weight *queues; /* NULL = critical 6, default 3, low 1 */
     size_t queue_count;
     const lunaq_cron_entry *cron;
     size_t cron_count;
-    const char *const *env; /* variables that lunaq.env() may read; NULL-ended */
-    lunaq_log_fn *log;      /* NULL = stderr */
+    const char *const
+        *env;          /* variables that lunaq.env() may read; NULL-ended */
+    lunaq_log_fn *log; /* NULL = stderr */
     void *log_userdata;
     lunaq_stuck_fn *stuck;
     void *stuck_userdata;
-    int64_t concurrency;         /* tasks run at once; 0 = 10 */
-    int64_t worker_threads;      /* 0 = min(CPUs, 4, concurrency) */
-    int64_t callback_threads;    /* for C handlers, which block; 0 = concurrency,
-                                    at most 64 */
-    int64_t strict;              /* 1: always the queue of highest weight first */
-    int64_t lease_ms;            /* 0 = 30000; 10000 to 60000 */
-    int64_t shutdown_timeout_ms; /* 0 = 8000, -1 = none: end running tasks now */
-    int64_t stuck_after_ms;      /* 0 = 120000, -1 = never */
-    int64_t crash_limit;         /* crashes until a task is archived; 0 = 3,
-                                    -1 = never */
-    int64_t db_pool;             /* database connections; 0 = 10 */
-    int64_t db_prepare_off;      /* 1: no prepared statements (PgBouncer) */
-    int64_t trust_message;       /* 1: Asynq's "not given" values count too */
-    int64_t watch_off;           /* 1: no reload when a handler file changes */
-    int64_t interrupt;           /* a lunaq_interrupt */
-    int64_t log_level;           /* a lunaq_log_level; 0 = info */
-    int64_t log_format;          /* a lunaq_log_format */
+    int64_t concurrency;      /* tasks run at once; 0 = 10 */
+    int64_t worker_threads;   /* 0 = min(CPUs, 4, concurrency) */
+    int64_t callback_threads; /* for C handlers, which block; 0 = concurrency,
+                                 at most 64 */
+    int64_t strict;           /* 1: always the queue of highest weight first */
+    int64_t lease_ms;         /* 0 = 30000; 10000 to 60000 */
+    int64_t
+        shutdown_timeout_ms; /* 0 = 8000, -1 = none: end running tasks now */
+    int64_t stuck_after_ms;  /* 0 = 120000, -1 = never */
+    int64_t crash_limit;     /* crashes until a task is archived; 0 = 3,
+                                -1 = never */
+    int64_t db_pool;         /* database connections; 0 = 10 */
+    int64_t db_prepare_off;  /* 1: no prepared statements (PgBouncer) */
+    int64_t trust_message;   /* 1: Asynq's "not given" values count too */
+    int64_t watch_off;       /* 1: no reload when a handler file changes */
+    int64_t interrupt;       /* a lunaq_interrupt */
+    int64_t log_level;       /* a lunaq_log_level; 0 = info */
+    int64_t log_format;      /* a lunaq_log_format */
 } lunaq_server_options;
-#define LUNAQ_SERVER_OPTIONS_INIT                                             \
-    {sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
-     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LUNAQ_SERVER_OPTIONS_INIT                                              \
+    {                                                                          \
+        sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                        \
+    }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
 LUNAQ_API void lunaq_server_options_init(lunaq_server_options *options,
@@ -168,7 +175,8 @@ LUNAQ_API int64_t lunaq_run_deadline_at(const lunaq_run *run);
  *  What the handler returns after that is not used.  Any thread. */
 LUNAQ_API int lunaq_run_canceled(const lunaq_run *run);
 /** Sets the result that is kept for the task's retention; copies. */
-LUNAQ_API int lunaq_run_set_result(lunaq_run *run, const void *data, size_t len);
+LUNAQ_API int lunaq_run_set_result(lunaq_run *run, const void *data,
+                                   size_t len);
 
 /* Verdicts: `return lunaq_run_snooze(run, 30000, "not ready");`  why is copied
  * and may be NULL. */

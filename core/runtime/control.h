@@ -1,0 +1,66 @@
+/* The control thread: everything that must go on while workers are busy.
+ *
+ * It renews leases, publishes the server, forwards due tasks, recovers tasks
+ * whose holder vanished, cleans up, fires periodic entries, hears cancel
+ * requests and watches the workers.  It never runs Lua or a callback of a
+ * handler's author.
+ */
+#ifndef LQ_CONTROL_H
+#define LQ_CONTROL_H
+
+#include "runtime/forwarder.h"
+#include "runtime/heartbeat.h"
+#include "runtime/janitor.h"
+#include "runtime/listener.h"
+#include "runtime/recoverer.h"
+#include "runtime/runtime.h"
+#include "runtime/scheduler.h"
+#include "runtime/watchdog.h"
+
+#include <pthread.h>
+
+typedef struct lq_control {
+    lq_runtime *rt;
+    pthread_t thread;
+    lq_loop *loop;
+    lq_link *link;
+    bool link_up;
+    int64_t up_since_ms; /* monotonic; while link_up */
+    int open;            /* links still to be closed */
+    lq_forwarder forwarder;
+    lq_heartbeat heartbeat;
+    lq_janitor janitor;
+    lq_listener listener;
+    lq_recoverer recoverer;
+    lq_scheduler scheduler;
+    lq_watchdog watchdog;
+    lq_post begin_post, handlers_post, goodbye_post, close_post;
+    atomic_bool handlers_posted;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool said_goodbye;
+} lq_control;
+
+/** Makes the loop and starts the thread; nothing is sent yet. */
+int lq_control_start(lq_runtime *rt, lunaq_error *err);
+/** Opens the links and starts the services; the workers exist. */
+void lq_control_begin(lq_runtime *rt);
+/** Takes the server's records away, or gives up after timeout_ms. */
+void lq_control_goodbye(lq_runtime *rt, int64_t timeout_ms);
+/** Closes everything, joins the thread and frees it. */
+void lq_control_stop(lq_runtime *rt);
+
+/* Any thread: */
+
+/** The handler files changed: periodic entries and records follow. */
+void lq_control_handlers_changed(lq_runtime *rt);
+/** A worker's runner became busy: tick until none is. */
+void lq_control_tick(lq_runtime *rt);
+/** There may be work in these queues for workers other than this one. */
+void lq_control_kick_others(lq_runtime *rt, size_t worker, uint64_t queues);
+/** A link of this process was lost, or is back; the first loss and the last
+ *  return are logged. */
+void lq_control_link_down(lq_runtime *rt, const lunaq_error *why);
+void lq_control_link_up(lq_runtime *rt);
+
+#endif

@@ -1,0 +1,364 @@
+/* Entries, their next instants, and the ticks. */
+#include "runtime/scheduler.h"
+
+#include "base/clock.h"
+#include "runtime/control.h"
+#include "task/duration.h"
+#include "task/id.h"
+
+#include <stdio.h>
+
+#define PUBLISH_MS 10000
+#define PUBLISH_TTL_MS 20000
+#define RECHECK_MS 30000    /* the wall clock may step */
+#define CATCH_UP_MAX 100000 /* instants walked over at once */
+
+/* One periodic entry.  The strings of its task live in `copy`. */
+typedef struct lq_cron_entry {
+    struct lq_cron_entry *next;
+    char id[LUNAQ_NAME_MAX * 3];
+    char *spec;
+    lq_cron cron;
+    lq_arena copy;
+    lq_enqueue item;
+    bool seen;       /* its last instant was read from the broker */
+    int64_t last_ms; /* 0 = never */
+    int64_t next_ms; /* 0 = never */
+    bool kept;
+} lq_cron_entry;
+
+static void round_due(void *ud);
+static void tick_next(lq_scheduler *s);
+static void ticked(lq_op *op);
+
+/* ---- entries ------------------------------------------------------------- */
+
+static void entry_free(lq_cron_entry *e)
+{
+    lq_arena_release(&e->copy);
+    lq_free(e);
+}
+
+static bool keep(lq_arena *a, lq_str *s)
+{
+    char *p = s->p ? lq_arena_dup(a, *s) : NULL;
+    if (s->p && !p)
+        return false;
+    s->p = p;
+    return true;
+}
+
+/* The entry's own copy of what is enqueued at each tick. */
+static bool copy_item(lq_cron_entry *e, const lq_enqueue *item)
+{
+    lq_task *t = &e->item.task;
+    *t = item->task;
+    e->item.unique_s = item->unique_s;
+    t->headers =
+        lq_arena_alloc(&e->copy, (t->header_count + 1) * sizeof(*t->headers));
+    if (!t->headers)
+        return false;
+    for (size_t i = 0; i < t->header_count; i++) {
+        t->headers[i] = item->task.headers[i];
+        if (!keep(&e->copy, &t->headers[i].key) ||
+            !keep(&e->copy, &t->headers[i].value))
+            return false;
+    }
+    t->unknown = NULL;
+    t->unknown_count = 0;
+    return keep(&e->copy, &t->type) && keep(&e->copy, &t->payload) &&
+           keep(&e->copy, &t->queue) && keep(&e->copy, &t->group_key) &&
+           keep(&e->copy, &t->unique_key);
+}
+
+static lq_cron_entry *find(lq_scheduler *s, const char *id)
+{
+    for (lq_cron_entry *e = s->entries; e; e = e->next)
+        if (strcmp(e->id, id) == 0)
+            return e;
+    return NULL;
+}
+
+/* Adds or replaces an entry; one that stays keeps what the broker said of it.
+ */
+static void want(void *ud, const lq_cron_want *w)
+{
+    lq_scheduler *s = ud;
+    lq_cron_entry *e = lq_calloc(1, sizeof(*e)), *old;
+    lunaq_error why = LUNAQ_ERROR_INIT;
+    lq_str type = w->item->task.type;
+
+    if (!e)
+        return;
+    snprintf(e->id, sizeof(e->id), "%.*s|%s%s%s", LQ_STR_ARG(type), w->spec,
+             w->name && *w->name ? "|" : "", w->name ? w->name : "");
+    e->spec = lq_arena_dup(&e->copy, lq_str_c(w->spec));
+    if (!e->spec || !copy_item(e, w->item) ||
+        lq_cron_parse(&e->cron, lq_str_c(w->spec), &why)) {
+        LQ_LOG(s->control->rt->o.log, ERROR, "periodic entry ignored",
+               lq_fc("spec", w->spec), lq_fs("type", type),
+               lq_fc("reason", why.code ? why.message : "out of memory"));
+        entry_free(e);
+        return;
+    }
+    e->kept = true;
+    old = find(s, e->id);
+    if (old) {
+        e->seen = old->seen;
+        e->last_ms = old->last_ms;
+        e->next_ms = old->next_ms;
+        old->kept = false;
+        old->id[0] = 0; /* not found again; removed by the caller */
+    }
+    e->next = s->entries;
+    s->entries = e;
+}
+
+static void load_entries(lq_scheduler *s)
+{
+    lq_runtime *rt = s->control->rt;
+
+    for (lq_cron_entry *e = s->entries; e; e = e->next)
+        e->kept = false;
+    if (rt->o.source.each_cron)
+        rt->o.source.each_cron(rt->o.source.ud, want, s);
+    for (size_t i = 0; i < rt->o.cron_count; i++)
+        want(s, &rt->o.cron[i]);
+    for (lq_cron_entry **at = &s->entries; *at;) {
+        lq_cron_entry *e = *at;
+        if (e->kept) {
+            at = &e->next;
+            continue;
+        }
+        *at = e->next;
+        entry_free(e);
+    }
+    s->reload = false;
+}
+
+/* ---- ticks --------------------------------------------------------------- */
+
+/* The latest instant that is due, or 0.  What lies between is missed, and is
+ * made up for once. */
+static int64_t due_instant(const lq_cron_entry *e, int64_t now_ms)
+{
+    int64_t instant = 0, next = e->next_ms;
+
+    if (e->cron.every_ms > 0 && next && next <= now_ms)
+        return next + (now_ms - next) / e->cron.every_ms * e->cron.every_ms;
+    for (int i = 0; i < CATCH_UP_MAX && next && next <= now_ms; i++) {
+        instant = next;
+        next = lq_cron_next_ms(&e->cron, next);
+    }
+    return instant;
+}
+
+static void round_due(void *ud)
+{
+    lq_scheduler *s = ud;
+    if (s->reload)
+        load_entries(s);
+    s->at = s->entries;
+    tick_next(s);
+}
+
+static void end_round(lq_scheduler *s)
+{
+    int64_t now = lq_now_ms(), wait = RECHECK_MS;
+
+    for (const lq_cron_entry *e = s->entries; e; e = e->next)
+        if (!e->seen)
+            wait = 1000;
+        else if (e->next_ms && e->next_ms - now < wait)
+            wait = e->next_ms - now;
+    if (!s->control->link_up && wait < 1000)
+        wait = 1000;
+    lq_periodic_over_in(&s->round, wait < 0 ? 0 : wait);
+}
+
+/* The entry's task with an id of its own for this tick. */
+static void make_item(lq_scheduler *s, lq_cron_entry *e)
+{
+    (void)s;
+    lq_uuid7(e->item.id, lq_now_ms());
+    e->item.task.id = lq_str_c(e->item.id);
+    e->item.process_at_ms = 0;
+    e->item.code = LUNAQ_OK;
+}
+
+static void tick_next(lq_scheduler *s)
+{
+    int64_t now = lq_now_ms(), instant = 0;
+
+    while (s->at && s->at->seen && (instant = due_instant(s->at, now)) == 0)
+        s->at = s->at->next;
+    if (!s->at || !s->control->link_up || s->reload) {
+        end_round(s);
+        return;
+    }
+    lq_op_init(&s->fire.op, LQ_OP_CRON_FIRE);
+    s->fire.op.done = ticked;
+    s->fire.op.ud = s;
+    s->fire.queue = s->at->item.task.queue;
+    s->fire.entry_id = lq_str_c(s->at->id);
+    s->fire.instant_ms = instant;
+    s->fire.first_ms = s->at->seen ? 0 : now;
+    s->fire.item = NULL;
+    if (s->at->seen) {
+        make_item(s, s->at);
+        s->fire.item = &s->at->item;
+    }
+    lq_link_submit(s->control->link, &s->fire.op);
+}
+
+static void log_tick(lq_scheduler *s, const lq_cron_entry *e)
+{
+    lq_log *log = s->control->rt->o.log;
+    if (e->item.code)
+        LQ_LOG(log, WARN, "periodic task not enqueued",
+               lq_fs("type", e->item.task.type), lq_fc("spec", e->spec),
+               lq_fc("reason", lunaq_strerror(e->item.code)));
+    else
+        LQ_LOG(log, INFO, "periodic task enqueued",
+               lq_fs("type", e->item.task.type), lq_fc("spec", e->spec),
+               lq_fs("id", e->item.task.id));
+}
+
+static void ticked(lq_op *op)
+{
+    lq_scheduler *s = op->ud;
+    lq_cron_entry *e = s->at;
+    int rc = op->rc;
+
+    if (rc == LUNAQ_OK) {
+        if (s->fire.fired)
+            log_tick(s, e);
+        e->seen = true;
+        e->last_ms = s->fire.last_ms;
+        e->next_ms = lq_cron_next_ms(&e->cron, e->last_ms);
+    } else if (rc != LUNAQ_EBROKER && rc != LUNAQ_EUNKNOWN &&
+               rc != LUNAQ_ECANCELED &&
+               lq_log_gate(&s->control->rt->log_gate, 5000)) {
+        LQ_LOG(s->control->rt->o.log, ERROR, "cannot fire a periodic entry",
+               lq_fc("spec", e->spec), lq_fc("reason", op->err.message));
+    }
+    lq_op_release(op);
+    s->at = e->next;
+    if (rc) { /* the same tick again, in a while: the broker knows if it came */
+        lq_periodic_over_in(&s->round, 1000);
+        return;
+    }
+    tick_next(s);
+}
+
+/* ---- records for inspectors ---------------------------------------------- */
+
+static void published(lq_op *op)
+{
+    lq_scheduler *s = op->ud;
+    lq_op_release(op);
+    lq_arena_release(&s->pub_mem);
+    lq_periodic_over(&s->publish);
+}
+
+/* What the entry passes at enqueue, as Asynq writes options. */
+static size_t options_of(lq_scheduler *s, const lq_cron_entry *e, lq_str *out)
+{
+    const lq_task *t = &e->item.task;
+    lq_buf b;
+    size_t n = 0;
+
+    lq_buf_init(&b, 2048);
+    lq_buf_printf(&b, "Queue(\"%.*s\")", LQ_STR_ARG(t->queue));
+    out[n++].p = lq_arena_dup(&s->pub_mem, lq_buf_str(&b));
+    lq_buf_clear(&b);
+    lq_buf_printf(&b, "MaxRetry(%d)", (int)t->max_retry);
+    out[n++].p = lq_arena_dup(&s->pub_mem, lq_buf_str(&b));
+    if (t->timeout_s) {
+        lq_buf_clear(&b);
+        lq_buf_add_c(&b, "Timeout(");
+        lq_duration_go(&b, t->timeout_s * 1000);
+        lq_buf_add_c(&b, ")");
+        out[n++].p = lq_arena_dup(&s->pub_mem, lq_buf_str(&b));
+    }
+    lq_buf_release(&b);
+    for (size_t i = 0; i < n; i++)
+        out[i] = lq_str_c(out[i].p ? out[i].p : "Queue(\"\")");
+    return n;
+}
+
+static void publish(void *ud)
+{
+    lq_scheduler *s = ud;
+    size_t n = 0, at = 0;
+
+    for (const lq_cron_entry *e = s->entries; e; e = e->next)
+        n++;
+    lq_str *encoded = lq_arena_alloc(&s->pub_mem, (n + 1) * sizeof(*encoded));
+    if (!s->control->link_up || !encoded || n == 0) {
+        lq_arena_release(&s->pub_mem);
+        lq_periodic_over(&s->publish);
+        return;
+    }
+    for (const lq_cron_entry *e = s->entries; e; e = e->next) {
+        lq_str options[4];
+        lq_cron_msg m = {.id = lq_str_c(e->id),
+                         .spec = lq_str_c(e->spec),
+                         .type = e->item.task.type,
+                         .payload = e->item.task.payload,
+                         .options = options,
+                         .option_count = options_of(s, e, options),
+                         .next_ms = e->next_ms,
+                         .prev_ms = e->last_ms};
+        lq_buf_clear(&s->pub_buf);
+        lq_cron_encode(&s->pub_buf, &m);
+        char *p = lq_arena_dup(&s->pub_mem, lq_buf_str(&s->pub_buf));
+        if (p)
+            encoded[at++] = lq_str_n(p, s->pub_buf.len);
+    }
+    lq_op_init(&s->pub.op, LQ_OP_CRON_PUBLISH);
+    s->pub.op.done = published;
+    s->pub.op.ud = s;
+    s->pub.scheduler_id = lq_str_c(s->scheduler_id);
+    s->pub.entries = encoded;
+    s->pub.count = at;
+    s->pub.ttl_ms = PUBLISH_TTL_MS;
+    lq_link_submit(s->control->link, &s->pub.op);
+}
+
+/* -------------------------------------------------------------------------- */
+
+void lq_scheduler_reload(lq_scheduler *s)
+{
+    s->reload = true;
+    lq_periodic_now(&s->round);
+    lq_periodic_now(&s->publish);
+}
+
+int lq_scheduler_start(lq_scheduler *s, struct lq_control *c, lunaq_error *err)
+{
+    s->control = c;
+    s->reload = true;
+    lq_buf_init(&s->pub_buf, 0);
+    snprintf(s->scheduler_id, sizeof(s->scheduler_id), "%s:%d:%s", c->rt->host,
+             (int)c->rt->pid, c->rt->server_id);
+    int rc =
+        lq_periodic_start(&s->round, c->loop, 0, RECHECK_MS, round_due, s, err);
+    if (!rc)
+        rc = lq_periodic_start(&s->publish, c->loop, 1000, PUBLISH_MS, publish,
+                               s, err);
+    return rc;
+}
+
+void lq_scheduler_stop(lq_scheduler *s)
+{
+    lq_periodic_stop(&s->round);
+    lq_periodic_stop(&s->publish);
+    lq_arena_release(&s->pub_mem);
+    lq_buf_release(&s->pub_buf);
+    while (s->entries) {
+        lq_cron_entry *e = s->entries;
+        s->entries = e->next;
+        entry_free(e);
+    }
+}
