@@ -74,23 +74,27 @@ static struct folder *folder_find(lq_fswatch *w, const struct stat *st)
     return NULL;
 }
 
-static int folder_open(lq_fswatch *w, const char *path, const struct stat *st,
-                       struct folder **out, lunaq_error *err)
+static struct folder *folder_open(lq_fswatch *w, const char *path,
+                                  const struct stat *st, lunaq_error *err)
 {
     struct folder *f;
     int rc;
 
-    *out = NULL;
-    if (w->count >= FOLDERS_MAX)
-        return lq_fail(err, LUNAQ_EIO, "%s: more than %d folders to watch",
-                       w->root, FOLDERS_MAX);
+    if (w->count >= FOLDERS_MAX) {
+        lq_fail(err, LUNAQ_EIO, "%s: more than %d folders to watch", w->root,
+                FOLDERS_MAX);
+        return NULL;
+    }
     f = lq_calloc(1, sizeof(*f));
-    if (!f)
-        return lq_fail_nomem(err);
+    if (!f) {
+        lq_fail_nomem(err);
+        return NULL;
+    }
     rc = uv_fs_event_init(&w->loop->uv, &f->uv);
     if (rc) {
         lq_free(f);
-        return lq_fail_uv(err, rc, path);
+        lq_fail_uv(err, rc, path);
+        return NULL;
     }
     f->uv.data = f;
     f->watch = w;
@@ -101,10 +105,10 @@ static int folder_open(lq_fswatch *w, const char *path, const struct stat *st,
     rc = uv_fs_event_start(&f->uv, folder_changed, path, 0);
     if (rc) {
         folder_close(f);
-        return lq_fail_uv(err, rc, path);
+        lq_fail_uv(err, rc, path);
+        return NULL;
     }
-    *out = f;
-    return LUNAQ_OK;
+    return f;
 }
 
 /* Hidden folders hold version control's and Kubernetes' own files; what comes
@@ -161,7 +165,9 @@ static void fswatch_scan(lq_fswatch *w, const char *path, int depth,
     f = folder_find(w, &st);
     if (f && f->seen)
         return;
-    if (!f && folder_open(w, path, &st, &f, err)) {
+    if (!f)
+        f = folder_open(w, path, &st, err);
+    if (!f) {
         w->blind = true;
         return;
     }

@@ -17,13 +17,13 @@
 struct ended {
     lq_run run;
     struct world *world;
-    int count;
-    enum lq_verdict_kind kind;
     int64_t delay_ms;
-    char message[LQ_ERROR_TEXT_MAX + 1];
     size_t message_len;
-    char result[64];
     size_t result_len;
+    enum lq_verdict_kind kind;
+    int count;
+    char result[64];
+    char message[LQ_ERROR_TEXT_MAX + 1];
     bool on_loop;
 };
 
@@ -255,11 +255,11 @@ static void fail__text_too_long__is_cut(void **state)
 {
     struct world *x = *state;
     struct ended e;
-    char *text = malloc(3 * LQ_ERROR_TEXT_MAX);
+    char *text = malloc((size_t)3 * LQ_ERROR_TEXT_MAX);
 
     assert_non_null(text);
-    memset(text, 'x', 3 * LQ_ERROR_TEXT_MAX - 1);
-    text[3 * LQ_ERROR_TEXT_MAX - 1] = '\0';
+    memset(text, 'x', (size_t)3 * LQ_ERROR_TEXT_MAX - 1);
+    text[(size_t)3 * LQ_ERROR_TEXT_MAX - 1] = '\0';
     add(x, "a:long", fails_at_length, text);
     run_to_end(x, &e, "a:long");
     assert_int_equal(e.message_len, LQ_ERROR_TEXT_MAX);
