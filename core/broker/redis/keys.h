@@ -15,6 +15,7 @@
 #define LQ_KEY_WORKERS "asynq:workers"
 #define LQ_KEY_SCHEDULERS "asynq:schedulers"
 #define LQ_CHANNEL_CANCEL "asynq:cancel"
+#define LQ_CHANNEL_OWN "lunaq:cancel"
 
 /** Appends "asynq:{queue}:<rest>" as an argument: lq_cmd_queue(c, q,
  *  "pending"), lq_cmd_queue(c, q, "t:") for the prefix of task hashes. */

@@ -20,8 +20,8 @@ typedef struct lq_cmd {
 void lq_cmd_str(lq_cmd *c, lq_str s);
 void lq_cmd_c(lq_cmd *c, const char *s);
 void lq_cmd_int(lq_cmd *c, int64_t v);
-/** Seconds and the like; 17 digits, so nothing is lost. */
-void lq_cmd_num(lq_cmd *c, double v);
+/** Encodes the task's message as one argument. */
+void lq_cmd_task(lq_cmd *c, const lq_task *t);
 /** An argument of several pieces: "asynq:{" queue "}:" … */
 void lq_cmd_join(lq_cmd *c, const lq_str *parts, size_t count);
 /** Begins a script command: EVALSHA or EVAL, the script, the number of keys.
@@ -42,7 +42,8 @@ typedef struct lq_redis_op {
      * end with it; first one wins.  An error reply never comes here: it makes
      * op->rc EREPLY, EFULL or EBROKER, unless `errors`. */
     int (*parse)(lq_op *op, uint32_t i, const lq_reply *reply);
-    /* After the last reply, when op->rc is LUNAQ_OK; NULL = nothing to do. */
+    /* Called once when it ends, also without all replies, if count() was:
+     * op->rc is known.  Returns what op->rc shall be; NULL = op->rc. */
     int (*end)(lq_op *op);
     bool errors;  /* parse wants error replies too */
     bool endless; /* replies go on coming; ends with the connection */
@@ -54,6 +55,10 @@ const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind);
 /** What an error reply means: EFULL, EBROKER (not carried out, try later) or
  *  EREPLY, with its text in *err. */
 int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply);
+/** The value of "name:value" in the answer to INFO; empty when absent. */
+lq_str lq_redis_info(lq_str info, const char *name);
+/** "7.0.15" → 70015; 0 for what is no version. */
+int lq_redis_version(lq_str text);
 /** Fails an operation because a reply is not what the script returns. */
 int lq_redis_odd(lq_op *op);
 /** A copy of the bytes in op->mem; p is never NULL on success.  False: out of

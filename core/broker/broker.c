@@ -1,0 +1,59 @@
+/* What all brokers share: the head of an operation. */
+#include "broker/broker.h"
+
+void lq_op_init(lq_op *op, enum lq_op_kind kind)
+{
+    lq_arena_release(&op->mem);
+    op->kind = kind;
+    op->rc = LUNAQ_OK;
+    op->err = (lunaq_error)LUNAQ_ERROR_INIT;
+    op->commands = 0;
+    op->replies = 0;
+    lq_list_init(&op->node);
+}
+
+void lq_op_release(lq_op *op)
+{
+    lq_arena_release(&op->mem);
+}
+
+const char *lq_op_name(enum lq_op_kind kind)
+{
+    static const char *const names[LQ_OP_KINDS] = {
+        [LQ_OP_PING] = "ping",
+        [LQ_OP_TOKEN] = "token",
+        [LQ_OP_TOKEN_RENEW] = "token renew",
+        [LQ_OP_ENQUEUE] = "enqueue",
+        [LQ_OP_STEP] = "step",
+        [LQ_OP_EXTEND] = "extend",
+        [LQ_OP_RECONCILE] = "reconcile",
+        [LQ_OP_EXPIRED] = "expired",
+        [LQ_OP_FORWARD] = "forward",
+        [LQ_OP_CLEAN] = "clean",
+        [LQ_OP_REPAIR] = "repair",
+        [LQ_OP_PEEK] = "peek",
+        [LQ_OP_WAIT] = "wait",
+        [LQ_OP_HEARTBEAT] = "heartbeat",
+        [LQ_OP_GOODBYE] = "goodbye",
+        [LQ_OP_CRON_FIRE] = "cron fire",
+        [LQ_OP_CRON_PUBLISH] = "cron publish",
+        [LQ_OP_LISTEN] = "listen",
+        [LQ_OP_RESULT] = "result",
+        [LQ_OP_CANCEL] = "cancel",
+        [LQ_OP_MOVE] = "move",
+        [LQ_OP_MOVE_ALL] = "move all",
+        [LQ_OP_TASK_GET] = "task get",
+        [LQ_OP_TASK_LIST] = "task list",
+        [LQ_OP_TASK_SCAN] = "task scan",
+        [LQ_OP_QUEUES] = "queues",
+        [LQ_OP_QUEUE_STATS] = "queue stats",
+        [LQ_OP_QUEUE_HISTORY] = "queue history",
+        [LQ_OP_QUEUE_PAUSE] = "queue pause",
+        [LQ_OP_QUEUE_REMOVE] = "queue remove",
+        [LQ_OP_SERVERS] = "servers",
+        [LQ_OP_CRONS] = "crons",
+        [LQ_OP_AUDIT] = "audit",
+    };
+    size_t i = (size_t)kind;
+    return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";
+}

@@ -1,0 +1,154 @@
+/* ENQUEUE: one script a queue, whatever the number of tasks. */
+#include "redis/ops_enqueue.h"
+
+#include "redis/keys.h"
+#include "redis/rows.h"
+
+extern const lq_script lq_script_enqueue;
+
+enum { BIT_AT = 1, BIT_UNIQUE = 2, BIT_GROUP = 4 };
+
+uint32_t lq_enqueue_item_build(lq_cmd *c, const lq_enqueue *e)
+{
+    uint32_t before = c->argc;
+    bool unique = e->unique_s > 0 && e->task.unique_key.len;
+    lq_cmd_int(c, (e->process_at_ms > 0 ? BIT_AT : 0) +
+                      (unique ? BIT_UNIQUE : 0) +
+                      (e->task.group_key.len ? BIT_GROUP : 0));
+    lq_cmd_str(c, e->task.id);
+    lq_cmd_task(c, &e->task);
+    if (e->process_at_ms > 0)
+        lq_cmd_int(c, e->process_at_ms);
+    if (unique) {
+        lq_cmd_str(c, e->task.unique_key);
+        lq_cmd_int(c, e->unique_s);
+    }
+    if (e->task.group_key.len)
+        lq_cmd_str(c, e->task.group_key);
+    return c->argc - before;
+}
+
+bool lq_enqueue_item_parse(lq_enqueue *e, char answer)
+{
+    e->delayed = answer == 'S';
+    switch (answer) {
+    case 'P':
+    case 'S':
+    case 'G':
+        e->code = LUNAQ_OK;
+        return true;
+    case 'E':
+        e->code = LUNAQ_EEXIST;
+        return true;
+    case 'D':
+        e->code = LUNAQ_EDUPLICATE;
+        return true;
+    case 'W':
+        e->code = LUNAQ_EREPLY;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Until its answer comes, an item's code holds minus the number of its queue
+ * (from 1) in the order of first appearance: the script that it goes with. */
+
+static uint32_t enqueue_count(lq_op *op)
+{
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
+    int queues = 0;
+    for (size_t i = 0; i < o->count; i++) {
+        lq_enqueue *e = o->items[i];
+        e->code = 0;
+        for (size_t k = i; k-- > 0 && !e->code;)
+            if (lq_str_eq(o->items[k]->task.queue, e->task.queue))
+                e->code = o->items[k]->code;
+        if (!e->code)
+            e->code = -++queues;
+    }
+    return queues ? (uint32_t)queues + (o->known_queues ? 0 : 1) : 0;
+}
+
+/* The queues' names, each once. */
+static void build_names(const lq_op_enqueue *o, lq_cmd *c)
+{
+    int seen = 0;
+    lq_cmd_c(c, "SADD");
+    lq_cmd_c(c, LQ_KEY_QUEUES);
+    for (size_t i = 0; i < o->count; i++)
+        if (o->items[i]->code == -seen - 1) {
+            seen++;
+            lq_cmd_str(c, o->items[i]->task.queue);
+        }
+}
+
+static int enqueue_build(lq_op *op, uint32_t i, lq_cmd *c)
+{
+    const lq_op_enqueue *o = (const lq_op_enqueue *)op;
+    if (o->count > LQ_BATCH_MAX)
+        return lq_fail(&op->err, LUNAQ_EINVAL,
+                       "redis: enqueue: at most %d tasks in one", LQ_BATCH_MAX);
+    if (!o->known_queues && i-- == 0) {
+        build_names(o, c);
+        return LUNAQ_OK;
+    }
+    bool begun = false;
+    for (size_t k = 0; k < o->count; k++) {
+        const lq_enqueue *e = o->items[k];
+        if (e->code != -(int)i - 1)
+            continue;
+        if (!begun) {
+            lq_cmd_script(c, &lq_script_enqueue, 3);
+            lq_cmd_queue(c, e->task.queue, "pending");
+            lq_cmd_queue(c, e->task.queue, "scheduled");
+            lq_cmd_queue(c, e->task.queue, "groups");
+            lq_cmd_queue(c, e->task.queue, "t:");
+            lq_cmd_queue(c, e->task.queue, "g:");
+            begun = true;
+        }
+        lq_enqueue_item_build(c, e);
+    }
+    return LUNAQ_OK;
+}
+
+static int enqueue_parse(lq_op *op, uint32_t i, const lq_reply *reply)
+{
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
+    lq_str answers = lq_reply_str(reply);
+    bool error = reply->type == LQ_REPLY_ERROR;
+    int rc = LUNAQ_OK;
+    size_t at = 0;
+
+    if (error)
+        rc = lq_redis_error(&op->err, "enqueue", reply);
+    if (!o->known_queues && i-- == 0)
+        return rc;
+    for (size_t k = 0; k < o->count; k++) {
+        lq_enqueue *e = o->items[k];
+        if (e->code != -(int)i - 1)
+            continue;
+        if (error)
+            e->code = rc;
+        else if (at >= answers.len || !lq_enqueue_item_parse(e, answers.p[at]))
+            e->code = rc = lq_redis_odd(op);
+        at++;
+    }
+    return rc;
+}
+
+/* An item that was not answered shares the operation's fate. */
+static int enqueue_end(lq_op *op)
+{
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
+    for (size_t k = 0; k < o->count; k++)
+        if (o->items[k]->code < 0)
+            o->items[k]->code = op->rc;
+    return op->rc;
+}
+
+const lq_redis_op lq_row_enqueue = {.count = enqueue_count,
+                                    .build = enqueue_build,
+                                    .parse = enqueue_parse,
+                                    .end = enqueue_end,
+                                    .errors = true};

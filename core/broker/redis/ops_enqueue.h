@@ -1,0 +1,12 @@
+/* ops_enqueue: a task to be enqueued, as scripts/_enqueue.lua takes it. */
+#ifndef LQ_OPS_ENQUEUE_H
+#define LQ_OPS_ENQUEUE_H
+
+#include "redis/ops.h"
+
+/** Appends the arguments of one item; returns how many. */
+uint32_t lq_enqueue_item_build(lq_cmd *c, const lq_enqueue *e);
+/** Takes its answer; false when it is none. */
+bool lq_enqueue_item_parse(lq_enqueue *e, char answer);
+
+#endif

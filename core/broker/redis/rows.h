@@ -1,0 +1,25 @@
+/* rows: the table's rows, by the file that has them. */
+#ifndef LQ_REDIS_ROWS_H
+#define LQ_REDIS_ROWS_H
+
+#include "redis/ops.h"
+
+/* ops_server.c: what a connection needs */
+extern const lq_redis_op lq_row_ping, lq_row_token, lq_row_token_renew,
+    lq_row_peek, lq_row_wait, lq_row_listen;
+/* ops_enqueue.c */
+extern const lq_redis_op lq_row_enqueue;
+/* ops_step.c */
+extern const lq_redis_op lq_row_step;
+/* ops_lease.c: who holds what */
+extern const lq_redis_op lq_row_extend, lq_row_reconcile, lq_row_expired,
+    lq_row_repair, lq_row_result;
+/* ops_upkeep.c: what comes due */
+extern const lq_redis_op lq_row_forward, lq_row_clean, lq_row_cancel,
+    lq_row_audit;
+/* ops_publish.c: what others may see of us */
+extern const lq_redis_op lq_row_heartbeat, lq_row_goodbye, lq_row_cron_publish;
+/* ops_cron.c */
+extern const lq_redis_op lq_row_cron_fire;
+
+#endif

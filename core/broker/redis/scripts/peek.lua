@@ -1,0 +1,23 @@
+-- What there is in queues.
+--
+-- KEYS  per queue: paused pending scheduled retry
+-- Returns per queue: 1 if paused, pending, ms until the next scheduled or
+--         retry is due (-1 = none)
+-- @include _time
+local out = {}
+for k = 1, #KEYS, 4 do
+  local pending = pcall('LLEN', KEYS[k + 1])
+  local next_ms = -1
+  for j = k + 2, k + 3 do
+    local first = pcall('ZRANGE', KEYS[j], 0, 0, 'WITHSCORES')
+    local score = tonumber(first[2])
+    if score then
+      local ms = math.max(0, ceil((score - now) * 1000))
+      if next_ms < 0 or ms < next_ms then next_ms = ms end
+    end
+  end
+  out[#out + 1] = call('EXISTS', KEYS[k])
+  out[#out + 1] = type(pending) == 'number' and pending or 0
+  out[#out + 1] = next_ms
+end
+return out

@@ -1,0 +1,347 @@
+-- Settles outcomes, then takes tasks, over several queues in one move.
+--
+-- KEYS  per queue: pending active lease paused
+--       level >= 1: processed:D processed
+--       level >= 2: failed:D failed retry scheduled archived completed
+--                   lunaq's dropped and discarded
+-- ARGV  free, lease ms, token, archive max, archive age s, number of queues;
+--       per queue: prefix of task keys, want, level, number of outcomes;
+--       per outcome: id, bits, and by its bits in this order:
+--         score (128), a number (retention s, delay ms: kinds 2 3 6),
+--         msg (512), result (1024), unique key (256)
+--       bits: kind + 16 from tail + 32 failure + 64 keep crashes
+--             + 2048 * token
+-- Returns {codes, flags, faults, taken}
+--       codes   a character per outcome: 0 done, L not ours, N no such task,
+--               W a key of a wrong type
+--       flags   a character per queue: 1 paused, 2 drained, 3 both, 0 none
+--       faults  queue number, text, …
+--       taken   id, msg, queue number + 128 * crashes, …; for a task that
+--               cannot be used: id, reason, -queue number
+-- Cost  O(outcomes + taken), and per outcome the search in active from the
+--       end where it should be.
+-- @allow-oom
+-- @include _time
+-- @include _token
+-- @include _archive
+
+local next_key, next_arg = 1, 7
+local free, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local token = tonumber(ARGV[3])
+local codes, faults, taken = {}, {}, {}
+
+-- Adds n to a counter; a day's counter, new, lives for 90 days.  Totals start
+-- again at the limit of 64 bits, as Asynq's do.
+local function count(day, total, n)
+  if n == 0 then return end
+  if pcall('INCRBY', day, n) == n then
+    call('EXPIREAT', day, now_s + 7776000)
+  end
+  local r = pcall('INCRBY', total, n)
+  if type(r) == 'table' and string.find(r.err, 'overflow', 1, true) then
+    call('SET', total, n)
+  end
+end
+
+local function settle(q, at, n)
+  local first_code = #codes
+  local ids, bits, more = {}, {}, {}
+  local done_keys = {}
+  for i = 1, n do
+    local b = tonumber(ARGV[at + 1])
+    local f = b % 2048
+    local kind = f % 16
+    ids[i], bits[i], more[i] = ARGV[at], b, at + 2
+    at = at + 2
+    if f > 31 or kind ~= 1 then
+      if f % 256 >= 128 then at = at + 1 end
+      if kind == 2 or kind == 3 or kind == 6 then at = at + 1 end
+      if f % 512 >= 256 then at = at + 1 end
+      if f % 1024 >= 512 then at = at + 1 end
+      if f >= 1024 then at = at + 1 end
+    end
+    if kind == 1 or kind == 8 then
+      done_keys[#done_keys + 1] = q.prefix .. ids[i]
+    end
+  end
+
+  local scores = pcall('ZMSCORE', q.lease, unpack(ids))
+  if scores.err then
+    for i = 1, n do codes[first_code + i] = 'W' end
+    faults[#faults + 1] = q.number
+    faults[#faults + 1] = 'lease: ' .. scores.err
+    q.broken = true
+    return at
+  end
+  local all_there = #done_keys == 0 or
+                    call('EXISTS', unpack(done_keys)) == #done_keys
+
+  local unlease, unlink, requeue, adds = {}, {}, {}, nil
+  local processed, failed, discarded, archived = 0, 0, 0, false
+  local types = {}
+  local function fits(key, kind)
+    if types[key] == nil then types[key] = may_hold(key, kind) end
+    return types[key]
+  end
+  local function add(key, score, id)
+    adds = adds or {}
+    local list = adds[key]
+    if not list then
+      list = {}
+      adds[key] = list
+    end
+    list[#list + 1] = score
+    list[#list + 1] = id
+  end
+
+  for i = 1, n do
+    local id, x = ids[i], more[i]
+    local f = bits[i] % 2048
+    local holder = (bits[i] - f) / 2048
+    local kind = f % 16
+    local score = scores[i]
+    local own = false
+    if score then
+      score = tonumber(score)
+      if f % 256 >= 128 then
+        own = score == tonumber(ARGV[x])
+        x = x + 1
+      else
+        own = holder > 0 and token_of(score) == holder
+      end
+    end
+    local code = 'L'
+    local key = q.prefix .. id
+    local from = f % 32 >= 16 and -1 or 1
+    local unique
+
+    if not own then
+      code = 'L'
+    elseif kind == 1 or kind == 8 then
+      local r = pcall('LREM', q.active, from, id)
+      if r == 1 then
+        unlease[#unlease + 1] = id
+        if all_there or call('EXISTS', key) == 1 then
+          code = '0'
+          unlink[#unlink + 1] = key
+          processed = processed + 1
+          if kind == 8 then discarded = discarded + 1 end
+        else
+          code = 'N'
+        end
+        if f % 512 >= 256 then unique = ARGV[x] end
+      elseif r ~= 0 then
+        code = 'W'
+      end
+    else
+      local number, msg, result
+      if kind == 2 or kind == 3 or kind == 6 then
+        number = tonumber(ARGV[x])
+        x = x + 1
+      end
+      if f % 1024 >= 512 then
+        msg = ARGV[x]
+        x = x + 1
+      end
+      if f >= 1024 then
+        result = ARGV[x]
+        x = x + 1
+      end
+      if f % 512 >= 256 then unique = ARGV[x] end
+
+      local h = pcall('HMGET', key, 'state', 'lunaq_cancel', 'lunaq_crashes')
+      local there = h[1] or not h.err and call('EXISTS', key) == 1
+      if h[2] and kind ~= 2 then kind = 4 else h[2] = nil end
+      if there and not msg and kind <= 4 then
+        msg = call('HGET', key, 'msg')
+        there = msg
+      end
+      local target = kind == 2 and q.completed or kind == 3 and q.retry or
+                     kind == 4 and q.archived or kind == 6 and q.scheduled
+      if h.err or target and not fits(target, 'zset') or
+         not target and not fits(q.pending, 'list') then
+        code = 'W'
+        unique = nil
+      else
+        local r = pcall('LREM', q.active, from, id)
+        if r ~= 1 then
+          if r ~= 0 then code = 'W' end
+          unique = nil
+        elseif not there then
+          code = 'N'
+          unlease[#unlease + 1] = id
+          unlink[#unlink + 1] = key
+        else
+          code = '0'
+          unlease[#unlease + 1] = id
+          if h[3] and kind ~= 7 and f % 128 < 64 then
+            call('HDEL', key, 'lunaq_crashes')
+          end
+          if kind == 2 then
+            if result then
+              call('HSET', key, 'msg', msg, 'state', 'completed',
+                   'result', result)
+            else
+              call('HSET', key, 'msg', msg, 'state', 'completed')
+            end
+            add(target, now_s + number, id)
+            processed = processed + 1
+          elseif kind == 3 then
+            call('HSET', key, 'msg', msg, 'state', 'retry')
+            add(target, ceil(now + number / 1000), id)
+            if f % 64 >= 32 then
+              processed = processed + 1
+              failed = failed + 1
+            end
+          elseif kind == 4 then
+            if h[2] then msg = with_error(msg, h[2]) end
+            call('HSET', key, 'msg', msg, 'state', 'archived')
+            add(target, now_s, id)
+            processed = processed + 1
+            failed = failed + 1
+            archived = true
+          elseif kind == 6 then
+            call('HSET', key, 'state', 'scheduled')
+            add(target, ceil(now + number / 1000), id)
+          else
+            if kind == 7 then call('HINCRBY', key, 'lunaq_crashes', 1) end
+            call('HSET', key, 'state', 'pending')
+            requeue[#requeue + 1] = id
+          end
+        end
+      end
+      if kind ~= 2 then unique = nil end
+    end
+    if unique and pcall('GET', unique) == id then call('DEL', unique) end
+    codes[first_code + i] = code
+  end
+
+  if #unlease > 0 then call('ZREM', q.lease, unpack(unlease)) end
+  if #unlink > 0 then call('UNLINK', unpack(unlink)) end
+  if adds then
+    for key, list in pairs(adds) do call('ZADD', key, unpack(list)) end
+  end
+  if #requeue > 0 then
+    -- The first of them shall be the next to run, so it goes in last.
+    local back = {}
+    for i = #requeue, 1, -1 do back[#back + 1] = requeue[i] end
+    call('RPUSH', q.pending, unpack(back))
+  end
+  count(q.processed_day, q.processed, processed)
+  count(q.failed_day, q.failed, failed)
+  if discarded > 0 then pcall('INCRBY', q.discarded, discarded) end
+  if archived then
+    trim_archive(q.archived, q.prefix, q.dropped, tonumber(ARGV[4]),
+                 tonumber(ARGV[5]))
+  end
+  return at
+end
+
+local function fault(q, text)
+  q.broken = true
+  faults[#faults + 1] = q.number
+  faults[#faults + 1] = text
+end
+
+-- Takes up to n.  What is moved before its hash is looked at is moved back
+-- when the hash will not do: that is rare, and checking first would cost two
+-- commands every time.
+local function take(q, n)
+  while n > 0 and not q.broken and not q.drained do
+    if q.paused == nil then q.paused = call('EXISTS', q.paused_key) == 1 end
+    if q.paused then return end
+    local ids = pcall('RPOP', q.pending, n)
+    if not ids then
+      q.drained = true
+      return
+    end
+    if ids.err then return fault(q, 'pending: ' .. ids.err) end
+    local got = #ids
+    q.drained = got < n
+    local r = pcall('LPUSH', q.active, unpack(ids))
+    local bad = type(r) == 'table' and 'active: ' .. r.err
+    if not bad then
+      local score = lease_score(lease_ms, token)
+      local leases = {}
+      for i = 1, got do
+        leases[2 * i - 1] = score
+        leases[2 * i] = ids[i]
+      end
+      r = pcall('ZADD', q.lease, unpack(leases))
+      if type(r) == 'table' then
+        bad = 'lease: ' .. r.err
+        call('LPOP', q.active, got)
+      end
+    end
+    if bad then
+      for i = got, 1, -1 do call('RPUSH', q.pending, ids[i]) end
+      return fault(q, bad)
+    end
+    for i = 1, got do
+      local id = ids[i]
+      local key = q.prefix .. id
+      local h = pcall('HMGET', key, 'msg', 'lunaq_crashes')
+      local m = #taken
+      if h[1] then
+        call('HSET', key, 'state', 'active')
+        call('HDEL', key, 'pending_since')
+        taken[m + 1] = id
+        taken[m + 2] = h[1]
+        taken[m + 3] = q.number + 128 * (tonumber(h[2]) or 0)
+        n = n - 1
+        free = free - 1
+      else
+        call('LREM', q.active, 1, id)
+        call('ZREM', q.lease, id)
+        if h.err then
+          taken[m + 1] = id
+          taken[m + 2] = h.err
+          taken[m + 3] = -q.number
+        else
+          -- An id without a message: nothing is left to run.
+          call('UNLINK', key)
+        end
+      end
+    end
+  end
+end
+
+local queues = {}
+for number = 1, tonumber(ARGV[6]) do
+  local level, outcomes = tonumber(ARGV[next_arg + 2]),
+                          tonumber(ARGV[next_arg + 3])
+  local k = next_key
+  local q = {
+    number = number, prefix = ARGV[next_arg],
+    want = tonumber(ARGV[next_arg + 1]),
+    pending = KEYS[k], active = KEYS[k + 1], lease = KEYS[k + 2],
+    paused_key = KEYS[k + 3], drained = false
+  }
+  k = k + 4
+  next_arg = next_arg + 4
+  if level >= 1 then
+    q.processed_day, q.processed = KEYS[k], KEYS[k + 1]
+    k = k + 2
+  end
+  if level >= 2 then
+    q.failed_day, q.failed, q.retry, q.scheduled = KEYS[k], KEYS[k + 1],
+                                                   KEYS[k + 2], KEYS[k + 3]
+    q.archived, q.completed, q.dropped, q.discarded = KEYS[k + 4],
+      KEYS[k + 5], KEYS[k + 6], KEYS[k + 7]
+    k = k + 8
+  end
+  next_key = k
+  queues[number] = q
+  if outcomes > 0 then next_arg = settle(q, next_arg, outcomes) end
+end
+for i = 1, #queues do take(queues[i], math.min(queues[i].want, free)) end
+for i = 1, #queues do
+  if free > 0 then take(queues[i], free) end
+end
+
+local flags = {}
+for i = 1, #queues do
+  local q = queues[i]
+  flags[i] = (q.paused and 1 or 0) + (q.drained and 2 or 0)
+end
+return {table.concat(codes), table.concat(flags), faults, taken}
