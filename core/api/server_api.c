@@ -2,8 +2,9 @@
  * and owns their order of life.  The only file that sees every layer. */
 #include <lunaq/server.h>
 
-#include "base/options.h"
-#include "broker/redis/link_poll.h"
+#include "base/clock.h"
+#include "base/sized.h"
+#include "redis/link_poll.h"
 #include "db/db.h"
 #include "lua/app.h"
 #include "redis_uv/link_uv.h"
@@ -168,8 +169,9 @@ static int copy_options(lunaq_server *s, const lunaq_server_options *options,
                         lunaq_error *err)
 {
     lunaq_server_options *o = &s->o;
-    int rc = lq_options_read(o, sizeof(*o), options, "lunaq_server_options",
-                             err);
+    int rc = options ? lq_sized_copy(o, sizeof(*o), options,
+                                     "lunaq_server_options", err)
+                     : LUNAQ_OK;
     if (rc)
         return rc;
     o->broker = o->broker && *o->broker ? dup_or_null(&s->mem, o->broker)
@@ -197,7 +199,7 @@ static int copy_cron(lunaq_server *s, lunaq_error *err)
     const char *from = (const char *)s->o.cron;
     for (size_t i = 0; i < n; i++) {
         lunaq_cron_entry e;
-        int rc = lq_options_read(&e, sizeof(e), from, "lunaq_cron_entry", err);
+        int rc = lq_sized_copy(&e, sizeof(e), from, "lunaq_cron_entry", err);
         lq_cron parsed;
         if (!rc)
             rc = lq_cron_parse(&parsed, lq_str_c(e.spec), err);
@@ -211,10 +213,10 @@ static int copy_cron(lunaq_server *s, lunaq_error *err)
             lq_error_prefix(err, "cron entry \"%s\"", e.spec ? e.spec : "");
             return rc;
         }
-        s->cron[i] = (lq_cron_want){
-            .spec = lq_arena_dup(&s->mem, lq_str_c(e.spec)),
-            .name = dup_or_null(&s->mem, e.name),
-            .item = s->cron_items[i]};
+        s->cron[i] =
+            (lq_cron_want){.spec = lq_arena_dup(&s->mem, lq_str_c(e.spec)),
+                           .name = dup_or_null(&s->mem, e.name),
+                           .item = s->cron_items[i]};
         from += ((const lunaq_cron_entry *)(const void *)from)->size;
     }
     return LUNAQ_OK;

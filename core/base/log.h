@@ -77,10 +77,6 @@ void lq_log_write(lq_log *log, lunaq_log_level level, lq_str message,
         }                                                                     \
     } while (0)
 
-/* The same without fields. */
-#define LQ_LOG_PLAIN(log, level, message)                                      \
-    lq_log_write(log, LUNAQ_LOG_##level, lq_str_c(message), NULL, 0)
-
 /** True at most once per interval_ms for each `gate` (born as 0), so that a
  *  condition that lasts does not flood the log.  Any thread. */
 bool lq_log_gate(int64_t *gate, int64_t interval_ms);

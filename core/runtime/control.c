@@ -211,5 +211,5 @@ void lq_control_link_down(lq_runtime *rt, const lunaq_error *why)
 void lq_control_link_up(lq_runtime *rt)
 {
     if (atomic_exchange(&rt->broker_lost, false))
-        LQ_LOG_PLAIN(rt->o.log, INFO, "broker is back");
+        LQ_LOG(rt->o.log, INFO, "broker is back");
 }

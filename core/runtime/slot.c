@@ -256,10 +256,9 @@ static void begin_run(lq_slot *s)
 static void no_memory(lq_slot *s)
 {
     /* Nothing can be said about the task: its lease ends and it runs again. */
-    LQ_LOG_PLAIN(
-        s->worker->rt->o.log, ERROR,
-        "out of memory: a task taken was not run; it runs again when its "
-        "lease ends");
+    LQ_LOG(s->worker->rt->o.log, ERROR,
+           "out of memory: a task taken was not run; it runs again when its "
+           "lease ends");
     s->state = LQ_SLOT_FREE;
     lq_worker_freed(s->worker, s);
 }
