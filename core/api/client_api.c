@@ -1,0 +1,56 @@
+/* The public functions that see more than one layer: which broker a client
+ * talks to. */
+#include "client/client.h"
+#include "redis/link_poll.h"
+
+#include "api/broker_choice.h"
+#include "base/error.h"
+#include "base/sized.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static_assert(sizeof(lunaq_client_options) ==
+                  offsetof(lunaq_client_options, timeout_ms) + sizeof(int64_t),
+              "a new field must not hide in padding");
+
+const char *lunaq_version(void)
+{
+    return LUNAQ_VERSION;
+}
+
+lq_broker_choice lq_broker_choose(const char *given)
+{
+    static const char *const names[] = {"LUNAQ_BROKER", "REDIS_URL",
+                                        "REDIS_ADDR"};
+    if (given && *given)
+        return (lq_broker_choice){given, NULL};
+    for (size_t i = 0; i < LQ_COUNT(names); i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return (lq_broker_choice){value, names[i]};
+    }
+    return (lq_broker_choice){LQ_BROKER_DEFAULT, "the default"};
+}
+
+int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,
+                      lunaq_error *err)
+{
+    *out = NULL;
+    lunaq_client_options o = LUNAQ_CLIENT_OPTIONS_INIT;
+    if (options) {
+        int rc =
+            lq_sized_copy(&o, sizeof o, options, "lunaq_client_options", err);
+        if (rc)
+            return rc;
+    }
+    lq_broker_choice broker = lq_broker_choose(o.broker);
+    lq_caller *caller = NULL;
+    int rc = lq_redis_caller_open(&caller, broker.url, err);
+    if (rc) {
+        if (broker.source)
+            lq_error_prefix(err, "%s", broker.source);
+        return rc;
+    }
+    return lq_client_new(out, caller, o.timeout_ms, err);
+}

@@ -1,0 +1,435 @@
+/* lunaq enqueue: a task from the command line. */
+#include "cli.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HEADERS_MAX 32
+#define WAIT_RETENTION_MS 60000 /* so that there is a result to read */
+#define WAIT_DEFAULT_MS 60000
+#define POLL_MIN_MS 1
+#define POLL_MAX_MS 100
+
+static const struct cli_option options[] = {
+    {"payload", "FILE|-|TEXT", "the whole payload, instead of k=v"},
+    {"queue", "NAME", "the queue; default: default"},
+    {"max-retry", "N", "retries after the first attempt; default 25"},
+    {"timeout", "DURATION", "of one attempt; default 30m"},
+    {"deadline", "WHEN", "no attempt after it: an instant, or from now"},
+    {"in", "DURATION", "not before this time has passed"},
+    {"at", "INSTANT", "not before it: 2026-01-31T12:00:00Z"},
+    {"unique", "DURATION", "refuse another of the same type and payload"},
+    {"retention", "DURATION", "keep it so long after success"},
+    {"id", "ID", "instead of a new one"},
+    {"group", "NAME", "wait to be aggregated with this group"},
+    {"header", "K=V", "metadata; may be repeated"},
+    {"wait", NULL, "wait for its end and print the result"},
+    {"wait-timeout", "DURATION", "but not longer; default 60s"},
+    {"json", NULL, "print JSON"},
+    {NULL, NULL, NULL}};
+
+/* ---- the payload ------------------------------------------------------------
+ */
+
+struct pair {
+    const char *name;
+    size_t name_len;
+    const char *value;
+    bool json;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct pair *x = a, *y = b;
+    size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
+    int order = memcmp(x->name, y->name, n);
+    return order ? order
+                 : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+}
+
+static bool split(const char *arg, struct pair *p)
+{
+    const char *eq = strchr(arg, '=');
+    if (!eq || eq == arg || (eq == arg + 1 && *arg == ':'))
+        return false;
+    p->json = eq[-1] == ':';
+    p->name = arg;
+    p->name_len = (size_t)(eq - arg) - p->json;
+    p->value = eq + 1;
+    return true;
+}
+
+static void add_string(lq_buf *out, const char *p, size_t len)
+{
+    lq_buf_add_char(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c == '"' || c == '\\')
+            lq_buf_printf(out, "\\%c", c);
+        else if (c == '\n')
+            lq_buf_add_c(out, "\\n");
+        else if (c == '\t')
+            lq_buf_add_c(out, "\\t");
+        else if (c < 0x20)
+            lq_buf_printf(out, "\\u%04x", c);
+        else
+            lq_buf_add_char(out, p[i]);
+    }
+    lq_buf_add_char(out, '"');
+}
+
+/* k=v and k:=json → an object with sorted names. */
+static int payload_of_pairs(struct cli *cli, lq_buf *out)
+{
+    int count = cli->arg_count - 1, rc = CLI_OK;
+    struct pair *pairs = calloc((size_t)count + 1, sizeof *pairs);
+    if (!pairs)
+        return cli_misuse("out of memory"), CLI_FAILED;
+    for (int i = 0; i < count; i++) {
+        const char *arg = cli->args[i + 1];
+        if (!split(arg, &pairs[i])) {
+            rc = cli_misuse("'%s': give k=v, or k:=json, or --payload", arg);
+            goto out;
+        }
+        if (!lq_utf8_valid(lq_str_c(arg))) {
+            rc = cli_misuse("'%s': not UTF-8; give such bytes with --payload",
+                            arg);
+            goto out;
+        }
+    }
+    qsort(pairs, (size_t)count, sizeof *pairs, by_name);
+    lq_buf_add_char(out, '{');
+    for (int i = 0; i < count; i++) {
+        const struct pair *p = &pairs[i];
+        if (i > 0 && by_name(p - 1, p) == 0) {
+            rc = cli_misuse("'%.*s' is given twice; give it once",
+                            (int)p->name_len, p->name);
+            goto out;
+        }
+        if (i > 0)
+            lq_buf_add_char(out, ',');
+        add_string(out, p->name, p->name_len);
+        lq_buf_add_char(out, ':');
+        if (!p->json) {
+            add_string(out, p->value, strlen(p->value));
+            continue;
+        }
+        const char *why = cli_json_canonical(out, p->value, strlen(p->value));
+        if (why) {
+            rc = cli_misuse("'%.*s:=%s' is not JSON: it has %s; for text give "
+                            "%.*s=%s",
+                            (int)p->name_len, p->name, p->value, why,
+                            (int)p->name_len, p->name, p->value);
+            goto out;
+        }
+    }
+    lq_buf_add_char(out, '}');
+out:
+    free(pairs);
+    return rc;
+}
+
+static int read_all(FILE *f, const char *name, lq_buf *out)
+{
+    for (;;) {
+        char *to = lq_buf_reserve(out, 65536);
+        if (!to)
+            return cli_misuse("--payload %s: too large", name), CLI_FAILED;
+        size_t n = fread(to, 1, 65536, f);
+        lq_buf_grew(out, n);
+        if (n == 0)
+            break;
+    }
+    if (ferror(f))
+        return cli_misuse("--payload %s: %s", name, strerror(errno)),
+               CLI_FAILED;
+    return CLI_OK;
+}
+
+/* A file, "-" for stdin, or the text itself. */
+static int payload_of_option(const char *given, lq_buf *out)
+{
+    if (strcmp(given, "-") == 0)
+        return read_all(stdin, "-", out);
+    FILE *f = strchr("{[\"", given[0]) ? NULL : fopen(given, "rb");
+    if (f) {
+        int rc = read_all(f, given, out);
+        fclose(f);
+        return rc;
+    }
+    lq_buf ignored;
+    lq_buf_init(&ignored, 0);
+    const char *why = cli_json_canonical(&ignored, given, strlen(given));
+    lq_buf_release(&ignored);
+    if (why)
+        return cli_misuse("--payload '%s' is neither a file nor JSON (it has "
+                          "%s); for other bytes use --payload -",
+                          given, why);
+    lq_buf_add_c(out, given);
+    return CLI_OK;
+}
+
+static int make_payload(struct cli *cli, lq_buf *out)
+{
+    const char *given = cli_get(cli, "payload");
+    if (given && cli->arg_count > 1)
+        return cli_misuse("--payload and '%s': give one or the other",
+                          cli->args[1]);
+    int rc = CLI_OK;
+    if (given)
+        rc = payload_of_option(given, out);
+    else if (cli->arg_count > 1)
+        rc = payload_of_pairs(cli, out);
+    if (rc == CLI_OK && out->failed)
+        return cli_misuse("the payload is too large"), CLI_FAILED;
+    return rc;
+}
+
+/* ---- the options ------------------------------------------------------------
+ */
+
+static int get_headers(struct cli *cli, lunaq_task *task, lunaq_header *headers,
+                       char (*names)[LUNAQ_NAME_MAX])
+{
+    for (size_t i = 0; i < cli->option_count; i++) {
+        if (strcmp(cli->options[i].name, "header") != 0)
+            continue;
+        const char *given = cli->options[i].value, *eq = strchr(given, '=');
+        size_t len = eq ? (size_t)(eq - given) : 0;
+        if (len == 0 || len >= LUNAQ_NAME_MAX)
+            return cli_misuse("--header '%s': give K=V", given);
+        if (task->header_count == HEADERS_MAX)
+            return cli_misuse("more than %d headers; put them into the "
+                              "payload",
+                              HEADERS_MAX);
+        memcpy(names[task->header_count], given, len);
+        names[task->header_count][len] = '\0';
+        headers[task->header_count] =
+            (lunaq_header){names[task->header_count], eq + 1};
+        task->header_count++;
+    }
+    task->headers = headers;
+    return CLI_OK;
+}
+
+static int get_instants(struct cli *cli, lunaq_task *task)
+{
+    const char *at = cli_get(cli, "at"), *deadline = cli_get(cli, "deadline");
+    int rc = cli_get_duration(cli, "in", &task->process_in_ms);
+    if (rc)
+        return rc;
+    if (at && cli_get(cli, "in"))
+        return cli_misuse("--at and --in: give one or the other");
+    if (at && !cli_instant_parse(at, &task->process_at))
+        return cli_misuse("--at '%s': give an instant like "
+                          "2026-01-31T12:00:00Z, or use --in 5m",
+                          at);
+    if (!deadline || cli_instant_parse(deadline, &task->deadline_at))
+        return CLI_OK;
+    int64_t from_now = 0;
+    rc = cli_get_duration(cli, "deadline", &from_now);
+    task->deadline_at = lq_now_ms() + from_now;
+    return rc;
+}
+
+static int get_options(struct cli *cli, lunaq_task *task)
+{
+    int64_t retry = -2, timeout = -1;
+    task->queue = cli_get(cli, "queue");
+    task->task_id = cli_get(cli, "id");
+    task->group = cli_get(cli, "group");
+    int rc = cli_get_int(cli, "max-retry", 0, INT32_MAX, &retry);
+    if (!rc)
+        rc = cli_get_duration(cli, "timeout", &timeout);
+    if (!rc)
+        rc = get_instants(cli, task);
+    if (!rc)
+        rc = cli_get_duration(cli, "unique", &task->unique_ms);
+    if (!rc)
+        rc = cli_get_duration(cli, "retention", &task->retention_ms);
+    /* What is 0 here is "none" there, where 0 is the default. */
+    if (retry >= 0)
+        task->max_retry = retry ? retry : -1;
+    if (timeout >= 0)
+        task->timeout_ms = timeout ? timeout : -1;
+    return rc;
+}
+
+/* ---- waiting for the end ----------------------------------------------------
+ */
+
+static void nap(int64_t ms)
+{
+    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+static void put_took(int64_t started_ns)
+{
+    double ms = (double)(lq_mono_ns() - started_ns) / 1e6;
+    if (ms < 10)
+        printf("%.1f ms", ms);
+    else if (ms < 1000)
+        printf("%.0f ms", ms);
+    else
+        printf("%.1f s", ms / 1000);
+}
+
+static int put_end(struct cli *cli, const lunaq_task_info *t,
+                   int64_t started_ns)
+{
+    bool ok = t->state == LUNAQ_COMPLETED;
+    if (cli->json) {
+        cJSON *o = cJSON_CreateObject();
+        cli_json_str(o, "id", t->id);
+        cli_json_str(o, "queue", t->queue);
+        cli_json_str(o, "state", lunaq_state_name((lunaq_state)t->state));
+        cli_json_bytes(o, "result", t->result, t->result_len);
+        cli_json_str(o, "error", t->error);
+        cli_json_int(o, "took_ms", (lq_mono_ns() - started_ns) / 1000000);
+        int rc = cli_json_print(o);
+        return rc ? rc : ok ? CLI_OK : CLI_FAILED;
+    }
+    printf("%s  %s in ", t->id, ok ? "succeeded" : "archived");
+    put_took(started_ns);
+    if (ok && t->result_len) {
+        printf("  → ");
+        cli_put_text(stdout, t->result, t->result_len);
+    }
+    putchar('\n');
+    if (ok)
+        return CLI_OK;
+    cli_misuse("it failed: %s; try 'lunaq task show %s'", t->error, t->id);
+    return CLI_FAILED;
+}
+
+/* What to say when the time is over. */
+static int too_long(const lunaq_task_info *t, const char *limit)
+{
+    const char *state = lunaq_state_name((lunaq_state)t->state);
+    if (t->state == LUNAQ_PENDING)
+        cli_misuse("task %s is still pending after %s: does a lunaqd serve "
+                   "queue '%s'? try 'lunaq server ls'",
+                   t->id, limit, t->queue);
+    else if (t->error[0])
+        cli_misuse("task %s is in state %s after %s: %s; try 'lunaq task show "
+                   "%s'",
+                   t->id, state, limit, t->error, t->id);
+    else
+        cli_misuse("task %s is still %s after %s; try 'lunaq task show %s'",
+                   t->id, state, limit, t->id);
+    return CLI_FAILED;
+}
+
+static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
+                    int64_t started_ns)
+{
+    int64_t limit = WAIT_DEFAULT_MS + task->process_in_ms;
+    int rc = cli_get_duration(cli, "wait-timeout", &limit);
+    if (rc)
+        return rc;
+    int64_t end = lq_mono_ms() + limit, pause = POLL_MIN_MS;
+    for (;;) {
+        lunaq_task_list *list = NULL;
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        rc = lunaq_task_find(cli->client, task->queue ? task->queue : "default",
+                             id, &list, &err);
+        if (rc == LUNAQ_ENOTFOUND) {
+            cli_misuse("task %s is gone: its handler discarded it, or somebody "
+                       "deleted it; try 'lunaq task ls'",
+                       id);
+            return CLI_FAILED;
+        }
+        if (rc)
+            return cli_fail(&err);
+        const lunaq_task_info *t = lunaq_task_list_at(list, 0);
+        int done = -1;
+        if (t->state == LUNAQ_COMPLETED || t->state == LUNAQ_ARCHIVED) {
+            done = put_end(cli, t, started_ns);
+        } else if (lq_mono_ms() >= end) {
+            char text[40];
+            done = too_long(t, cli_duration(text, sizeof text, limit));
+        }
+        lunaq_task_list_free(list);
+        if (done >= 0)
+            return done;
+        int64_t left = end - lq_mono_ms();
+        nap(left < pause ? (left > 0 ? left : 0) : pause);
+        pause = pause * 2 < POLL_MAX_MS ? pause * 2 : POLL_MAX_MS;
+    }
+}
+
+/* ---- the verb ---------------------------------------------------------------
+ */
+
+static int put_enqueued(struct cli *cli, const lunaq_task *task,
+                        const lunaq_enqueued *e)
+{
+    const char *queue = task->queue ? task->queue : "default";
+    const char *state = e->delayed    ? "scheduled"
+                        : task->group ? "aggregating"
+                                      : "pending";
+    if (cli->json) {
+        cJSON *o = cJSON_CreateObject();
+        cli_json_str(o, "id", e->id);
+        cli_json_str(o, "type", task->type);
+        cli_json_str(o, "queue", queue);
+        cli_json_str(o, "state", state);
+        return cli_json_print(o);
+    }
+    printf("%s  %s in queue %s\n", e->id, state, queue);
+    return CLI_OK;
+}
+
+static int run_enqueue(struct cli *cli)
+{
+    lunaq_task task = LUNAQ_TASK_INIT;
+    lunaq_header headers[HEADERS_MAX];
+    char names[HEADERS_MAX][LUNAQ_NAME_MAX];
+    lunaq_enqueued result = {0};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    bool wait = cli_get(cli, "wait") || cli_get(cli, "wait-timeout");
+    lq_buf payload;
+    lq_buf_init(&payload, 0);
+    int rc = cli_want_args(cli, 1, INT32_MAX);
+    if (!rc)
+        rc = get_options(cli, &task);
+    if (!rc)
+        rc = get_headers(cli, &task, headers, names);
+    if (!rc)
+        rc = make_payload(cli, &payload);
+    if (rc)
+        goto out;
+    task.type = cli->args[0];
+    task.payload = payload.p;
+    task.payload_len = payload.len;
+    if (wait && task.retention_ms < WAIT_RETENTION_MS)
+        task.retention_ms = WAIT_RETENTION_MS;
+    rc = CLI_FAILED;
+    if (!cli_client(cli))
+        goto out;
+    int64_t started_ns = lq_mono_ns();
+    if (lunaq_client_enqueue(cli->client, &task, &result, &err)) {
+        rc = cli_fail(&err);
+        if (err.code == LUNAQ_EUNKNOWN)
+            fprintf(stderr, "lunaq: its id is %s\n", result.id);
+    } else if (wait) {
+        rc = wait_for(cli, &task, result.id, started_ns);
+    } else {
+        rc = put_enqueued(cli, &task, &result);
+    }
+out:
+    lq_buf_release(&payload);
+    return rc;
+}
+
+const struct cli_verb cli_enqueue_verbs[] = {
+    {"enqueue", NULL, "TYPE [k=v | k:=json ...]", "enqueue a task", options,
+     run_enqueue},
+    {NULL, NULL, NULL, NULL, NULL, NULL}};

@@ -1,0 +1,274 @@
+/* What people read: errors with a way on, tables, times. */
+#include "cli.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "task/duration.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- errors ----------------------------------------------------------------
+ */
+
+int cli_misuse(const char *format, ...)
+{
+    char line[512];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(line, sizeof line, format, ap);
+    va_end(ap);
+    fflush(stdout);
+    fputs("lunaq: ", stderr);
+    cli_put_text(stderr, line, strlen(line));
+    fputc('\n', stderr);
+    return CLI_USAGE;
+}
+
+/* What to type next, by what went wrong. */
+static const char *hint(int code)
+{
+    switch (code) {
+    case LUNAQ_EBROKER:
+        return "start it, or name another with --broker URL";
+    case LUNAQ_ETIMEOUT:
+    case LUNAQ_EFULL:
+        return "try 'redis-cli info' to see how it is";
+    case LUNAQ_EUNKNOWN:
+        return "repeat it with the same --id: it cannot run twice that way";
+    case LUNAQ_ECONFIG:
+        return "give --broker redis://host:6379";
+    case LUNAQ_ENOTFOUND:
+        return "try 'lunaq queue ls' and 'lunaq task ls'";
+    case LUNAQ_EEXIST:
+        return "try 'lunaq task show' with its id";
+    case LUNAQ_EDUPLICATE:
+        return "try 'lunaq task ls --queue NAME' to see it";
+    case LUNAQ_ESTATE:
+        return "try 'lunaq task ls' or 'lunaq queue ls' to see the state";
+    case LUNAQ_EINVAL:
+        return "try 'lunaq help'";
+    case LUNAQ_EREPLY:
+        return "look at the server's log and at 'redis-cli'";
+    default:
+        return "try it again";
+    }
+}
+
+int cli_fail(const lunaq_error *err)
+{
+    cli_misuse("%s; %s",
+               err->message[0] ? err->message : lunaq_strerror(err->code),
+               hint(err->code));
+    return err->code == LUNAQ_EINVAL ? CLI_USAGE : CLI_FAILED;
+}
+
+lunaq_client *cli_client(struct cli *cli)
+{
+    if (cli->client)
+        return cli->client;
+    lunaq_client_options options = LUNAQ_CLIENT_OPTIONS_INIT;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    options.broker = cli_get(cli, "broker");
+    if (lunaq_client_open(&cli->client, &options, &err))
+        cli_fail(&err);
+    return cli->client;
+}
+
+/* ---- text ------------------------------------------------------------------
+ */
+
+/* What a terminal might take as a command is shown as '?', so that a payload
+ * cannot play tricks on who looks at it.  In place; returns the new length. */
+static size_t tame(char *p, size_t len)
+{
+    len = lq_utf8_clean(lq_str_n(p, len), p, len);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c == 0xc2 && i + 1 < len && (unsigned char)p[i + 1] < 0xa0)
+            p[i] = p[i + 1] = '?'; /* C1 */
+        else if (c == '\n' || c == '\t')
+            p[i] = ' ';
+        else if (c < 0x20 || c == 0x7f)
+            p[i] = '?';
+    }
+    return len;
+}
+
+void cli_put_text(FILE *to, const char *p, size_t len)
+{
+    char *copy = malloc(len + 1);
+    if (!copy)
+        return;
+    if (len)
+        memcpy(copy, p, len);
+    len = tame(copy, len);
+    fwrite(copy, 1, len, to);
+    free(copy);
+}
+
+/* ---- tables ----------------------------------------------------------------
+ */
+
+#define COLUMNS_MAX 12
+#define CELL_MAX 400
+
+struct cli_table {
+    size_t columns;
+    size_t width[COLUMNS_MAX];
+    char **cells; /* row by row; the titles are the first */
+    size_t count, room;
+};
+
+static size_t width_of(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+void cli_table_cell(struct cli_table *t, const char *format, ...)
+{
+    if (!t)
+        return;
+    char text[CELL_MAX];
+    va_list ap;
+    va_start(ap, format);
+    int n = vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    size_t len = n < 0 ? 0 : (size_t)n;
+    if (len >= sizeof text)
+        len = sizeof text - 1;
+    text[tame(text, len)] = '\0';
+    if (t->count == t->room) {
+        size_t room = 2 * t->room + 64;
+        char **cells = realloc(t->cells, room * sizeof *cells);
+        if (!cells)
+            return;
+        t->cells = cells;
+        t->room = room;
+    }
+    char *cell = strdup(text[0] ? text : "-");
+    if (!cell)
+        return;
+    size_t *width = &t->width[t->count % t->columns];
+    if (width_of(cell) > *width)
+        *width = width_of(cell);
+    t->cells[t->count++] = cell;
+}
+
+struct cli_table *cli_table_new(const char *const *titles)
+{
+    struct cli_table *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    while (t->columns < COLUMNS_MAX && titles[t->columns])
+        t->columns++;
+    for (size_t i = 0; i < t->columns; i++)
+        cli_table_cell(t, "%s", titles[i]);
+    return t;
+}
+
+int cli_table_print(struct cli_table *t, const char *empty)
+{
+    if (!t)
+        return cli_misuse("out of memory"), CLI_FAILED;
+    if (t->count <= t->columns)
+        printf("%s\n", empty);
+    for (size_t i = 0; i < t->count; i++) {
+        size_t column = i % t->columns;
+        bool last = column + 1 == t->columns;
+        if (t->count > t->columns) {
+            fputs(t->cells[i], stdout);
+            for (size_t w = width_of(t->cells[i]);
+                 !last && w < t->width[column] + 2; w++)
+                putchar(' ');
+            if (last)
+                putchar('\n');
+        }
+        free(t->cells[i]);
+    }
+    free(t->cells);
+    free(t);
+    return CLI_OK;
+}
+
+/* ---- times -----------------------------------------------------------------
+ */
+
+char *cli_duration(char *out, size_t size, int64_t ms)
+{
+    lq_buf b;
+    lq_buf_init(&b, 64);
+    lq_duration_text(&b, (double)ms);
+    snprintf(out, size, "%s", b.p ? b.p : "");
+    lq_buf_release(&b);
+    return out;
+}
+
+char *cli_when(char *out, size_t size, int64_t at)
+{
+    if (at <= 0) {
+        snprintf(out, size, "-");
+        return out;
+    }
+    int64_t left = at - lq_now_ms();
+    char text[40];
+    /* Scores are whole seconds: less would be a lie. */
+    cli_duration(text, sizeof text,
+                 ((left < 0 ? -left : left) + 500) / 1000 * 1000);
+    snprintf(out, size, left < 0 ? "%s ago" : "in %s", text);
+    return out;
+}
+
+char *cli_instant(char *out, size_t size, int64_t at)
+{
+    time_t s = (time_t)(at / 1000);
+    struct tm tm;
+    if (at <= 0 || !gmtime_r(&s, &tm))
+        snprintf(out, size, "-");
+    else if (strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        out[0] = '\0';
+    return out;
+}
+
+bool cli_instant_parse(const char *text, int64_t *at)
+{
+    int64_t unix_s = 0;
+    if (lq_str_int64(lq_str_c(text), &unix_s)) {
+        *at = unix_s * 1000;
+        return unix_s > 0 && unix_s < INT64_C(100000000000);
+    }
+    struct tm tm = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M", &tm);
+    if (!rest)
+        rest = strptime(text, "%Y-%m-%d %H:%M", &tm);
+    if (!rest)
+        return false;
+    if (*rest == ':') {
+        rest = strptime(rest, ":%S", &tm);
+        if (!rest)
+            return false;
+    }
+    int hours = 0, minutes = 0, used = 0;
+    if (*rest == 'Z' || *rest == 'z') {
+        rest++;
+    } else if (*rest == '+' || *rest == '-') {
+        if (sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
+            hours < 0 || hours > 14 || minutes < 0 || minutes > 59)
+            return false;
+        if (*rest == '-') {
+            hours = -hours;
+            minutes = -minutes;
+        }
+        rest += 1 + used;
+    }
+    if (*rest)
+        return false;
+    time_t s = timegm(&tm);
+    *at = ((int64_t)s - (int64_t)hours * 3600 - (int64_t)minutes * 60) * 1000;
+    return *at > 0;
+}

@@ -1,0 +1,348 @@
+/* lunaq queue ls, show, history, pause, resume, rm; lunaq stats. */
+#include "cli.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define HISTORY_MAX 90
+
+static const struct cli_option json_option[] = {{"json", NULL, "print JSON"},
+                                                {NULL, NULL, NULL}};
+static const struct cli_option history_options[] = {
+    {"days", "N", "how many; default 10, at most 90"},
+    {"json", NULL, "print JSON"},
+    {NULL, NULL, NULL}};
+static const struct cli_option rm_options[] = {
+    {"force", NULL, "also when it holds tasks: they are deleted"},
+    {NULL, NULL, NULL}};
+
+static cJSON *to_json(const lunaq_queue_info *q)
+{
+    cJSON *o = cJSON_CreateObject();
+    cli_json_str(o, "queue", q->name);
+    cli_json_int(o, "pending", q->pending);
+    cli_json_int(o, "active", q->active);
+    cli_json_int(o, "scheduled", q->scheduled);
+    cli_json_int(o, "retry", q->retry);
+    cli_json_int(o, "archived", q->archived);
+    cli_json_int(o, "completed", q->completed);
+    cli_json_int(o, "aggregating", q->aggregating);
+    cli_json_int(o, "groups", q->groups);
+    cli_json_int(o, "processed_today", q->processed_today);
+    cli_json_int(o, "failed_today", q->failed_today);
+    cli_json_int(o, "processed_total", q->processed_total);
+    cli_json_int(o, "failed_total", q->failed_total);
+    cli_json_int(o, "latency_ms", q->latency_ms);
+    cli_json_int(o, "paused_at", q->paused_at);
+    cJSON_AddBoolToObject(o, "paused", q->paused_at != 0);
+    return o;
+}
+
+static cJSON *list_to_json(const lunaq_queue_list *list)
+{
+    cJSON *all = cJSON_CreateArray();
+    for (size_t i = 0; i < lunaq_queue_list_count(list); i++)
+        cJSON_AddItemToArray(all, to_json(lunaq_queue_list_at(list, i)));
+    return all;
+}
+
+static int open_list(struct cli *cli, const char *queue, lunaq_queue_list **out)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    *out = NULL;
+    if (!cli_client(cli))
+        return CLI_FAILED;
+    if (lunaq_queue_list_open(cli->client, queue, out, &err))
+        return cli_fail(&err);
+    return CLI_OK;
+}
+
+static void count_cell(struct cli_table *t, int64_t n)
+{
+    cli_table_cell(t, "%lld", (long long)n);
+}
+
+static void latency_cell(struct cli_table *t, int64_t ms)
+{
+    char text[40];
+    cli_table_cell(t, "%s", ms ? cli_duration(text, sizeof text, ms) : "-");
+}
+
+/* ---- queue ls ---------------------------------------------------------------
+ */
+
+static int run_ls(struct cli *cli)
+{
+    static const char *const titles[] = {
+        "QUEUE",     "PENDING",     "ACTIVE",  "SCHEDULED", "RETRY", "ARCHIVED",
+        "COMPLETED", "AGGREGATING", "LATENCY", "STATE",     NULL};
+    lunaq_queue_list *list = NULL;
+    int rc = cli_want_args(cli, 0, 0);
+    if (!rc)
+        rc = open_list(cli, NULL, &list);
+    if (rc)
+        return rc;
+    if (cli->json) {
+        rc = cli_json_print(list_to_json(list));
+        goto out;
+    }
+    struct cli_table *t = cli_table_new(titles);
+    for (size_t i = 0; i < lunaq_queue_list_count(list); i++) {
+        const lunaq_queue_info *q = lunaq_queue_list_at(list, i);
+        cli_table_cell(t, "%s", q->name);
+        count_cell(t, q->pending);
+        count_cell(t, q->active);
+        count_cell(t, q->scheduled);
+        count_cell(t, q->retry);
+        count_cell(t, q->archived);
+        count_cell(t, q->completed);
+        count_cell(t, q->aggregating);
+        latency_cell(t, q->latency_ms);
+        cli_table_cell(t, "%s", q->paused_at ? "paused" : "open");
+    }
+    rc = cli_table_print(t, "no queues: nothing was enqueued yet");
+out:
+    lunaq_queue_list_free(list);
+    return rc;
+}
+
+/* ---- queue show -------------------------------------------------------------
+ */
+
+static void put_count(const char *name, int64_t n)
+{
+    printf("%-16s %lld\n", name, (long long)n);
+}
+
+static int run_show(struct cli *cli)
+{
+    char text[60];
+    lunaq_queue_list *list = NULL;
+    int rc = cli_want_args(cli, 1, 1);
+    if (!rc)
+        rc = open_list(cli, cli->args[0], &list);
+    if (rc)
+        return rc;
+    const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
+    if (cli->json) {
+        rc = cli_json_print(to_json(q));
+        goto out;
+    }
+    printf("%-16s %s\n", "queue", q->name);
+    if (q->paused_at)
+        printf("%-16s paused, %s\n", "state",
+               cli_when(text, sizeof text, q->paused_at));
+    else
+        printf("%-16s open\n", "state");
+    printf("%-16s %s\n", "latency",
+           cli_duration(text, sizeof text, q->latency_ms));
+    put_count("pending", q->pending);
+    put_count("active", q->active);
+    put_count("scheduled", q->scheduled);
+    put_count("retry", q->retry);
+    put_count("archived", q->archived);
+    put_count("completed", q->completed);
+    put_count("aggregating", q->aggregating);
+    put_count("groups", q->groups);
+    put_count("processed today", q->processed_today);
+    put_count("failed today", q->failed_today);
+    put_count("processed total", q->processed_total);
+    put_count("failed total", q->failed_total);
+out:
+    lunaq_queue_list_free(list);
+    return rc;
+}
+
+/* ---- queue history ----------------------------------------------------------
+ */
+
+static int run_history(struct cli *cli)
+{
+    static const char *const titles[] = {"DAY", "PROCESSED", "FAILED", NULL};
+    int64_t days = 10, processed[HISTORY_MAX], failed[HISTORY_MAX];
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int rc = cli_want_args(cli, 1, 1);
+    if (!rc)
+        rc = cli_get_int(cli, "days", 1, HISTORY_MAX, &days);
+    if (rc)
+        return rc;
+    if (!cli_client(cli))
+        return CLI_FAILED;
+    time_t now = time(NULL);
+    if (lunaq_queue_history(cli->client, cli->args[0], (size_t)days, processed,
+                            failed, &err))
+        return cli_fail(&err);
+    cJSON *all = cli->json ? cJSON_CreateArray() : NULL;
+    struct cli_table *t = cli->json ? NULL : cli_table_new(titles);
+    for (int64_t i = 0; i < days; i++) {
+        char day[40];
+        cli_instant(day, sizeof day, ((int64_t)now - i * 86400) * 1000);
+        day[10] = '\0'; /* the date alone */
+        if (cli->json) {
+            cJSON *o = cJSON_CreateObject();
+            cli_json_str(o, "day", day);
+            cli_json_int(o, "processed", processed[i]);
+            cli_json_int(o, "failed", failed[i]);
+            cJSON_AddItemToArray(all, o);
+        } else {
+            cli_table_cell(t, "%s", day);
+            count_cell(t, processed[i]);
+            count_cell(t, failed[i]);
+        }
+    }
+    return cli->json ? cli_json_print(all) : cli_table_print(t, "no days");
+}
+
+/* ---- queue pause, resume, rm ------------------------------------------------
+ */
+
+static int done(struct cli *cli, int rc, const lunaq_error *err,
+                const char *what)
+{
+    if (rc)
+        return cli_fail(err);
+    printf("%s  %s\n", cli->args[0], what);
+    return CLI_OK;
+}
+
+static int run_pause(struct cli *cli)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int rc = cli_want_args(cli, 1, 1);
+    if (rc)
+        return rc;
+    if (!cli_client(cli))
+        return CLI_FAILED;
+    rc = lunaq_queue_pause(cli->client, cli->args[0], &err);
+    return done(cli, rc, &err, "paused");
+}
+
+static int run_resume(struct cli *cli)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int rc = cli_want_args(cli, 1, 1);
+    if (rc)
+        return rc;
+    if (!cli_client(cli))
+        return CLI_FAILED;
+    rc = lunaq_queue_resume(cli->client, cli->args[0], &err);
+    return done(cli, rc, &err, "open");
+}
+
+static int run_rm(struct cli *cli)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int rc = cli_want_args(cli, 1, 1);
+    if (rc)
+        return rc;
+    if (!cli_client(cli))
+        return CLI_FAILED;
+    rc = lunaq_queue_remove(cli->client, cli->args[0],
+                            cli_get(cli, "force") != NULL, &err);
+    return done(cli, rc, &err, "removed");
+}
+
+/* ---- stats ------------------------------------------------------------------
+ */
+
+static void sum_up(lunaq_queue_info *sum, const lunaq_queue_info *q)
+{
+    sum->pending += q->pending;
+    sum->active += q->active;
+    sum->scheduled += q->scheduled;
+    sum->retry += q->retry;
+    sum->archived += q->archived;
+    sum->completed += q->completed;
+    sum->aggregating += q->aggregating;
+    sum->groups += q->groups;
+    sum->processed_today += q->processed_today;
+    sum->failed_today += q->failed_today;
+    sum->processed_total += q->processed_total;
+    sum->failed_total += q->failed_total;
+    if (q->latency_ms > sum->latency_ms)
+        sum->latency_ms = q->latency_ms;
+}
+
+static void stats_row(struct cli_table *t, const lunaq_queue_info *q)
+{
+    cli_table_cell(t, "%s", q->name);
+    count_cell(t, q->pending);
+    count_cell(t, q->active);
+    count_cell(t, q->scheduled + q->retry + q->aggregating);
+    count_cell(t, q->archived);
+    count_cell(t, q->processed_today);
+    count_cell(t, q->failed_today);
+    count_cell(t, q->processed_total);
+    count_cell(t, q->failed_total);
+    latency_cell(t, q->latency_ms);
+}
+
+static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
+                     const lunaq_server_list *servers)
+{
+    static const char *const titles[] = {
+        "QUEUE",  "PENDING", "ACTIVE", "LATER",   "ARCHIVED", "TODAY",
+        "FAILED", "TOTAL",   "FAILED", "LATENCY", NULL};
+    lunaq_queue_info sum = {.name = "all"};
+    int64_t slots = 0, busy = 0;
+    struct cli_table *t = cli->json ? NULL : cli_table_new(titles);
+    for (size_t i = 0; i < lunaq_queue_list_count(queues); i++) {
+        const lunaq_queue_info *q = lunaq_queue_list_at(queues, i);
+        stats_row(t, q);
+        sum_up(&sum, q);
+    }
+    for (size_t i = 0; i < lunaq_server_list_count(servers); i++) {
+        const lunaq_server_info *s = lunaq_server_list_at(servers, i);
+        slots += s->concurrency;
+        busy += (int64_t)s->worker_count;
+    }
+    size_t alive = lunaq_server_list_count(servers);
+    if (cli->json) {
+        cJSON *o = cJSON_CreateObject();
+        cli_json_int(o, "servers", (int64_t)alive);
+        cli_json_int(o, "concurrency", slots);
+        cli_json_int(o, "busy", busy);
+        cJSON_AddItemToObject(o, "all", to_json(&sum));
+        cJSON_AddItemToObject(o, "queues", list_to_json(queues));
+        return cli_json_print(o);
+    }
+    if (lunaq_queue_list_count(queues) > 1)
+        stats_row(t, &sum);
+    int rc = cli_table_print(t, "no queues: nothing was enqueued yet");
+    printf("\n%zu server%s, %lld of %lld slots busy\n", alive,
+           alive == 1 ? "" : "s", (long long)busy, (long long)slots);
+    return rc;
+}
+
+static int run_stats(struct cli *cli)
+{
+    lunaq_queue_list *queues = NULL;
+    lunaq_server_list *servers = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int rc = cli_want_args(cli, 0, 0);
+    if (!rc)
+        rc = open_list(cli, NULL, &queues);
+    if (rc)
+        return rc;
+    if (lunaq_server_list_open(cli->client, &servers, &err))
+        rc = cli_fail(&err);
+    else
+        rc = put_stats(cli, queues, servers);
+    lunaq_server_list_free(servers);
+    lunaq_queue_list_free(queues);
+    return rc;
+}
+
+const struct cli_verb cli_queue_verbs[] = {
+    {"queue", "ls", "", "list queues", json_option, run_ls},
+    {"queue", "show", "NAME", "print all about a queue", json_option, run_show},
+    {"queue", "history", "NAME", "attempts and failures by day",
+     history_options, run_history},
+    {"queue", "pause", "NAME", "take no more from a queue", NULL, run_pause},
+    {"queue", "resume", "NAME", "take from it again", NULL, run_resume},
+    {"queue", "rm", "NAME", "remove a queue and all that belongs to it",
+     rm_options, run_rm},
+    {"stats", NULL, "", "all queues and servers in numbers", json_option,
+     run_stats},
+    {NULL, NULL, NULL, NULL, NULL, NULL}};
