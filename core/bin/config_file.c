@@ -204,14 +204,16 @@ static int lua_env(lua_State *L) /* raises */
 
 static void count_steps(lua_State *L, lua_Debug *ar) /* raises */
 {
-    (void)ar;
     void *ud = NULL;
     lua_getallocf(L, &ud);
     struct reading *r = ud;
     r->steps += LUA_STEPS_EACH;
     if (r->steps > LUA_STEPS_MAX ||
-        clock() - r->started > LUA_SECONDS_MAX * CLOCKS_PER_SEC)
-        luaL_error(L, "runs too long; a configuration is data");
+        clock() - r->started > LUA_SECONDS_MAX * CLOCKS_PER_SEC) {
+        lua_getinfo(L, "Sl", ar);
+        luaL_error(L, "%s:%d: runs too long; a configuration is data",
+                   ar->short_src, ar->currentline);
+    }
 }
 
 static cJSON *from_lua(lua_State *L, int at, int depth, const char *key,

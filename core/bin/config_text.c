@@ -134,6 +134,10 @@ static void show_conninfo(const char *text, char *out, size_t size)
 void config_show_url(const char *url, char *out, size_t size)
 {
     const char *rest = strstr(url, "://");
+    if (strcmp(url, "***") == 0) { /* shown before */
+        snprintf(out, size, "%s", url);
+        return;
+    }
     if (!rest && strchr(url, '=')) {
         show_conninfo(url, out, size);
         return;
@@ -169,7 +173,9 @@ void config_show_url(const char *url, char *out, size_t size)
     if (query && strncmp(query, "?db=", 4) == 0 && strlen(query) < 8 &&
         strspn(query + 4, "0123456789") == strlen(query + 4))
         snprintf(db, sizeof(db), "%s", query);
+    /* A host alone means database 0; "***" is no host. */
     bool path = strchr(host, '/') && strchr(host, '/') < host + len;
+    path = path || strcmp(host, "***") == 0;
     snprintf(out, size, "%.*s://%s%.*s%s%s", scheme, name, user, len, host,
              !path && strncmp(name, "redis", 5) == 0 ? "/0" : "", db);
 }

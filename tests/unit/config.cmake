@@ -1,0 +1,11 @@
+# The configuration of the programs, and their manual pages.
+lunaq_test(test_config LABEL unit SOURCES test_config.c
+  LAYERS config LINKS PkgConfig::LUA PkgConfig::CJSON m)
+target_compile_definitions(test_config PRIVATE
+  LQ_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+find_program(MANDOC mandoc)
+if(MANDOC)
+  file(GLOB pages ${PROJECT_SOURCE_DIR}/core/bin/man/*.[1-9])
+  add_test(NAME manual_pages COMMAND ${MANDOC} -Tlint -Wwarning ${pages})
+  set_tests_properties(manual_pages PROPERTIES LABELS unit)
+endif()

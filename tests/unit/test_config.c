@@ -1,0 +1,719 @@
+/* The configuration: good and bad files, variables and flags; each bad one
+ * says what a person needs to correct it. */
+#include "support/test.h"
+#include "bin/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* ---- the world: a folder with handlers/ in it --------------------------- */
+
+static void write_file(const char *folder, const char *name, const char *text,
+                       size_t len)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void remove_file(const char *folder, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    (void)remove(path);
+}
+
+static int setup(void **state)
+{
+    char *folder = strdup("/tmp/lunaq-config-XXXXXX"), path[256];
+    if (!folder || !mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof(path), "%s/handlers", folder);
+    *state = folder;
+    return mkdir(path, 0700);
+}
+
+static int teardown(void **state)
+{
+    char *folder = *state;
+    static const char *const names[] = {
+        "lunaq.conf.lua", "lunaq.conf.json", "secret",    "other.lua",
+        "handlers/deep",  "handlers",        "migrations"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        remove_file(folder, names[i]);
+    int rc = rmdir(folder); /* fails when something was left */
+    free(folder);
+    return rc;
+}
+
+/* ---- rows --------------------------------------------------------------- */
+
+typedef struct row {
+    const char *name;
+    const char *lua, *json; /* the file; NULL = none */
+    const char *vars[4];
+    const char *args[6];
+    int code; /* of config_load() */
+    /* Parts of the message, or of what config_print() prints. */
+    const char *parts[4];
+} row;
+
+static size_t length(const char *const *list)
+{
+    size_t n = 0;
+    while (list[n])
+        n++;
+    return n;
+}
+
+static int load(config **out, const char *folder, const char *const *vars,
+                const char *const *args, lunaq_error *err)
+{
+    config_input in = {
+        .cwd = folder, .vars = vars, .args = args, .arg_count = length(args)};
+    return config_load(out, &in, err);
+}
+
+/* What config_print() prints; the caller frees it. */
+static char *printed(const config *c)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    config_print(c, f);
+    assert_int_equal(fclose(f), 0);
+    return text;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" is not in: %s", part, text);
+}
+
+static void test_row(void **state)
+{
+    /* The state of the group is the folder; the row comes as initial state. */
+    const row *r = *state;
+    void *folder = NULL;
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    assert_int_equal(setup(&folder), 0);
+    if (r->lua)
+        write_file(folder, "lunaq.conf.lua", r->lua, strlen(r->lua));
+    if (r->json)
+        write_file(folder, "lunaq.conf.json", r->json, strlen(r->json));
+    int rc = load(&c, folder, r->vars, r->args, &err);
+    char *text = rc ? NULL : printed(c);
+    if (rc != r->code)
+        fail_msg("code %d, not %d: %s", rc, r->code, err.message);
+    for (size_t i = 0; i < COUNT(r->parts) && r->parts[i]; i++)
+        assert_has(rc ? err.message : text, r->parts[i]);
+    if (rc)
+        assert_int_equal(err.code, rc);
+    free(text);
+    config_free(c);
+    assert_int_equal(teardown(&folder), 0);
+}
+
+static const row good[] = {
+    {"nothing_given__defaults",
+     .parts = {"-- broker: default, redis://", "-- concurrency: default, 10"}},
+    {"lua__every_kind",
+     .lua = "local n = 4\n"
+            "return { broker = 'redis://h:1/2', queues = { a = 2, b = 1 },\n"
+            "  strict = true, concurrency = n * 5, lease = '15s',\n"
+            "  shutdown_timeout = 90, log = { level = 'warn' } }",
+     .parts = {"broker = \"redis://h:1/2\"", "[\"a\"] = 2, [\"b\"] = 1",
+               "concurrency = 20,", "shutdown_timeout = \"90s\""}},
+    {"lua__empty_table__defaults", .lua = "return {}",
+     .parts = {"-- lease: default, 30s"}},
+    {"lua__env__reads_variables",
+     .lua = "return { concurrency = 7, broker = env('MY') or 'x:1' }",
+     .vars = {"MY=redis://there:7"},
+     .parts = {"broker = \"redis://there:7/0\", -- "}},
+    {"lua__env__of_an_unset_variable__nil",
+     .lua = "return { broker = env('MY') or 'fallback:1' }",
+     .parts = {"broker = \"redis://fallback:1/0\""}},
+    {"json__same_keys",
+     .json = "{\"concurrency\": 3, \"db\": {\"pool\": 5, \"prepare\": false},"
+             " \"env\": [\"A\", \"B\"]}",
+     .parts = {"concurrency = 3,", "pool = 5,", "prepare = false,",
+               "env = { \"A\", \"B\" }"}},
+    {"variable__before_file", .lua = "return { concurrency = 3 }",
+     .vars = {"WORKER_CONCURRENCY=8"},
+     .parts = {"concurrency = 8, -- WORKER_CONCURRENCY"}},
+    {"variable__ours_before_the_common_one",
+     .vars = {"WORKER_CONCURRENCY=8", "LUNAQ_CONCURRENCY=9"},
+     .parts = {"concurrency = 9, -- LUNAQ_CONCURRENCY"}},
+    {"variable__empty__is_not_set", .vars = {"WORKER_CONCURRENCY="},
+     .parts = {"-- concurrency: default"}},
+    {"variable__nested_key",
+     .vars = {"LUNAQ_DB_POOL=33", "LUNAQ_DB_PREPARE=no"},
+     .parts = {"pool = 33, -- LUNAQ_DB_POOL", "prepare = false"}},
+    {"variable__queues", .vars = {"LUNAQ_QUEUES=critical=6, low=1,plain"},
+     .parts = {"[\"critical\"] = 6, [\"low\"] = 1, [\"plain\"] = 1"}},
+    {"variable__redis_addr", .vars = {"REDIS_ADDR=10.0.0.5:6380"},
+     .parts = {"broker = \"redis://10.0.0.5:6380/0\", -- REDIS_ADDR"}},
+    {"variable__redis_url_before_addr",
+     .vars = {"REDIS_ADDR=a:1", "REDIS_URL=redis://b:2/3"},
+     .parts = {"broker = \"redis://b:2/3\", -- REDIS_URL"}},
+    {"variable__lunaq_broker_before_redis_url",
+     .vars = {"LUNAQ_BROKER=c:1", "REDIS_URL=redis://b:2/3"},
+     .parts = {"broker = \"redis://c:1/0\", -- LUNAQ_BROKER"}},
+    {"flag__before_variable", .vars = {"LUNAQ_CONCURRENCY=9"},
+     .args = {"--concurrency", "11"},
+     .parts = {"concurrency = 11, -- --concurrency"}},
+    {"flag__with_equals", .args = {"--db-pool=12", "--log-level=debug"},
+     .parts = {"pool = 12", "level = \"debug\""}},
+    {"flag__boolean_alone_and_negated", .args = {"--strict", "--no-watch"},
+     .parts = {"strict = true", "watch = false"}},
+    {"flag__boolean_with_value", .args = {"--strict=false"},
+     .parts = {"strict = false"}},
+    {"flag__last_one_wins", .args = {"--lease", "20s", "--lease", "25s"},
+     .parts = {"lease = \"25s\""}},
+    {"flag__absolute_handlers", .args = {"--handlers", "/x/y"},
+     .parts = {"handlers = \"/x/y\""}},
+    {"password__is_masked", .vars = {"REDIS_URL=redis://me:s3cret@h:1/0"},
+     .parts = {"broker = \"redis://me:***@h:1/0\""}},
+    {"crash_limit__zero__is_never", .lua = "return { crash_limit = 0 }",
+     .parts = {"crash_limit = 0,"}},
+    {"cron__list",
+     .lua = "return { cron = { { spec = '@every 1h', type = 'a',\n"
+            "  payload = { b = 2, a = 1, c = {} }, queue = 'q', timeout = 90,\n"
+            "  max_retry = 0 }, { spec = '@daily', type = 'b' } } }",
+     .parts = {"spec = \"@every 1h\", type = \"a\"",
+               "payload = \"{\\\"a\\\":1,\\\"b\\\":2,\\\"c\\\":{}}\"",
+               "max_retry = 0, timeout = \"90s\""}},
+    {"cron__one_table__is_a_list_of_one",
+     .json = "{\"cron\": {\"spec\": \"@daily\", \"type\": \"x\"}}",
+     .parts = {"{ spec = \"@daily\", type = \"x\" },"}},
+    {"cron__integers_stay_exact",
+     .lua = "return { cron = { spec = '@daily', type = 'x',\n"
+            "  payload = { id = 9007199254740993 } } }",
+     .parts = {"9007199254740993"}},
+};
+
+static const row bad[] = {
+    {"unknown_key__names_the_nearest", .lua = "return { concurency = 3 }",
+     .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.lua", "unknown key \"concurency\"",
+               "did you mean \"concurrency\"?"}},
+    {"unknown_key__far_from_all", .lua = "return { zzzzzz = 3 }",
+     .code = LUNAQ_ECONFIG, .parts = {"\"zzzzzz\"", "lunaq.conf(5)"}},
+    {"unknown_nested_key", .lua = "return { log = { levle = 'info' } }",
+     .code = LUNAQ_ECONFIG,
+     .parts = {"\"log.levle\"", "did you mean \"log.level\"?"}},
+    {"dotted_key__is_not_a_key", .lua = "return { ['db.pool'] = 3 }",
+     .code = LUNAQ_ECONFIG, .parts = {"unknown key \"db.pool\""}},
+    {"group_without_table", .lua = "return { db = 10 }", .code = LUNAQ_ECONFIG,
+     .parts = {"db: expected a table, got 10"}},
+    {"wrong_type", .lua = "return { concurrency = 'many' }",
+     .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.lua: concurrency: expected a whole number from 1 to "
+               "100000, got \"many\""}},
+    {"number_with_a_fraction", .lua = "return { concurrency = 2.5 }",
+     .code = LUNAQ_ECONFIG, .parts = {"concurrency", "got 2.5"}},
+    {"number_too_small", .json = "{\"concurrency\": 0}", .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.json", "concurrency", "from 1", "got 0"}},
+    {"boolean_expected", .lua = "return { strict = 1 }", .code = LUNAQ_ECONFIG,
+     .parts = {"strict: expected true or false, got 1"}},
+    {"wrong_unit", .lua = "return { lease = '30x' }", .code = LUNAQ_ECONFIG,
+     .parts = {"lease: expected a time from 10s to 60s", "got \"30x\""}},
+    {"time_out_of_range", .lua = "return { lease = '5s' }",
+     .code = LUNAQ_ECONFIG, .parts = {"lease", "10s to 60s", "got \"5s\""}},
+    {"negative_time", .lua = "return { shutdown_timeout = -1 }",
+     .code = LUNAQ_ECONFIG, .parts = {"shutdown_timeout", "got -1"}},
+    {"wrong_choice", .lua = "return { log = { format = 'xml' } }",
+     .code = LUNAQ_ECONFIG,
+     .parts = {"log.format: expected one of: auto text json, got \"xml\""}},
+    {"queues__no_table", .lua = "return { queues = 'default' }",
+     .code = LUNAQ_ECONFIG, .parts = {"queues", "{ default = 1 }"}},
+    {"queues__a_list", .lua = "return { queues = { 'default' } }",
+     .code = LUNAQ_ECONFIG, .parts = {"queues", "got a list"}},
+    {"queues__empty", .lua = "return { queues = {} }", .code = LUNAQ_ECONFIG,
+     .parts = {"queues", "{ default = 1 }"}},
+    {"queues__weight_zero", .lua = "return { queues = { a = 0 } }",
+     .code = LUNAQ_ECONFIG,
+     .parts = {"queues: \"a\": expected a weight from 1", "got 0"}},
+    {"queues__braces_in_the_name", .lua = "return { queues = { ['{a}'] = 1 } }",
+     .code = LUNAQ_ECONFIG, .parts = {"\"{a}\"", "without spaces and braces"}},
+    {"env__not_a_list", .lua = "return { env = 'A' }", .code = LUNAQ_ECONFIG,
+     .parts = {"env", "list of names", "got \"A\""}},
+    {"database__another_scheme", .vars = {"DATABASE_URL=mysql://u:secret@h/db"},
+     .code = LUNAQ_ECONFIG,
+     .parts = {"DATABASE_URL", "only postgres://", "mysql"}},
+    {"cron__without_type", .lua = "return { cron = { { spec = '@daily' } } }",
+     .code = LUNAQ_ECONFIG, .parts = {"cron[1]", "\"type\" is missing"}},
+    {"cron__misspelt_key",
+     .lua = "return { cron = { { spec = 'x', type = 'y', paylod = 1 } } }",
+     .code = LUNAQ_ECONFIG, .parts = {"\"paylod\"", "\"payload\"?"}},
+    {"cron__wrong_time",
+     .lua = "return { cron = { { spec = 'x', type = 'y', timeout = '-' } } }",
+     .code = LUNAQ_ECONFIG, .parts = {"cron[1].timeout", "got \"-\""}},
+    {"cron__by_variable", .vars = {"LUNAQ_CRON=@daily"}, .code = LUNAQ_ECONFIG,
+     .parts = {"LUNAQ_CRON", "lunaq.conf.lua"}},
+    {"lua__syntax__names_the_line", .lua = "return {\n concurrency = = 3 }",
+     .code = LUNAQ_ECONFIG, .parts = {"lunaq.conf.lua:2:", "near '='"}},
+    {"lua__error__names_the_line", .lua = "\nlocal x = nil + 1\nreturn {}",
+     .code = LUNAQ_ECONFIG, .parts = {"lunaq.conf.lua:2:", "nil"}},
+    {"lua__returns_nothing", .lua = "local x = 1", .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.lua", "must return a table", "nil"}},
+    {"lua__returns_a_list", .lua = "return { 1, 2 }", .code = LUNAQ_ECONFIG,
+     .parts = {"must be a table of keys"}},
+    {"lua__function_as_value", .lua = "return { lease = function() end }",
+     .code = LUNAQ_ECONFIG, .parts = {"lease", "code, not data"}},
+    {"lua__table_in_itself", .lua = "local t = {} t.t = t return { db = t }",
+     .code = LUNAQ_ECONFIG, .parts = {"nested too deep"}},
+    {"lua__half_a_list", .lua = "return { env = { 'A', b = 'B' } }",
+     .code = LUNAQ_ECONFIG, .parts = {"env", "half a list"}},
+    {"lua__key_is_no_name", .lua = "return { db = { [true] = 1 } }",
+     .code = LUNAQ_ECONFIG, .parts = {"db", "keys must be names"}},
+    {"lua__not_a_number", .lua = "return { concurrency = 0/0 }",
+     .code = LUNAQ_ECONFIG, .parts = {"concurrency", "finite"}},
+    {"lua__endless_loop__ends", .lua = "while true do end",
+     .code = LUNAQ_ECONFIG, .parts = {"lunaq.conf.lua:1:", "runs too long"}},
+    {"lua__memory__is_limited",
+     .lua = "local s = 'x' while true do s = s .. s end", .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.lua", "not enough memory"}},
+    {"lua__no_libraries", .lua = "return { env = { os.getenv('A') } }",
+     .code = LUNAQ_ECONFIG, .parts = {"lunaq.conf.lua:1:", "'os'"}},
+    {"lua__bytecode__is_refused", .lua = "\x1bLua\x54", .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.lua", "binary chunk"}},
+    {"lua__error_that_is_no_text", .lua = "return env({})",
+     .code = LUNAQ_ECONFIG, .parts = {"lunaq.conf.lua", "string expected"}},
+    {"json__syntax__names_the_line", .json = "{\n\"a\": ]\n}",
+     .code = LUNAQ_ECONFIG, .parts = {"lunaq.conf.json:2:", "JSON"}},
+    {"json__trailing_text", .json = "{} x", .code = LUNAQ_ECONFIG,
+     .parts = {"lunaq.conf.json:1:", "\"x\""}},
+    {"json__key_twice", .json = "{\"strict\": true, \"strict\": false}",
+     .code = LUNAQ_ECONFIG, .parts = {"\"strict\"", "twice"}},
+    {"json__a_list", .json = "[]", .code = LUNAQ_ECONFIG,
+     .parts = {"must be a table of keys"}},
+    {"json__null", .json = "{\"lease\": null}", .code = LUNAQ_ECONFIG,
+     .parts = {"lease", "got null"}},
+    {"variable__wrong_type", .vars = {"WORKER_CONCURRENCY=ten"},
+     .code = LUNAQ_ECONFIG,
+     .parts = {"WORKER_CONCURRENCY: expected a whole number", "\"ten\""}},
+    {"variable__wrong_unit", .vars = {"LUNAQ_LEASE=30q"}, .code = LUNAQ_ECONFIG,
+     .parts = {"LUNAQ_LEASE: expected a time", "\"30q\""}},
+    {"variable__wrong_boolean", .vars = {"LUNAQ_STRICT=perhaps"},
+     .code = LUNAQ_ECONFIG,
+     .parts = {"LUNAQ_STRICT: expected true or false", "\"perhaps\""}},
+    {"variable__queue_twice", .vars = {"LUNAQ_QUEUES=a=1,a=2"},
+     .code = LUNAQ_ECONFIG, .parts = {"LUNAQ_QUEUES: \"a\"", "second"}},
+    {"variable__secret_file_missing",
+     .vars = {"DATABASE_URL_FILE=/no/such/file"}, .code = LUNAQ_ECONFIG,
+     .parts = {"DATABASE_URL_FILE", "/no/such/file", "cannot be read"}},
+    {"variable__config_file_missing", .vars = {"LUNAQ_CONFIG=/no/such.lua"},
+     .code = LUNAQ_ECONFIG, .parts = {"/no/such.lua", "cannot be read"}},
+    {"flag__unknown", .args = {"--concurency", "3"}, .code = LUNAQ_EINVAL,
+     .parts = {"\"--concurency\"", "did you mean --concurrency?"}},
+    {"flag__far_from_all", .args = {"-x"}, .code = LUNAQ_EINVAL,
+     .parts = {"\"-x\"", "lunaqd --help"}},
+    {"flag__without_value", .args = {"--lease"}, .code = LUNAQ_EINVAL,
+     .parts = {"--lease needs a value"}},
+    {"flag__with_a_value_it_does_not_take", .args = {"--check=1"},
+     .code = LUNAQ_EINVAL, .parts = {"--check takes no value"}},
+    {"flag__wrong_value", .args = {"--lease", "1h"}, .code = LUNAQ_EINVAL,
+     .parts = {"--lease: expected a time from 10s to 60s", "\"1h\""}},
+    {"flag__home_is_no_folder", .args = {"--home", "/no/such"},
+     .code = LUNAQ_EINVAL, .parts = {"--home", "/no/such is not a folder"}},
+    {"argument", .args = {"start"}, .code = LUNAQ_EINVAL,
+     .parts = {"\"start\"", "no arguments"}},
+};
+
+/* ---- what rows cannot say ----------------------------------------------- */
+
+static const char *const nothing[] = {NULL};
+
+static void defaults__are_what_the_server_expects(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char path[256];
+    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    assert_string_equal(c->options.broker, "redis://127.0.0.1:6379");
+    snprintf(path, sizeof(path), "%s/handlers", (char *)*state);
+    assert_string_equal(c->options.handlers, path);
+    assert_null(c->options.migrations);
+    assert_null(c->options.database);
+    assert_int_equal(c->options.interrupt, LUNAQ_INTERRUPT_SIGNAL);
+    assert_int_equal(c->options.concurrency, 0);
+    assert_int_equal(c->options.size, sizeof(c->options));
+    assert_int_equal(c->warning_count, 0);
+    config_free(c);
+}
+
+static void zero__is_none_where_the_options_say_minus_one(void **state)
+{
+    const char *text = "return { crash_limit = 0, shutdown_timeout = 0,\n"
+                       " stuck_after = '0s', watch = false, worker_threads = 0,"
+                       " interrupt = 'none', log = { level = 'off' } }";
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    write_file(*state, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    assert_int_equal(c->options.crash_limit, -1);
+    assert_int_equal(c->options.shutdown_timeout_ms, -1);
+    assert_int_equal(c->options.stuck_after_ms, -1);
+    assert_int_equal(c->options.watch_off, 1);
+    assert_int_equal(c->options.worker_threads, 0);
+    assert_int_equal(c->options.interrupt, LUNAQ_INTERRUPT_NONE);
+    assert_int_equal(c->options.log_level, LUNAQ_LOG_OFF);
+    config_free(c);
+}
+
+static void home__is_the_nearest_ancestor(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char deep[256];
+    snprintf(deep, sizeof(deep), "%s/handlers/deep", (char *)*state);
+    assert_int_equal(mkdir(deep, 0700), 0);
+    assert_int_equal(load(&c, deep, nothing, nothing, &err), LUNAQ_OK);
+    assert_string_equal(c->home, *state);
+    config_free(c);
+}
+
+static void home__by_flag__finds_its_file(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *text = "return { concurrency = 77, handlers = 'h' }";
+    const char *args[] = {"-C", *state, NULL};
+    char path[256];
+    write_file(*state, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(load(&c, "/", nothing, args, &err), LUNAQ_OK);
+    assert_int_equal(c->options.concurrency, 77);
+    snprintf(path, sizeof(path), "%s/h", (char *)*state);
+    assert_string_equal(c->options.handlers, path);
+    config_free(c);
+}
+
+static void file__by_flag__its_folder_is_home(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *text = "return { concurrency = 78 }";
+    char path[256];
+    snprintf(path, sizeof(path), "%s/other.lua", (char *)*state);
+    const char *args[] = {"--config", path, NULL};
+    write_file(*state, "other.lua", text, strlen(text));
+    assert_int_equal(load(&c, "/", nothing, args, &err), LUNAQ_OK);
+    assert_int_equal(c->options.concurrency, 78);
+    assert_string_equal(c->home, *state);
+    config_free(c);
+}
+
+static void migrations__are_used_when_the_folder_is_there(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *vars[] = {"DATABASE_URL=postgres://h/db", NULL};
+    char path[256];
+    snprintf(path, sizeof(path), "%s/migrations", (char *)*state);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
+    assert_string_equal(c->options.migrations, path);
+    config_free(c);
+    /* Without a database they cannot be applied: say so, go on. */
+    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    assert_null(c->options.migrations);
+    assert_int_equal(c->warning_count, 1);
+    assert_has(c->warnings[0], "DATABASE_URL=postgres://");
+    config_free(c);
+}
+
+static void secret__from_a_file__first_line(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char var[300];
+    snprintf(var, sizeof(var), "REDIS_URL_FILE=%s/secret", (char *)*state);
+    const char *vars[] = {var, NULL};
+    write_file(*state, "secret", "redis://:pw@h:1/0\n", 18);
+    assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
+    assert_string_equal(c->options.broker, "redis://:pw@h:1/0");
+    assert_string_equal(c->source[config_key_find("broker")], "REDIS_URL_FILE");
+    config_free(c);
+}
+
+static void variable__unknown__is_a_warning(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *vars[] = {"LUNAQ_CONCURENCY=3",
+                          "LUNAQ_PORT_6379_TCP=tcp://10.0.0.1:6379",
+                          "LUNAQ_SERVICE_HOST=10.0.0.1", "OTHER=1", NULL};
+    assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
+    assert_int_equal(c->warning_count, 1);
+    assert_has(c->warnings[0], "\"LUNAQ_CONCURENCY\"");
+    assert_has(c->warnings[0], "did you mean LUNAQ_CONCURRENCY?");
+    config_free(c);
+}
+
+static void action__help_needs_no_good_file(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *args[] = {"--check", "--help", NULL};
+    write_file(*state, "lunaq.conf.lua", "!", 1);
+    assert_int_equal(load(&c, *state, nothing, args, &err), LUNAQ_OK);
+    assert_int_equal(c->action, CONFIG_HELP);
+    config_free(c);
+}
+
+static void key__variable_and_flag_follow_from_its_name(void **state)
+{
+    (void)state;
+    char text[64];
+    const config_key *k = &config_keys[config_key_find("db.pool")];
+    config_key_variable(k, text, sizeof(text));
+    assert_string_equal(text, "LUNAQ_DB_POOL");
+    config_key_flag(k, text, sizeof(text));
+    assert_string_equal(text, "--db-pool");
+    assert_int_equal(config_key_find("nothing"), config_key_count);
+}
+
+/* The secret part of each is "s3" followed by anything. */
+static void secrets__are_never_shown(void **state)
+{
+    static const struct {
+        const char *url, *shown;
+    } urls[] = {
+        {"redis://h", "redis://h/0"},
+        {"redis://:s3@h:1/2", "redis://***@h:1/2"},
+        {"redis://u:s3@h", "redis://u:***@h/0"},
+        {"redis://s3!token@h", "redis://***@h/0"},
+        {"redis://u:s3@s3/s3@h:1", "redis://u:***@h:1/0"},
+        {"redis://u:s3?s3@h:1", "redis://***"},
+        {"redis://h?password=s3", "redis://h/0"},
+        {"h:1", "redis://h:1/0"},
+        {"u:s3@h:1", "redis://u:***@h:1/0"},
+        {"redis-socket:///run/r.sock?db=3", "redis-socket:///run/r.sock?db=3"},
+        {"redis-socket://:s3@/run/r.sock", "redis-socket://***@/run/r.sock"},
+        {"postgres://u:s3@h/db?sslpassword=s3", "postgres://u:***@h/db"},
+        {"host=h user=u password=s3 dbname=d", "host=h user=u dbname=d"},
+        {"password='s3 s3' host=h", "host=h"},
+        {"password=s3", "***"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        char shown[128], again[128], small[8];
+        config_show_url(urls[i].url, shown, sizeof(shown));
+        assert_string_equal(shown, urls[i].shown);
+        assert_null(strstr(shown, "s3"));
+        if (strncmp(urls[i].url, "host", 4) != 0) {
+            config_show_url(shown, again, sizeof(again));
+            assert_null(strstr(again, "s3"));
+        }
+        config_show_url(urls[i].url, small, sizeof(small));
+        assert_true(strlen(small) < sizeof(small));
+    }
+}
+
+static void secrets__are_not_in_messages(void **state)
+{
+    static const char *const texts[] = {
+        "return { broker = { 'redis://u:s3@h' } }",
+        "return { broker = 'redis://u:s3\\1@h' }",
+        "return { database = 'mysql://u:s3@h/d' }",
+    };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        config *c = NULL;
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        write_file(*state, "lunaq.conf.lua", texts[i], strlen(texts[i]));
+        assert_int_equal(load(&c, *state, nothing, nothing, &err),
+                         LUNAQ_ECONFIG);
+        assert_null(strstr(err.message, "s3"));
+    }
+}
+
+/* ---- damage ------------------------------------------------------------- */
+
+static uint32_t next_random(uint32_t *x)
+{
+    *x ^= *x << 13;
+    *x ^= *x >> 17;
+    *x ^= *x << 5;
+    return *x;
+}
+
+/* Cuts the comments off, which name the source, and the home. */
+static char *without_comments(char *text)
+{
+    char *to = text;
+    for (const char *p = text; *p;) {
+        size_t line = strcspn(p, "\n") + 1, len = line;
+        const char *comment = strstr(p, "-- ");
+        if (comment && comment < p + line)
+            len = (size_t)(comment - p);
+        memmove(to, p, len);
+        to += len;
+        p += line;
+    }
+    *to = 0;
+    return text;
+}
+
+/* Whatever is accepted prints as a file that means the same. */
+static void check_round_trip(const char *folder, const config *c)
+{
+    config *again = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char *first = printed(c);
+    remove_file(folder, "lunaq.conf.json");
+    write_file(folder, "lunaq.conf.lua", first, strlen(first));
+    if (load(&again, folder, nothing, nothing, &err))
+        fail_msg("%s in:\n%s", err.message, first);
+    char *second = printed(again);
+    assert_string_equal(without_comments(first), without_comments(second));
+    free(first);
+    free(second);
+    config_free(again);
+}
+
+static void damaged_file__never_crashes(void **state)
+{
+    static const char *const seeds[] = {
+        "return { broker = 'redis://h:1/2', queues = { a = 2, b = 1 },\n"
+        " strict = true, concurrency = 20, lease = '15s', env = {'A'},\n"
+        " cron = {{ spec = '@every 1h', type = 'a', payload = {x=1} }},\n"
+        " log = { level = 'warn' }, db = { pool = 3, prepare = false } }\n",
+        "{\"broker\": \"h:1\", \"queues\": {\"a\": 2}, \"strict\": true,\n"
+        " \"lease\": \"15s\", \"env\": [\"A\"], \"log\": {\"level\": \"warn\"},"
+        " \"cron\": [{\"spec\": \"@daily\", \"type\": \"a\", \"payload\": "
+        "{}}]}",
+        ""};
+    uint32_t x = 0x2545f491;
+    int accepted = 0;
+    for (int i = 0; i < 1500; i++) {
+        char text[512];
+        const char *seed = seeds[i % 3];
+        size_t len = strlen(seed);
+        memcpy(text, seed, len);
+        if (len == 0)
+            len = next_random(&x) % sizeof(text);
+        for (size_t j = 0; !*seed && j < len; j++)
+            text[j] = (char)next_random(&x);
+        for (uint32_t j = next_random(&x) % 4; *seed && j > 0; j--)
+            text[next_random(&x) % len] = (char)next_random(&x);
+        if (next_random(&x) % 8 == 0)
+            len = next_random(&x) % (len + 1);
+        bool json = i % 3 == 1 || i % 6 == 2;
+        remove_file(*state, json ? "lunaq.conf.lua" : "lunaq.conf.json");
+        write_file(*state, json ? "lunaq.conf.json" : "lunaq.conf.lua", text,
+                   len);
+        config *c = NULL;
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        if (load(&c, *state, nothing, nothing, &err)) {
+            assert_true(err.message[0] != 0);
+            continue;
+        }
+        accepted++;
+        check_round_trip(*state, c);
+        config_free(c);
+    }
+    assert_true(accepted > 100); /* or the loop above proves nothing */
+}
+
+/* ---- the manual --------------------------------------------------------- */
+
+static char *manual(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/core/bin/man/%s", LQ_SOURCE_DIR, name);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        fail_msg("%s is missing", path);
+    char *text = calloc(1, 1 << 16);
+    assert_non_null(text);
+    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+static void manual__has_every_key_and_flag(void **state)
+{
+    (void)state;
+    char *conf = manual("lunaq.conf.5"), *daemon = manual("lunaqd.8");
+    for (size_t i = 0; i < config_key_count; i++) {
+        const config_key *k = &config_keys[i];
+        char text[96], flag[64];
+        snprintf(text, sizeof(text), ".It Cm %s\n", k->name);
+        assert_has(conf, text);
+        for (size_t j = 0; j < 2 && k->also[j]; j++)
+            assert_has(conf, k->also[j]);
+        config_key_flag(k, flag, sizeof(flag));
+        snprintf(text, sizeof(text), ".It Fl -%s%s%s\n", flag + 2,
+                 k->placeholder ? " Ar " : "",
+                 k->placeholder ? k->placeholder : "");
+        if (k->kind != CONFIG_CRON)
+            assert_has(daemon, text);
+    }
+    free(conf);
+    free(daemon);
+}
+
+static void help__has_every_flag(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    config_help(f);
+    fclose(f);
+    for (size_t i = 0; i < config_key_count; i++) {
+        char flag[64];
+        config_key_flag(&config_keys[i], flag, sizeof(flag));
+        if (config_keys[i].kind != CONFIG_CRON)
+            assert_has(text, flag);
+    }
+    free(text);
+}
+
+#define WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest plain[] = {
+        WORLD(defaults__are_what_the_server_expects),
+        WORLD(zero__is_none_where_the_options_say_minus_one),
+        WORLD(home__is_the_nearest_ancestor),
+        WORLD(home__by_flag__finds_its_file),
+        WORLD(file__by_flag__its_folder_is_home),
+        WORLD(migrations__are_used_when_the_folder_is_there),
+        WORLD(secret__from_a_file__first_line),
+        WORLD(variable__unknown__is_a_warning),
+        WORLD(action__help_needs_no_good_file),
+        cmocka_unit_test(key__variable_and_flag_follow_from_its_name),
+        cmocka_unit_test(secrets__are_never_shown),
+        WORLD(secrets__are_not_in_messages),
+        WORLD(damaged_file__never_crashes),
+        cmocka_unit_test(manual__has_every_key_and_flag),
+        cmocka_unit_test(help__has_every_flag),
+    };
+    static struct CMUnitTest tests[COUNT(good) + COUNT(bad) + COUNT(plain)];
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT(good); i++, n++)
+        tests[n] = (struct CMUnitTest){good[i].name, test_row, NULL, NULL,
+                                       (void *)(uintptr_t)&good[i]};
+    for (size_t i = 0; i < COUNT(bad); i++, n++)
+        tests[n] = (struct CMUnitTest){bad[i].name, test_row, NULL, NULL,
+                                       (void *)(uintptr_t)&bad[i]};
+    memcpy(tests + n, plain, sizeof(plain));
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
