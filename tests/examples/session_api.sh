@@ -116,19 +116,19 @@ expect unknown_path__is_404 404 'no such path'
 
 # ---- requests that two programs could read in two ways -------------------------
 
-# Sends bytes as they are; how many answers came back, and the first one.
+# Sends bytes as they are; what came back.
 raw() {
   exec 3<>"/dev/tcp/127.0.0.1/$port"
-  printf "$1" >&3
+  # In one write; the server may hang up before it has read all of it.
+  { printf "$1" | cat >&3; } 2>/dev/null || true
   body=$(timeout 5 cat <&3 || true)
   exec 3>&- 3<&-
   status=$(sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p' <<<"$body")
-  answers=$(grep -c '^HTTP/1' <<<"$body" || true)
 }
 smuggle() {
   raw "$2"
   expect "$1__is_400" 400
-  [ "$answers" = 1 ] || fail "$1: $answers answers to one request"
+  [[ $body != *'{"database"'* ]] || fail "$1: the second request was answered"
 }
 second='GET /health HTTP/1.1\r\nHost: b\r\n\r\n'
 smuggle two_content_lengths \

@@ -32,14 +32,14 @@ func TestBothInspectorsShowEveryState(t *testing.T) {
 			[]string{"--retention", "1h"}},
 		{"interop:echo", asynq.TaskStateScheduled,
 			[]asynq.Option{asynq.ProcessIn(time.Hour)},
-			[]string{"--process-in", "1h"}},
+			[]string{"--in", "1h"}},
 	} {
 		info := w.enqueue(asynq.NewTask(kind.task, []byte(`{}`)),
 			append(kind.opts, queue)...)
 		w.settled("mixed", info.ID, kind.state)
 		id := fmt.Sprintf("lunaq-%v", kind.state)
 		w.lunaq(append([]string{"enqueue", kind.task, "--queue", "mixed",
-			"--task-id", id}, kind.flags...)...)
+			"--id", id}, kind.flags...)...)
 		got := w.settled("mixed", id, kind.state)
 		if got.Type != kind.task {
 			t.Errorf("%s has type %q", id, got.Type)
@@ -129,33 +129,25 @@ func TestBothInspectorsShowEveryState(t *testing.T) {
 	})
 }
 
-// rows are the objects of a listing, wherever the JSON keeps them.
-func rows(v any) []map[string]any {
+// rows of a listing.
+func (w *world) rows(args ...string) []map[string]any {
+	w.t.Helper()
+	list, ok := w.lunaqJSON(args...).([]any)
+	if !ok {
+		w.t.Fatalf("lunaq %v --json is not a list", args)
+	}
 	var out []map[string]any
-	switch v := v.(type) {
-	case []any:
-		for _, x := range v {
-			out = append(out, rows(x)...)
-		}
-	case map[string]any:
-		for _, x := range v {
-			if list, ok := x.([]any); ok && len(list) > 0 {
-				if _, ok := list[0].(map[string]any); ok && v["id"] == nil &&
-					v["name"] == nil && v["queue"] == nil {
-					return rows(list)
-				}
-			}
-		}
-		out = append(out, v)
+	for _, row := range list {
+		out = append(out, row.(map[string]any))
 	}
 	return out
 }
 
 func (w *world) queueRow(name string) map[string]any {
 	w.t.Helper()
-	all := rows(w.lunaqJSON("queue", "ls"))
+	all := w.rows("queue", "ls")
 	for _, row := range all {
-		if row["name"] == name || row["queue"] == name {
+		if row["queue"] == name {
 			return row
 		}
 	}
@@ -166,8 +158,7 @@ func (w *world) queueRow(name string) map[string]any {
 func (w *world) taskIDs(queue, state string) []string {
 	w.t.Helper()
 	var ids []string
-	for _, row := range rows(w.lunaqJSON("task", "ls", "--queue", queue,
-		"--state", state)) {
+	for _, row := range w.rows("task", "ls", "--queue", queue, "--state", state) {
 		if id, ok := row["id"].(string); ok {
 			ids = append(ids, id)
 		}
@@ -219,7 +210,7 @@ func TestServersAndSchedulesAreListed(t *testing.T) {
 	t.Run("Asynq_in_lunaqs_list", func(t *testing.T) {
 		w.startAsynq("go", func(context.Context, *asynq.Task) error { return nil })
 		w.until("both servers show", func() bool {
-			return len(rows(w.lunaqJSON("server", "ls"))) == 2
+			return len(w.rows("server", "ls")) == 2
 		})
 	})
 }

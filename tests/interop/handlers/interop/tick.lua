@@ -1,1 +1,4 @@
-return { cron = { spec = "@every 1h", payload = { n = 1 } }, run = function() end }
+return {
+  cron = { spec = "@every 1h", payload = { n = 1 } },
+  run = function() end,
+}
