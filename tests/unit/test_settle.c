@@ -11,9 +11,9 @@ struct settle_case {
     enum lq_cancel cancel;
     int32_t retried;
     int64_t retention_s;
-    int64_t delay_ms;      /* the verdict's */
+    int64_t delay_ms;             /* the verdict's */
     enum lq_outcome_kind outcome; /* 0: nothing is written */
-    int32_t retried_after; /* in the new message; -1 = no new message */
+    int32_t retried_after;        /* in the new message; -1 = no new message */
     int64_t delay_min, delay_max;
 };
 
@@ -174,8 +174,8 @@ static const struct expired_case expired_cases[] = {
 static void test_expired(void **state)
 {
     const struct expired_case *c = *state;
-    lq_task task = {.type = LQ_STR("a:b"), .max_retry = 3,
-                    .retried = c->retried};
+    lq_task task = {
+        .type = LQ_STR("a:b"), .max_retry = 3, .retried = c->retried};
     lq_expired e = {.id = LQ_STR("t1"),
                     .score = "1700000000.5",
                     .token = c->token,
@@ -202,9 +202,9 @@ int main(int argc, char **argv)
         tests[n++] = (struct CMUnitTest){cases[i].name, test_settle, NULL, NULL,
                                          (void *)(uintptr_t)&cases[i]};
     for (size_t i = 0; i < LQ_COUNT(expired_cases); i++)
-        tests[n++] = (struct CMUnitTest){expired_cases[i].name, test_expired,
-                                         NULL, NULL,
-                                         (void *)(uintptr_t)&expired_cases[i]};
+        tests[n++] =
+            (struct CMUnitTest){expired_cases[i].name, test_expired, NULL, NULL,
+                                (void *)(uintptr_t)&expired_cases[i]};
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
         handlers_max_retry__counts_but_is_not_written);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
