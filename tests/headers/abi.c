@@ -1,0 +1,58 @@
+/* What callers rely on in the public headers; compiled, never run, as C11 and
+ * as C++17, with every warning an error.
+ *
+ * A struct that begins with its size must end full: a field appended later
+ * would hide in tail padding, and the size could not tell that it is there.
+ */
+#include <lunaq/lunaq.h>
+#include <lunaq/server.h>
+
+#ifndef __cplusplus
+#include <assert.h> /* static_assert */
+#endif
+
+#define ENDS_FULL(type, last)                                                  \
+    static_assert(sizeof(type) ==                                              \
+                      offsetof(type, last) + sizeof(((type *)0)->last),        \
+                  #type " ends in padding, or not in " #last);                 \
+    static_assert(offsetof(type, size) == 0, #type " begins with its size")
+
+ENDS_FULL(lunaq_client_options, timeout_ms);
+ENDS_FULL(lunaq_task, unique_ms);
+ENDS_FULL(lunaq_task_info, state);
+ENDS_FULL(lunaq_task_query, page_size);
+ENDS_FULL(lunaq_queue_info, paused_at);
+ENDS_FULL(lunaq_server_info, worker_count);
+ENDS_FULL(lunaq_cron_info, last_at);
+ENDS_FULL(lunaq_handler_info, generation);
+ENDS_FULL(lunaq_cron_entry, task);
+ENDS_FULL(lunaq_server_options, log_format);
+
+/* Frozen: it has no size that could tell. */
+static_assert(sizeof(lunaq_error) == sizeof(int) + 256,
+              "lunaq_error is frozen");
+
+/* The numbers of the codes, too. */
+static_assert(LUNAQ_OK == 0 && LUNAQ_ENOMEM == 1 && LUNAQ_EINVAL == 2 &&
+                  LUNAQ_EEXIST == 5 && LUNAQ_ELEASE == 7 &&
+                  LUNAQ_EAMBIGUOUS == 20,
+              "error codes are never renumbered");
+/* Asynq's. */
+static_assert(LUNAQ_ACTIVE == 1 && LUNAQ_PENDING == 2 && LUNAQ_SCHEDULED == 3 &&
+                  LUNAQ_RETRY == 4 && LUNAQ_ARCHIVED == 5 &&
+                  LUNAQ_COMPLETED == 6 && LUNAQ_AGGREGATING == 7,
+              "states are never renumbered");
+
+/* The initialisers name every field, or -Wextra complains about the rest. */
+size_t lunaq_test_initialisers(void);
+size_t lunaq_test_initialisers(void)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lunaq_client_options client = LUNAQ_CLIENT_OPTIONS_INIT;
+    lunaq_task task = LUNAQ_TASK_INIT;
+    lunaq_task_query query = LUNAQ_TASK_QUERY_INIT;
+    lunaq_cron_entry entry = LUNAQ_CRON_ENTRY_INIT;
+    lunaq_server_options server = LUNAQ_SERVER_OPTIONS_INIT;
+    return (size_t)err.code + client.size + task.size + query.size +
+           entry.size + entry.task.size + server.size;
+}
