@@ -29,11 +29,11 @@ int main(void)
     sigaddset(&stop, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
 
-    static const char often[] = "{\"period\":\"10s\"}";
+    static const char often[] = "{\"period\":\"5s\"}";
     static const char daily[] = "{\"period\":\"day\"}";
     lunaq_cron_entry entries[2] = {LUNAQ_CRON_ENTRY_INIT,
                                    LUNAQ_CRON_ENTRY_INIT};
-    entries[0].spec = "@every 10s";
+    entries[0].spec = "@every 5s";
     entries[0].task.type = "report:print";
     entries[0].task.payload = often;
     entries[0].task.payload_len = strlen(often);

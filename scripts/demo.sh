@@ -26,7 +26,9 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-title() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
 if [ -z "$build" ]; then
   title "what is needed"

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The programs enqueue, embed and cron of examples/ do what they say.
+#
+#     programs.sh folder-of-the-examples
+set -euo pipefail
+examples=$(realpath "$1")
+. "$(dirname "$0")/../../scripts/private-servers.sh"
+unset DATABASE_URL
+
+private_begin
+trap private_end EXIT
+trap 'cat "$PRIVATE"/*.log >&2' ERR
+private_redis
+cd "$PRIVATE"
+mkdir handlers
+echo 'return function(task) log.info("hello from Lua", { who = task.payload.who }) end' \
+  >handlers/hello.lua
+
+# enqueue: prints the id of what it put into the queue.
+id=$("$examples/enqueue" image:resize '{"width":80}' critical)
+[ "$(redis-cli -s "$REDIS_SOCKET" lindex 'asynq:{critical}:pending' 0)" = "$id" ]
+"$examples/enqueue" hello '{"who":"Bob"}' >/dev/null
+rc=0
+LUNAQ_BROKER=redis-socket:///nowhere "$examples/enqueue" hello '{}' 2>err || rc=$?
+[ "$rc" = 1 ] && grep -q nowhere err
+
+# embed: runs one of them in C, the other in Lua, and ends clean on TERM.
+private_run embed stdbuf -oL "$examples/embed"
+pid=$!
+private_wait 15 "embed runs its C handler" grep -q 'image:resize {"width":80}' \
+  embed.log
+private_wait 15 "embed runs its Lua handler" grep -q 'hello from Lua' embed.log
+done_all() { [ "$(redis-cli -s "$REDIS_SOCKET" keys 'asynq:*:t:*')" = '' ]; }
+private_wait 15 "nothing is left in Redis" done_all
+private_stop "$pid"
+
+# cron: two programs announce the same entry, and a tick fires once.
+private_run cron "$examples/cron"
+private_run cron "$examples/cron"
+ticks() { [ "$(grep -c '"period":"5s"' cron.log)" -ge 2 ]; }
+private_wait 30 "two ticks of cron" ticks
+doubles=$(grep '"period":"5s"' cron.log | cut -d' ' -f1 | sort | uniq -d)
+[ -z "$doubles" ] || { echo "fired twice in one second: $doubles"; false; }
