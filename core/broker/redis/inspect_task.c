@@ -7,8 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SCAN_IDS 5000 /* looked at in one call: about a millisecond of Redis   \
-                       */
+#define SCAN_IDS                                                               \
+    5000 /* looked at in one call: about a millisecond of Redis                \
+          */
 
 extern const lq_script lq_script_inspect_get;
 extern const lq_script lq_script_inspect_list;

@@ -14,6 +14,7 @@
 #define LQ_KEY_SERVERS "asynq:servers"
 #define LQ_KEY_WORKERS "asynq:workers"
 #define LQ_KEY_SCHEDULERS "asynq:schedulers"
+#define LQ_KEY_OWN_SERVERS "lunaq:servers:"
 #define LQ_CHANNEL_CANCEL "asynq:cancel"
 #define LQ_CHANNEL_OWN "lunaq:cancel"
 

@@ -7,6 +7,10 @@
 #include "redis/resp.h"
 #include "redis/script.h"
 
+/* What is kept in an archive where the caller does not say. */
+#define LQ_ARCHIVE_MAX 10000
+#define LQ_ARCHIVE_S ((int64_t)90 * 24 * 3600)
+
 /* A command that is being built. */
 typedef struct lq_cmd {
     lq_buf body; /* its arguments in RESP; failed = out of memory */

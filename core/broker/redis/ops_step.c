@@ -102,8 +102,8 @@ static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_int(c, s->free);
     lq_cmd_int(c, s->lease_ms);
     lq_cmd_int(c, s->token);
-    lq_cmd_int(c, s->archive_max > 0 ? s->archive_max : 10000);
-    lq_cmd_int(c, (s->archive_ms > 0 ? s->archive_ms : 7776000000) / 1000);
+    lq_cmd_int(c, s->archive_max > 0 ? s->archive_max : LQ_ARCHIVE_MAX);
+    lq_cmd_int(c, s->archive_ms > 0 ? s->archive_ms / 1000 : LQ_ARCHIVE_S);
     lq_cmd_int(c, (int64_t)s->queue_count);
     for (size_t q = 0; q < s->queue_count; q++) {
         const lq_step_queue *sq = &s->queues[q];

@@ -41,9 +41,3 @@ local function trim_archive(archived, prefix, dropped_key, max, age)
   end
   if dropped > 0 then pcall('INCRBY', dropped_key, dropped) end
 end
-
--- True when the key is absent or of this type.
-local function may_hold(key, kind)
-  local t = call('TYPE', key).ok
-  return t == kind or t == 'none'
-end

@@ -1,5 +1,5 @@
 -- Enqueues one task; its ids go to `ready`, to be pushed at the end.
--- Needs _time, _archive.  queue: {pending, scheduled, groups, prefix,
+-- Needs _time, _type.  queue: {pending, scheduled, groups, prefix,
 -- group_prefix}; item: {id, msg, at_ms, unique, ttl, group}.
 -- Returns P pending, S scheduled, G in its group, E the id exists, D the
 -- unique key is taken, W a key has a wrong type.

@@ -6,7 +6,7 @@
 -- Returns a character per task: see _enqueue
 -- Cost  O(tasks)
 -- @include _time
--- @include _archive
+-- @include _type
 -- @include _enqueue
 local queue = {
   pending = KEYS[1], scheduled = KEYS[2], groups = KEYS[3],

@@ -23,6 +23,7 @@
 -- @allow-oom
 -- @include _time
 -- @include _token
+-- @include _type
 -- @include _archive
 
 local next_key, next_arg = 1, 7

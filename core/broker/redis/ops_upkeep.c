@@ -1,0 +1,162 @@
+/* What comes due, is called off or looked over: FORWARD, CLEAN, CANCEL,
+ * AUDIT. */
+#include "redis/keys.h"
+#include "redis/rows.h"
+#include "task/state.h"
+
+extern const lq_script lq_script_forward, lq_script_clean, lq_script_cancel,
+    lq_script_audit;
+
+/* ---- FORWARD ------------------------------------------------------------- */
+
+static int forward_build(lq_op *op, uint32_t i, lq_cmd *c)
+{
+    const lq_op_forward *o = (const lq_op_forward *)op;
+    (void)i;
+    lq_cmd_script(c, &lq_script_forward, 6);
+    lq_cmd_queue(c, o->queue, "scheduled");
+    lq_cmd_queue(c, o->queue, "retry");
+    lq_cmd_queue(c, o->queue, "pending");
+    lq_cmd_queue(c, o->queue, "groups");
+    lq_cmd_queue(c, o->queue, "archived");
+    lq_cmd_own(c, o->queue, "dropped");
+    lq_cmd_queue(c, o->queue, "t:");
+    lq_cmd_queue(c, o->queue, "g:");
+    lq_cmd_int(c, LQ_BATCH_MAX);
+    lq_cmd_int(c, LQ_ARCHIVE_MAX);
+    lq_cmd_int(c, LQ_ARCHIVE_S);
+    return LUNAQ_OK;
+}
+
+static int forward_parse(lq_op *op, uint32_t i, const lq_reply *reply)
+{
+    lq_op_forward *o = (lq_op_forward *)op;
+    (void)i;
+    o->moved = lq_reply_int(lq_reply_at(reply, 0), -1);
+    o->next_ms = lq_reply_int(lq_reply_at(reply, 1), -1);
+    return o->moved < 0 ? lq_redis_odd(op) : LUNAQ_OK;
+}
+
+const lq_redis_op lq_row_forward = {.build = forward_build,
+                                    .parse = forward_parse};
+
+/* ---- CLEAN --------------------------------------------------------------- */
+
+static int clean_build(lq_op *op, uint32_t i, lq_cmd *c)
+{
+    const lq_op_clean *o = (const lq_op_clean *)op;
+    (void)i;
+    lq_cmd_script(c, &lq_script_clean, 1);
+    lq_cmd_queue(c, o->queue, "completed");
+    lq_cmd_queue(c, o->queue, "t:");
+    lq_cmd_int(c, LQ_BATCH_MAX);
+    return LUNAQ_OK;
+}
+
+static int clean_parse(lq_op *op, uint32_t i, const lq_reply *reply)
+{
+    lq_op_clean *o = (lq_op_clean *)op;
+    (void)i;
+    o->deleted = lq_reply_int(reply, -1);
+    return o->deleted < 0 ? lq_redis_odd(op) : LUNAQ_OK;
+}
+
+const lq_redis_op lq_row_clean = {.build = clean_build, .parse = clean_parse};
+
+/* ---- CANCEL -------------------------------------------------------------- */
+
+/* The reason becomes a protobuf string, so it has to be UTF-8, and short. */
+static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
+{
+    const lq_op_cancel *o = (const lq_op_cancel *)op;
+    char reason[1024];
+    size_t len = lq_utf8_clean(o->reason, reason, sizeof(reason));
+    (void)i;
+    lq_cmd_script(c, &lq_script_cancel, 7);
+    lq_cmd_queue_of(c, o->queue, "t:", o->id);
+    lq_cmd_queue(c, o->queue, "pending");
+    lq_cmd_queue(c, o->queue, "scheduled");
+    lq_cmd_queue(c, o->queue, "retry");
+    lq_cmd_queue(c, o->queue, "groups");
+    lq_cmd_queue(c, o->queue, "archived");
+    lq_cmd_own(c, o->queue, "dropped");
+    lq_cmd_str(c, o->id);
+    lq_cmd_str(c, len ? lq_str_n(reason, len) : LQ_STR("canceled"));
+    lq_cmd_queue(c, o->queue, "t:");
+    lq_cmd_queue(c, o->queue, "g:");
+    lq_cmd_int(c, LQ_ARCHIVE_MAX);
+    lq_cmd_int(c, LQ_ARCHIVE_S);
+    lq_cmd_c(c, LQ_CHANNEL_CANCEL);
+    return LUNAQ_OK;
+}
+
+static int cancel_parse(lq_op *op, uint32_t i, const lq_reply *reply)
+{
+    lq_op_cancel *o = (lq_op_cancel *)op;
+    (void)i;
+    if (reply->type == LQ_REPLY_NIL)
+        return lq_fail(&op->err, LUNAQ_ENOTFOUND,
+                       "no task %.*s in queue '%.*s'", LQ_STR_ARG(o->id),
+                       LQ_STR_ARG(o->queue));
+    o->was = lq_state_from(lq_reply_str(reply));
+    if (o->was == LUNAQ_STATE_ANY)
+        return lq_redis_odd(op);
+    if (o->was == LUNAQ_ARCHIVED || o->was == LUNAQ_COMPLETED)
+        return lq_fail(&op->err, LUNAQ_ESTATE,
+                       "task %.*s is %s: there is nothing to cancel",
+                       LQ_STR_ARG(o->id), lunaq_state_name(o->was));
+    return LUNAQ_OK;
+}
+
+const lq_redis_op lq_row_cancel = {.build = cancel_build,
+                                   .parse = cancel_parse};
+
+/* ---- AUDIT --------------------------------------------------------------- */
+
+static int audit_build(lq_op *op, uint32_t i, lq_cmd *c)
+{
+    static const char *const keys[] = {
+        "pending",  "active",    "lease",  "scheduled",       "retry",
+        "archived", "completed", "groups", "aggregation_sets"};
+    const lq_op_audit *o = (const lq_op_audit *)op;
+    char name[LUNAQ_NAME_MAX * 2];
+    size_t len = 0;
+    (void)i;
+    /* The queue's name stands in a glob pattern. */
+    for (size_t k = 0; k < o->queue.len && len + 2 < sizeof(name); k++) {
+        if (strchr("*?[]\\^-", o->queue.p[k]) && o->queue.p[k])
+            name[len++] = '\\';
+        name[len++] = o->queue.p[k];
+    }
+    lq_str quoted = lq_str_n(name, len);
+    lq_cmd_script(c, &lq_script_audit, LQ_COUNT(keys));
+    for (size_t k = 0; k < LQ_COUNT(keys); k++)
+        lq_cmd_queue(c, o->queue, keys[k]);
+    lq_cmd_queue(c, o->queue, "t:");
+    lq_cmd_queue(c, o->queue, "g:");
+    lq_cmd_queue(c, quoted, "t:*");
+    lq_cmd_queue(c, quoted, "unique:*");
+    return LUNAQ_OK;
+}
+
+static int audit_parse(lq_op *op, uint32_t i, const lq_reply *reply)
+{
+    lq_op_audit *o = (lq_op_audit *)op;
+    (void)i;
+    o->faults = NULL;
+    o->count = 0;
+    if (reply->type != LQ_REPLY_ARRAY)
+        return lq_redis_odd(op);
+    if (reply->count == 0)
+        return LUNAQ_OK;
+    o->faults = lq_arena_alloc(&op->mem, reply->count * sizeof(*o->faults));
+    if (!o->faults)
+        return lq_fail_nomem(&op->err);
+    for (size_t k = 0; k < reply->count; k++)
+        if (!lq_redis_keep(op, lq_reply_str(&reply->items[k]), &o->faults[k]))
+            return lq_fail_nomem(&op->err);
+    o->count = reply->count;
+    return LUNAQ_OK;
+}
+
+const lq_redis_op lq_row_audit = {.build = audit_build, .parse = audit_parse};

@@ -1,0 +1,30 @@
+-- Puts active tasks back to pending, next to run, the first of them first.
+-- What somebody asked to cancel is archived instead.  Needs _time, _type, _archive.
+-- q: {active, lease, pending, archived, prefix, dropped, archive_max,
+-- archive_age}
+local function give_back(q, ids)
+  local back, archived = {}, false
+  for i = 1, #ids do
+    local id = ids[i]
+    local key = q.prefix .. id
+    local h = pcall('HMGET', key, 'msg', 'lunaq_cancel')
+    call('LREM', q.active, -1, id)
+    call('ZREM', q.lease, id)
+    if h.err or not h[1] then
+      -- Nothing is left that could run.
+      if not h.err then call('UNLINK', key) end
+    elseif h[2] and may_hold(q.archived, 'zset') then
+      call('HSET', key, 'msg', with_error(h[1], h[2]), 'state', 'archived')
+      call('ZADD', q.archived, now_s, id)
+      archived = true
+    else
+      call('HSET', key, 'state', 'pending')
+      back[#back + 1] = id
+    end
+  end
+  for i = #back, 1, -1 do call('RPUSH', q.pending, back[i]) end
+  if archived then
+    trim_archive(q.archived, q.prefix, q.dropped, q.archive_max,
+                 q.archive_age)
+  end
+end

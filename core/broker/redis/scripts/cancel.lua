@@ -1,0 +1,44 @@
+-- Cancels a task: a waiting one is archived with the reason, an active one is
+-- marked and its holder told.
+--
+-- KEYS  task pending scheduled retry groups archived, lunaq's dropped
+-- ARGV  id, reason, prefix of task keys, prefix of groups, archive max,
+--       archive age s, channel
+-- Returns its state before; nil = no such task
+-- Cost  O(1), of a pending task O(pending)
+-- @include _time
+-- @include _type
+-- @include _archive
+local id, reason = ARGV[1], ARGV[2]
+local h = call('HMGET', KEYS[1], 'state', 'msg', 'group')
+local state = h[1]
+if not state or not h[2] then return false end
+if state == 'archived' or state == 'completed' then return state end
+if state == 'active' then
+  call('HSET', KEYS[1], 'lunaq_cancel', reason)
+  call('PUBLISH', ARGV[7], id)
+  return state
+end
+if not may_hold(KEYS[6], 'zset') then
+  return redis.error_reply('WRONGTYPE archived is not a sorted set')
+end
+if state == 'pending' then
+  call('LREM', KEYS[2], 0, id)
+elseif state == 'scheduled' then
+  call('ZREM', KEYS[3], id)
+elseif state == 'retry' then
+  call('ZREM', KEYS[4], id)
+elseif state == 'aggregating' and h[3] then
+  local group = ARGV[4] .. h[3]
+  if call('ZREM', group, id) == 0 then
+    -- Its group is being aggregated right now.
+    return redis.error_reply('ERR the task is being aggregated')
+  end
+  if call('EXISTS', group) == 0 then call('SREM', KEYS[5], h[3]) end
+end
+call('HSET', KEYS[1], 'msg', with_error(h[2], reason), 'state', 'archived',
+     'lunaq_cancel', reason)
+call('HDEL', KEYS[1], 'pending_since')
+call('ZADD', KEYS[6], now_s, id)
+trim_archive(KEYS[6], ARGV[3], KEYS[7], tonumber(ARGV[5]), tonumber(ARGV[6]))
+return state

@@ -1,0 +1,52 @@
+-- Fires a tick of a periodic entry, once.
+--
+-- KEYS  lunaq's cron (hash entry → last instant), the entry's history, pending
+--       scheduled groups
+-- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), event,
+--       prefix of task keys, prefix of groups, then the task as in enqueue
+-- Returns {fired, last ms (0 = never), what became of the task or ''}
+-- Cost  O(1)
+-- @include _time
+-- @include _type
+-- @include _enqueue
+local entry, instant, first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local stored = call('HGET', KEYS[1], entry)
+local last = tonumber(stored or nil)
+if not last and first > 0 then
+  last = first
+  call('HSET', KEYS[1], entry, ARGV[3])
+end
+if instant < 0 or last and instant <= last then
+  return {0, string.format('%.0f', last or 0), ''}
+end
+local queue = {
+  pending = KEYS[3], scheduled = KEYS[4], groups = KEYS[5],
+  prefix = ARGV[5], group_prefix = ARGV[6]
+}
+local bits = tonumber(ARGV[7])
+local item = {id = ARGV[8], msg = ARGV[9], at_ms = 0}
+local at = 10
+if bits % 2 >= 1 then
+  item.at_ms = tonumber(ARGV[at])
+  at = at + 1
+end
+if bits % 4 >= 2 then
+  item.unique, item.ttl = ARGV[at], tonumber(ARGV[at + 1])
+  at = at + 2
+end
+if bits >= 4 then item.group = ARGV[at] end
+local ready = {}
+local code = enqueue(queue, item, ready)
+-- A key of a wrong type: the tick is not used up.
+if code == 'W' then return {0, string.format('%.0f', last or 0), code} end
+call('HSET', KEYS[1], entry, ARGV[2])
+if ready[1] then call('LPUSH', queue.pending, ready[1]) end
+if code == 'P' or code == 'S' or code == 'G' then
+  if may_hold(KEYS[2], 'zset') then
+    call('ZREMRANGEBYRANK', KEYS[2], 0, -1000)
+    call('ZADD', KEYS[2], now_s, ARGV[4])
+    -- Asynq lets histories of forgotten entries stand for ever.
+    call('EXPIRE', KEYS[2], 7776000)
+  end
+end
+return {1, ARGV[2], code}

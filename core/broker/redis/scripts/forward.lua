@@ -1,0 +1,56 @@
+-- Moves what is due from scheduled and retry to pending, or to its group.
+--
+-- KEYS  scheduled retry pending groups archived, lunaq's dropped
+-- ARGV  prefix of task keys, prefix of groups, limit, archive max,
+--       archive age s
+-- Returns {moved, ms until the next is due (0 now, -1 none)}
+-- Cost  O(log n + moved)
+-- @allow-oom
+-- @include _time
+-- @include _type
+-- @include _archive
+local prefix, limit = ARGV[1], tonumber(ARGV[3])
+local moved, next_ms, archived = 0, -1, false
+local since = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
+if not may_hold(KEYS[3], 'list') then
+  return redis.error_reply('WRONGTYPE pending is not a list')
+end
+for k = 1, 2 do
+  local ids = call('ZRANGEBYSCORE', KEYS[k], '-inf', now, 'LIMIT', 0, limit)
+  local ready = {}
+  for i = 1, #ids do
+    local id = ids[i]
+    local key = prefix .. id
+    local h = pcall('HMGET', key, 'msg', 'group', 'lunaq_cancel')
+    if h.err or not h[1] then
+      -- An id without a task: dropped, below.
+      if not h.err then call('UNLINK', key) end
+    elseif h[3] and may_hold(KEYS[5], 'zset') then
+      call('HSET', key, 'msg', with_error(h[1], h[3]), 'state', 'archived')
+      call('ZADD', KEYS[5], now_s, id)
+      archived = true
+    elseif h[2] and h[2] ~= '' and may_hold(ARGV[2] .. h[2], 'zset') and
+           may_hold(KEYS[4], 'set') then
+      call('ZADD', ARGV[2] .. h[2], now_s, id)
+      -- Asynq leaves this out, and the group waits for another task.
+      call('SADD', KEYS[4], h[2])
+      call('HSET', key, 'state', 'aggregating')
+      moved = moved + 1
+    else
+      call('HSET', key, 'state', 'pending', 'pending_since', since)
+      ready[#ready + 1] = id
+      moved = moved + 1
+    end
+  end
+  if #ids > 0 then call('ZREM', KEYS[k], unpack(ids)) end
+  if #ready > 0 then call('LPUSH', KEYS[3], unpack(ready)) end
+  local first = call('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES')
+  if first[1] then
+    local ms = math.max(0, ceil((tonumber(first[2]) - now) * 1000))
+    if next_ms < 0 or ms < next_ms then next_ms = ms end
+  end
+end
+if archived then
+  trim_archive(KEYS[5], prefix, KEYS[6], tonumber(ARGV[4]), tonumber(ARGV[5]))
+end
+return {moved, next_ms}

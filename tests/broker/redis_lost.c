@@ -1,0 +1,6 @@
+#include "broker/redis_world.h"
+size_t redis_lost(struct CMUnitTest *out)
+{
+    (void)out;
+    return 0;
+}

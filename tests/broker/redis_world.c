@@ -1,0 +1,40 @@
+#include "broker/redis_world.h"
+
+#include "redis/link_poll.h"
+
+#include <stdlib.h>
+
+static redis_server the_server;
+
+redis_server *redis_world_server(void)
+{
+    return &the_server;
+}
+
+const char *redis_world_do(const char *const *words)
+{
+    static char *last;
+    free(last);
+    last = redis_server_command(&the_server, words);
+    assert_non_null(last);
+    return last;
+}
+
+static int open_redis(void *ud, lq_caller **out)
+{
+    const redis_server *s = ud;
+    return lq_redis_caller_open(out, s->url, NULL);
+}
+
+static void wipe_redis(void *ud)
+{
+    (void)ud;
+    (void)REDIS("FLUSHALL");
+}
+
+const world_factory *redis_world_factory(void)
+{
+    static const world_factory factory = {"redis", open_redis, wipe_redis,
+                                          &the_server};
+    return &factory;
+}

@@ -1,0 +1,23 @@
+/* redis_world: the suite's factory on a private redis-server, and the server
+ * itself for tests that look at or damage its keys. */
+#ifndef LQ_TEST_REDIS_WORLD_H
+#define LQ_TEST_REDIS_WORLD_H
+
+#include "broker/world.h"
+#include "support/redis_server.h"
+
+/** The server of the program. */
+redis_server *redis_world_server(void);
+const world_factory *redis_world_factory(void);
+
+/** Sends a command of words, ended by NULL, as the macro does; its reply as raw
+ *  RESP, the test's until its teardown of the next call. */
+const char *redis_world_do(const char *const *words);
+#define REDIS(...) redis_world_do((const char *const[]){__VA_ARGS__, NULL})
+
+/* Tests that only Redis has. */
+size_t redis_bytes(struct CMUnitTest *out);
+size_t redis_faults(struct CMUnitTest *out);
+size_t redis_lost(struct CMUnitTest *out);
+
+#endif

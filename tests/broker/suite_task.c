@@ -1,0 +1,653 @@
+/* The life of a task: enqueue, take, end. */
+#include "broker/world.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static lunaq_task plain(const char *id)
+{
+    lunaq_task t = LUNAQ_TASK_INIT;
+    t.type = "t";
+    t.queue = Q;
+    t.task_id = id;
+    return t;
+}
+
+/* ---- enqueue ------------------------------------------------------------- */
+
+static void enqueue__plain__is_pending(void **state)
+{
+    world *w = *state;
+    assert_int_equal(world_put(w, "one"), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_PENDING);
+}
+
+static void enqueue__id_taken__is_refused(void **state)
+{
+    world *w = *state;
+    assert_int_equal(world_put(w, "one"), LUNAQ_OK);
+    assert_int_equal(world_put(w, "one"), LUNAQ_EEXIST);
+    assert_int_equal(world_stats(w).pending, 1);
+}
+
+static void enqueue__later__is_scheduled(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    lq_op_task_get get;
+    t.process_at = lq_now_ms() + 3600 * 1000 + 1;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    const lq_task_row *row = world_row(w, "one", &get);
+    assert_non_null(row);
+    assert_int_equal(row->state, LUNAQ_SCHEDULED);
+    /* Whole seconds, and never early. */
+    assert_in_range(row->at_ms, t.process_at, t.process_at + 1000);
+    assert_int_equal(row->at_ms % 1000, 0);
+    lq_op_release(&get.op);
+}
+
+static void enqueue__time_past__is_pending(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    t.process_at = lq_now_ms() - 5000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_PENDING);
+}
+
+static void enqueue__same_unique_key__is_a_duplicate(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    t.task_id = "two";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
+    assert_int_equal(world_state(w, "two"), LUNAQ_STATE_ANY);
+    t.payload = "other";
+    t.payload_len = 5;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+}
+
+static void enqueue__unique_and_id_taken__leaves_no_lock(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    assert_int_equal(world_put(w, "one"), LUNAQ_OK);
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EEXIST);
+    t.task_id = "two";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+}
+
+static void enqueue__repeated_unique__says_that_the_id_exists(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EEXIST);
+}
+
+static void enqueue__unique_and_later__locks_until_after_it(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    t.unique_ms = 1000;
+    t.process_in_ms = 3600 * 1000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_SCHEDULED);
+    t.task_id = "two";
+    t.process_in_ms = 0;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
+}
+
+static void enqueue__group__waits_in_its_group(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    t.group = "g1";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_AGGREGATING);
+    t.task_id = "two";
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    t.task_id = "three";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
+    lunaq_queue_info s = world_stats(w);
+    assert_int_equal(s.aggregating, 2);
+    assert_int_equal(s.groups, 1);
+}
+
+static void enqueue__batch__answers_for_each(void **state)
+{
+    world *w = *state;
+    static const char *const ids[] = {"one", "two", "one", "three", "two"};
+    static const char *const queues[] = {Q, "other", Q, Q, Q};
+    static const int codes[] = {LUNAQ_OK, LUNAQ_OK, LUNAQ_EEXIST, LUNAQ_OK,
+                                LUNAQ_OK};
+    enum { N = LQ_COUNT(ids) };
+    lq_enqueue *e = calloc(N, sizeof(*e)), *items[N];
+    assert_non_null(e);
+    for (size_t i = 0; i < N; i++) {
+        lunaq_task t = plain(ids[i]);
+        t.queue = queues[i];
+        assert_int_equal(lq_enqueue_init(&e[i], &t, lq_now_ms(), NULL), 0);
+        items[i] = &e[i];
+    }
+    lq_op_enqueue op = {.op.kind = LQ_OP_ENQUEUE, .items = items, .count = N};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(e[i].code, codes[i]);
+        lq_enqueue_release(&e[i]);
+    }
+    lq_op_release(&op.op);
+    free(e);
+    assert_int_equal(world_stats(w).pending, 3);
+}
+
+static void enqueue__too_many__is_refused(void **state)
+{
+    world *w = *state;
+    lq_enqueue *items[LQ_BATCH_MAX + 1];
+    lq_enqueue e;
+    lunaq_task t = plain("one");
+    assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), NULL), 0);
+    for (size_t i = 0; i < LQ_COUNT(items); i++)
+        items[i] = &e;
+    lq_op_enqueue op = {
+        .op.kind = LQ_OP_ENQUEUE, .items = items, .count = LQ_COUNT(items)};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_EINVAL);
+    lq_op_release(&op.op);
+    lq_enqueue_release(&e);
+}
+
+/* ---- take ---------------------------------------------------------------- */
+
+static void take__nothing_there__says_drained(void **state)
+{
+    world *w = *state;
+    assert_int_equal(world_take(w, 5), 0);
+    assert_true(w->queues[0].drained);
+    assert_false(w->queues[0].paused);
+}
+
+static void take__several__oldest_first_with_their_messages(void **state)
+{
+    world *w = *state;
+    world_put_many(w, 3);
+    assert_int_equal(world_take(w, 2), 2);
+    for (size_t i = 0; i < 2; i++) {
+        char id[16];
+        lq_task t;
+        snprintf(id, sizeof(id), "a%03zu", i);
+        assert_string_equal(w->step.taken[i].id.p, id);
+        assert_int_equal(w->step.taken[i].crashes, 0);
+        assert_false(w->step.taken[i].bad);
+        assert_int_equal(lq_task_decode(&t, w->step.taken[i].msg, NULL), 0);
+        assert_true(lq_str_eq(t.id, lq_str_c(id)));
+        lq_task_release(&t);
+        assert_int_equal(world_state(w, id), LUNAQ_ACTIVE);
+    }
+    assert_int_equal(world_state(w, "a002"), LUNAQ_PENDING);
+}
+
+static void take__a_hundred__is_one_call(void **state)
+{
+    world *w = *state;
+    world_put_many(w, 120);
+    assert_int_equal(world_take(w, 100), 100);
+    assert_int_equal(world_take(w, 100), 20);
+    assert_true(w->queues[0].drained);
+}
+
+static void take__paused__gives_nothing(void **state)
+{
+    world *w = *state;
+    lq_op_queue_pause pause = {
+        .op.kind = LQ_OP_QUEUE_PAUSE, .queue = LQ_STR(Q), .pause = true};
+    assert_int_equal(world_put(w, "one"), LUNAQ_OK);
+    assert_int_equal(world_call(w, &pause.op), LUNAQ_OK);
+    assert_int_equal(world_take(w, 1), 0);
+    assert_true(w->queues[0].paused);
+    assert_int_equal(world_call(w, &pause.op), LUNAQ_ESTATE);
+    pause.pause = false;
+    assert_int_equal(world_call(w, &pause.op), LUNAQ_OK);
+    world_take_id(w, "one");
+    lq_op_release(&pause.op);
+}
+
+static void put_both(world *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        lunaq_task t = LUNAQ_TASK_INIT;
+        t.type = "t";
+        t.queue = Q;
+        assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+        t.queue = "other";
+        assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    }
+}
+
+static void take__two_queues__wants_first_then_the_rest(void **state)
+{
+    world *w = *state;
+    size_t from[2] = {0};
+    lq_step_queue queues[2] = {{.name = LQ_STR(Q), .want = 1},
+                               {.name = LQ_STR("other"), .want = 2}};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = queues,
+                     .queue_count = 2,
+                     .free = 5,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    put_both(w, 4);
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.taken_count, 5);
+    for (size_t i = 0; i < op.taken_count; i++)
+        from[op.taken[i].queue]++;
+    assert_int_equal(from[0], 3); /* 1 wanted, 2 of the rest in order */
+    assert_int_equal(from[1], 2);
+    lq_op_release(&op.op);
+}
+
+static void take__wants_more_than_free__stops_at_free(void **state)
+{
+    world *w = *state;
+    lq_step_queue queues[2] = {{.name = LQ_STR(Q), .want = 3},
+                               {.name = LQ_STR("other"), .want = 3}};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = queues,
+                     .queue_count = 2,
+                     .free = 4,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    put_both(w, 4);
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.taken_count, 4);
+    lq_op_release(&op.op);
+}
+
+/* ---- end ----------------------------------------------------------------- */
+
+static void done__active__is_deleted_and_counted(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    assert_int_equal(world_end(w, LQ_DONE, "one"), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_STATE_ANY);
+    lunaq_queue_info s = world_stats(w);
+    assert_int_equal(s.processed_today, 1);
+    assert_int_equal(s.processed_total, 1);
+    assert_int_equal(s.failed_total, 0);
+    assert_int_equal(s.active, 0);
+}
+
+static void done__unique__releases_the_lock(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    char key[LUNAQ_NAME_MAX * 2 + 80];
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    world_take_id(w, "one");
+    lq_unique_key(key, LQ_STR(Q), LQ_STR("t"), (lq_str){0});
+    lq_outcome o = {
+        .kind = LQ_DONE, .id = LQ_STR("one"), .unique_key = lq_str_c(key)};
+    assert_int_equal(world_settle(w, o), LUNAQ_OK);
+    t.task_id = "two";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+}
+
+static void done__lock_of_another__is_left_alone(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    char key[LUNAQ_NAME_MAX * 2 + 80];
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    world_put(w, "two");
+    lq_unique_key(key, LQ_STR(Q), LQ_STR("t"), (lq_str){0});
+    assert_int_equal(world_take(w, 2), 2);
+    lq_outcome o = {
+        .kind = LQ_DONE, .id = LQ_STR("two"), .unique_key = lq_str_c(key)};
+    assert_int_equal(world_settle(w, o), LUNAQ_OK);
+    t.task_id = "three";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
+}
+
+static void complete__keeps_it_with_its_result(void **state)
+{
+    world *w = *state;
+    lq_op_task_get get;
+    lq_buf msg;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    lq_buf_init(&msg, 0);
+    lq_outcome o = {.kind = LQ_COMPLETE,
+                    .id = LQ_STR("one"),
+                    .msg = world_msg(&msg, "one"),
+                    .result = LQ_STR("{\"a\":1}"),
+                    .retention_s = 3600};
+    assert_int_equal(world_settle(w, o), LUNAQ_OK);
+    const lq_task_row *row = world_row(w, "one", &get);
+    assert_int_equal(row->state, LUNAQ_COMPLETED);
+    assert_true(lq_str_eq(row->result, o.result));
+    assert_true(lq_str_eq(row->msg, o.msg));
+    assert_in_range(row->at_ms, lq_now_ms() + 3590000, lq_now_ms() + 3610000);
+    lq_op_release(&get.op);
+    lq_buf_release(&msg);
+    assert_int_equal(world_stats(w).processed_total, 1);
+}
+
+static void retry__failure__waits_and_counts(void **state)
+{
+    world *w = *state;
+    lq_op_task_get get;
+    lq_buf msg;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    lq_buf_init(&msg, 0);
+    int64_t before = lq_now_ms();
+    assert_int_equal(world_end(w, LQ_RETRY_AT, "one"), LUNAQ_OK);
+    const lq_task_row *row = world_row(w, "one", &get);
+    assert_int_equal(row->state, LUNAQ_RETRY);
+    assert_true(lq_str_eq(row->msg, world_msg(&msg, "one")));
+    assert_in_range(row->at_ms, before + 60000, before + 62000);
+    lq_op_release(&get.op);
+    lq_buf_release(&msg);
+    assert_int_equal(world_stats(w).processed_total, 1);
+    assert_int_equal(world_stats(w).failed_total, 1);
+}
+
+static void retry__no_failure__counts_nothing(void **state)
+{
+    world *w = *state;
+    lq_buf msg;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    lq_buf_init(&msg, 0);
+    lq_outcome o = {.kind = LQ_RETRY_AT,
+                    .id = LQ_STR("one"),
+                    .msg = world_msg(&msg, "one"),
+                    .delay_ms = 1000};
+    assert_int_equal(world_settle(w, o), LUNAQ_OK);
+    lq_buf_release(&msg);
+    assert_int_equal(world_stats(w).processed_total, 0);
+    assert_int_equal(world_stats(w).failed_total, 0);
+}
+
+static void archive__keeps_it_and_counts(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    assert_int_equal(world_end(w, LQ_ARCHIVE, "one"), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_ARCHIVED);
+    assert_int_equal(world_stats(w).processed_total, 1);
+    assert_int_equal(world_stats(w).failed_total, 1);
+}
+
+static void requeue__is_next_to_run_and_counts_nothing(void **state)
+{
+    world *w = *state;
+    world_put_many(w, 3);
+    assert_int_equal(world_take(w, 2), 2);
+    assert_int_equal(world_end(w, LQ_REQUEUE, "a000"), LUNAQ_OK);
+    assert_int_equal(world_stats(w).processed_total, 0);
+    world_take_id(w, "a000");
+    assert_int_equal(w->step.taken[0].crashes, 0);
+}
+
+static void requeue__several__keep_their_order(void **state)
+{
+    world *w = *state;
+    lq_outcome o[3], *list[3];
+    char ids[3][8];
+    world_put_many(w, 5);
+    assert_int_equal(world_take(w, 3), 3);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "a%03zu", i);
+        o[i] = (lq_outcome){.kind = LQ_REQUEUE,
+                            .id = lq_str_c(ids[i]),
+                            .token = w->token,
+                            .from_tail = true};
+        list[i] = &o[i];
+    }
+    /* In the same move: what is given back is there to be taken. */
+    lq_step_queue queue = {
+        .name = LQ_STR(Q), .want = 4, .outcomes = list, .outcome_count = 3};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = &queue,
+                     .queue_count = 1,
+                     .free = 4,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.taken_count, 4);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(o[i].code, LUNAQ_OK);
+        assert_string_equal(op.taken[i].id.p, ids[i]);
+    }
+    assert_string_equal(op.taken[3].id.p, "a003");
+    lq_op_release(&op.op);
+}
+
+static void snooze__is_scheduled_and_counts_nothing(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    assert_int_equal(world_end(w, LQ_SNOOZE, "one"), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_SCHEDULED);
+    assert_int_equal(world_stats(w).processed_total, 0);
+}
+
+static void discard__is_deleted_and_counted(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    assert_int_equal(world_end(w, LQ_DISCARD, "one"), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_STATE_ANY);
+    assert_int_equal(world_stats(w).processed_total, 1);
+}
+
+static void crashed__is_pending_with_its_count(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    for (int i = 0; i < 3; i++) {
+        world_take_id(w, "one");
+        assert_int_equal(w->step.taken[0].crashes, i);
+        assert_int_equal(world_end(w, LQ_CRASHED, "one"), LUNAQ_OK);
+    }
+    /* A normal end resets it … */
+    world_take_id(w, "one");
+    assert_int_equal(w->step.taken[0].crashes, 3);
+    assert_int_equal(world_end(w, LQ_REQUEUE, "one"), LUNAQ_OK);
+    world_take_id(w, "one");
+    assert_int_equal(w->step.taken[0].crashes, 0);
+    /* … unless it was not quite one. */
+    assert_int_equal(world_end(w, LQ_CRASHED, "one"), LUNAQ_OK);
+    world_take_id(w, "one");
+    lq_outcome o = {
+        .kind = LQ_REQUEUE, .id = LQ_STR("one"), .keep_crashes = true};
+    assert_int_equal(world_settle(w, o), LUNAQ_OK);
+    world_take_id(w, "one");
+    assert_int_equal(w->step.taken[0].crashes, 1);
+}
+
+static void batch__of_all_kinds__each_is_carried_out(void **state)
+{
+    world *w = *state;
+    static const lunaq_state after[] = {
+        [LQ_DONE] = LUNAQ_STATE_ANY,    [LQ_COMPLETE] = LUNAQ_COMPLETED,
+        [LQ_RETRY_AT] = LUNAQ_RETRY,    [LQ_ARCHIVE] = LUNAQ_ARCHIVED,
+        [LQ_REQUEUE] = LUNAQ_PENDING,   [LQ_SNOOZE] = LUNAQ_SCHEDULED,
+        [LQ_CRASHED] = LUNAQ_PENDING,   [LQ_DISCARD] = LUNAQ_STATE_ANY,
+        [LQ_DISCARD + 1] = LUNAQ_ACTIVE};
+    enum { N = LQ_DISCARD + 1 };
+    lq_outcome o[N], *list[N];
+    char ids[N][8];
+    lq_buf msg[N];
+    world_put_many(w, N);
+    assert_int_equal(world_take(w, N), N);
+    for (size_t i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "a%03zu", i);
+        lq_buf_init(&msg[i], 0);
+        o[i] = (lq_outcome){.kind = (enum lq_outcome_kind)(i + 1),
+                            .id = lq_str_c(ids[i]),
+                            .token = w->token,
+                            .from_tail = i % 2 == 0,
+                            .delay_ms = 5000,
+                            .retention_s = 5};
+        if (o[i].kind == LQ_COMPLETE || o[i].kind == LQ_RETRY_AT ||
+            o[i].kind == LQ_ARCHIVE)
+            o[i].msg = world_msg(&msg[i], ids[i]);
+        list[i] = &o[i];
+    }
+    /* The last is somebody else's. */
+    o[N - 1].kind = LQ_DONE;
+    o[N - 1].token = w->token % 1000 + 1;
+    if (o[N - 1].token == w->token)
+        o[N - 1].token++;
+    lq_step_queue queue = {
+        .name = LQ_STR(Q), .outcomes = list, .outcome_count = N};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = &queue,
+                     .queue_count = 1,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(o[i].code, i == N - 1 ? LUNAQ_ELEASE : LUNAQ_OK);
+        assert_int_equal(world_state(w, ids[i]), after[i + 1]);
+        lq_buf_release(&msg[i]);
+    }
+    lq_op_release(&op.op);
+}
+
+static void batch__one_id_twice__ends_it_once(void **state)
+{
+    world *w = *state;
+    lq_outcome o[2], *list[2];
+    world_put(w, "one");
+    world_take_id(w, "one");
+    for (size_t i = 0; i < 2; i++) {
+        o[i] = (lq_outcome){
+            .kind = LQ_DONE, .id = LQ_STR("one"), .token = w->token};
+        list[i] = &o[i];
+    }
+    lq_step_queue queue = {
+        .name = LQ_STR(Q), .outcomes = list, .outcome_count = 2};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = &queue,
+                     .queue_count = 1,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(o[0].code, LUNAQ_OK);
+    assert_int_equal(o[1].code, LUNAQ_ELEASE);
+    lq_op_release(&op.op);
+    assert_int_equal(world_stats(w).processed_total, 1);
+}
+
+static void end__never_taken__is_not_ours(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    for (int kind = LQ_DONE; kind <= LQ_DISCARD; kind++)
+        assert_int_equal(world_end(w, (enum lq_outcome_kind)kind, "one"),
+                         LUNAQ_ELEASE);
+    assert_int_equal(world_end(w, LQ_DONE, "nowhere"), LUNAQ_ELEASE);
+    assert_int_equal(world_state(w, "one"), LUNAQ_PENDING);
+    assert_int_equal(world_stats(w).processed_total, 0);
+}
+
+static void archive__above_its_limit__drops_the_oldest(void **state)
+{
+    world *w = *state;
+    world_put_many(w, 20);
+    w->step.archive_max = 5;
+    assert_int_equal(world_take(w, 20), 20);
+    for (size_t i = 0; i < 20; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "a%03zu", i);
+        assert_int_equal(world_end(w, LQ_ARCHIVE, id), LUNAQ_OK);
+    }
+    assert_int_equal(world_stats(w).archived, 5);
+    w->step.archive_max = 0;
+}
+
+static void result__of_its_holder__is_stored(void **state)
+{
+    world *w = *state;
+    lq_op_task_get get;
+    world_put(w, "one");
+    lq_op_result op = {.op.kind = LQ_OP_RESULT,
+                       .queue = LQ_STR(Q),
+                       .id = LQ_STR("one"),
+                       .token = w->token,
+                       .data = LQ_STR("half way")};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_ELEASE);
+    world_take_id(w, "one");
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    const lq_task_row *row = world_row(w, "one", &get);
+    assert_true(lq_str_eq(row->result, op.data));
+    lq_op_release(&get.op);
+    op.id = LQ_STR("nowhere");
+    assert_int_equal(world_call(w, &op.op), LUNAQ_ELEASE);
+    assert_int_equal(world_state(w, "nowhere"), LUNAQ_STATE_ANY);
+    lq_op_release(&op.op);
+}
+
+size_t suite_task(struct CMUnitTest *out)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(enqueue__plain__is_pending),
+        WORLD_TEST(enqueue__id_taken__is_refused),
+        WORLD_TEST(enqueue__later__is_scheduled),
+        WORLD_TEST(enqueue__time_past__is_pending),
+        WORLD_TEST(enqueue__same_unique_key__is_a_duplicate),
+        WORLD_TEST(enqueue__unique_and_id_taken__leaves_no_lock),
+        WORLD_TEST(enqueue__repeated_unique__says_that_the_id_exists),
+        WORLD_TEST(enqueue__unique_and_later__locks_until_after_it),
+        WORLD_TEST(enqueue__group__waits_in_its_group),
+        WORLD_TEST(enqueue__batch__answers_for_each),
+        WORLD_TEST(enqueue__too_many__is_refused),
+        WORLD_TEST(take__nothing_there__says_drained),
+        WORLD_TEST(take__several__oldest_first_with_their_messages),
+        WORLD_TEST(take__a_hundred__is_one_call),
+        WORLD_TEST(take__paused__gives_nothing),
+        WORLD_TEST(take__two_queues__wants_first_then_the_rest),
+        WORLD_TEST(take__wants_more_than_free__stops_at_free),
+        WORLD_TEST(done__active__is_deleted_and_counted),
+        WORLD_TEST(done__unique__releases_the_lock),
+        WORLD_TEST(done__lock_of_another__is_left_alone),
+        WORLD_TEST(complete__keeps_it_with_its_result),
+        WORLD_TEST(retry__failure__waits_and_counts),
+        WORLD_TEST(retry__no_failure__counts_nothing),
+        WORLD_TEST(archive__keeps_it_and_counts),
+        WORLD_TEST(requeue__is_next_to_run_and_counts_nothing),
+        WORLD_TEST(requeue__several__keep_their_order),
+        WORLD_TEST(snooze__is_scheduled_and_counts_nothing),
+        WORLD_TEST(discard__is_deleted_and_counted),
+        WORLD_TEST(crashed__is_pending_with_its_count),
+        WORLD_TEST(batch__of_all_kinds__each_is_carried_out),
+        WORLD_TEST(batch__one_id_twice__ends_it_once),
+        WORLD_TEST(end__never_taken__is_not_ours),
+        WORLD_TEST(archive__above_its_limit__drops_the_oldest),
+        WORLD_TEST(result__of_its_holder__is_stored),
+    };
+    memcpy(out, tests, sizeof(tests));
+    return LQ_COUNT(tests);
+}
