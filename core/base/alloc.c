@@ -39,11 +39,10 @@ void *lq_malloc(size_t size)
 
 void *lq_calloc(size_t count, size_t size)
 {
-    if (must_fail())
+    if (must_fail() || (size > 0 && count > SIZE_MAX / size))
         return NULL;
-    if (count == 0 || size == 0)
-        return counted(calloc(1, 1));
-    return counted(calloc(count, size));
+    size_t bytes = count * size;
+    return counted(calloc(1, bytes ? bytes : 1));
 }
 
 void *lq_realloc(void *p, size_t size)

@@ -47,7 +47,7 @@ static bool grow(lq_map *m)
 {
     size_t count = m->bucket_count ? m->bucket_count * 2 : FIRST_BUCKETS;
     lq_map bigger = {.bucket_count = count, .count = m->count};
-    bigger.buckets = lq_calloc(count, sizeof *bigger.buckets);
+    bigger.buckets = lq_calloc(count, sizeof(struct lq_map_entry *));
     if (!bigger.buckets)
         return false;
     for (size_t i = 0; i < m->bucket_count; i++) {

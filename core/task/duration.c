@@ -7,6 +7,9 @@
 /* The longest duration that Go can hold, about 292 years. */
 #define MAX_MS INT64_C(9223372036854)
 #define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
+#define S_PER_HOUR INT64_C(3600)
+#define S_PER_DAY INT64_C(86400)
 
 struct unit {
     lq_str name;
@@ -14,12 +17,9 @@ struct unit {
 };
 
 static const struct unit our_units[] = {
-    {{"ms", 2}, NS_PER_MS},
-    {{"s", 1}, 1000 * NS_PER_MS},
-    {{"m", 1}, 60 * 1000 * NS_PER_MS},
-    {{"h", 1}, 3600 * 1000 * NS_PER_MS},
-    {{"d", 1}, 24 * 3600 * 1000 * NS_PER_MS},
-    {{"w", 1}, 7 * 24 * 3600 * 1000 * NS_PER_MS},
+    {{"ms", 2}, NS_PER_MS},          {{"s", 1}, NS_PER_S},
+    {{"m", 1}, 60 * NS_PER_S},       {{"h", 1}, S_PER_HOUR *NS_PER_S},
+    {{"d", 1}, S_PER_DAY *NS_PER_S}, {{"w", 1}, 7 * S_PER_DAY *NS_PER_S},
 };
 
 static const struct unit go_units[] = {
@@ -28,9 +28,9 @@ static const struct unit go_units[] = {
     {{"\xc2\xb5s", 3}, 1000}, /* micro sign */
     {{"\xce\xbcs", 3}, 1000}, /* Greek mu */
     {{"ms", 2}, NS_PER_MS},
-    {{"s", 1}, 1000 * NS_PER_MS},
-    {{"m", 1}, 60 * 1000 * NS_PER_MS},
-    {{"h", 1}, 3600 * 1000 * NS_PER_MS},
+    {{"s", 1}, NS_PER_S},
+    {{"m", 1}, 60 * NS_PER_S},
+    {{"h", 1}, S_PER_HOUR *NS_PER_S},
 };
 
 static bool is_digit(lq_str s)

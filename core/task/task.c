@@ -262,7 +262,7 @@ static int init_unique(lq_enqueue *e, const lunaq_task *t, int64_t now_ms,
 int lq_enqueue_init(lq_enqueue *e, const lunaq_task *t, int64_t now_ms,
                     lunaq_error *err)
 {
-    lunaq_task known;
+    lunaq_task known = {0};
     *e = (lq_enqueue){0};
     int rc = read_task(&known, t, err);
     if (!rc)

@@ -27,6 +27,7 @@ static bool refuse(lq_wire *w, const char *why)
 static bool take_varint(lq_wire *w, uint64_t *v)
 {
     uint64_t value = 0;
+    *v = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
         if (w->p == w->end)
             return refuse(w, "the bytes end inside a number");

@@ -106,7 +106,8 @@ static void reserve__then_grew__adds_what_was_written(void **state)
     lq_buf_add_c(&b, "ab");
     char *to = lq_buf_reserve(&b, 100);
     assert_ptr_equal(to, b.p + 2);
-    memcpy(to, "cd", 2);
+    to[0] = 'c';
+    to[1] = 'd';
     lq_buf_grew(&b, 2);
     assert_string_equal(b.p, "abcd");
     lq_buf_release(&b);

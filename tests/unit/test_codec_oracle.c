@@ -39,9 +39,11 @@ static char *draw_string(uint64_t *seed)
                                          "\xf0\x9f\x8c\x99",
                                          "\n"};
     char text[400] = "";
-    size_t count = draw(seed, 3) ? draw(seed, 30) : 0;
-    for (size_t i = 0; i < count; i++)
-        strcat(text, pieces[draw(seed, LQ_COUNT(pieces))]);
+    size_t count = draw(seed, 3) ? draw(seed, 30) : 0, len = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *piece = pieces[draw(seed, LQ_COUNT(pieces))];
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s", piece);
+    }
     return lq_arena_dup(&arena, lq_str_c(text));
 }
 
@@ -83,8 +85,7 @@ static Asynq__TaskMessage *draw_task(uint64_t *seed)
     m->completed_at = draw_int(seed);
     m->group_key = draw_string(seed);
     m->n_headers = draw(seed, 3) ? 0 : draw(seed, 25);
-    m->headers =
-        lq_arena_alloc(&arena, (m->n_headers + 1) * sizeof *m->headers);
+    m->headers = lq_arena_alloc(&arena, (m->n_headers + 1) * sizeof(void *));
     for (size_t i = 0; i < m->n_headers; i++) {
         m->headers[i] = lq_arena_alloc(&arena, sizeof **m->headers);
         asynq__task_message__headers_entry__init(m->headers[i]);

@@ -180,6 +180,11 @@ static void test_refused(void **state)
 
 /* ---- the oracle --------------------------------------------------------- */
 
+static int draw_int(uint64_t *seed, int bound)
+{
+    return (int)draw(seed, (unsigned)bound);
+}
+
 /* A field as text and as the set that it means, made together. */
 static void draw_field(uint64_t *seed, int min, int max, char *text,
                        bool fires[64], bool *star)
@@ -187,11 +192,11 @@ static void draw_field(uint64_t *seed, int min, int max, char *text,
     text[0] = 0;
     memset(fires, 0, 64 * sizeof *fires);
     *star = false;
-    int items = 1 + (int)draw(seed, 3);
+    int items = 1 + draw_int(seed, 3);
     for (int i = 0; i < items; i++) {
-        int a = min + (int)draw(seed, (uint64_t)(max - min + 1));
-        int b = a + (int)draw(seed, (uint64_t)(max - a + 1));
-        int step = 1 + (int)draw(seed, 9);
+        int a = min + draw_int(seed, max - min + 1);
+        int b = a + draw_int(seed, max - a + 1);
+        int step = 1 + draw_int(seed, 9);
         char *to = text + strlen(text);
         to += sprintf(to, "%s", i ? "," : "");
         switch (draw(seed, items == 1 ? 6 : 4)) {
@@ -254,8 +259,8 @@ random_specs__fire_in_exactly_the_minutes_that_a_scan_finds(void **state)
         start -= start % 60;
         int64_t next = lq_cron_next_ms(&c, start * 1000);
         int fired = 0;
-        for (int64_t s = start + 60; s < start + 40 * 86400 && fired < 200;
-             s += 60) {
+        for (int64_t s = start + 60;
+             s < start + INT64_C(40) * 86400 && fired < 200; s += 60) {
             time_t clock = (time_t)s;
             struct tm t;
             gmtime_r(&clock, &t);

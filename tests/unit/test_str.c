@@ -137,7 +137,7 @@ static void test_clean(void **state)
     size_t n = lq_utf8_clean(lq_str_c(row->in), out, row->max);
     assert_int_equal(n, strlen(row->out));
     assert_memory_equal(out, row->out, n);
-    strcpy(in_place, row->in);
+    snprintf(in_place, sizeof in_place, "%s", row->in);
     assert_int_equal(lq_utf8_clean(lq_str_c(in_place), in_place, row->max), n);
     assert_memory_equal(in_place, row->out, n);
 }
@@ -188,9 +188,8 @@ static void fail__with_a_long_text__is_cut_at_a_character(void **state)
     for (size_t pad = 240; pad < 260; pad++) {
         char text[400];
         memset(text, 'x', pad);
-        text[pad] = 0;
         for (int i = 0; i < 20; i++)
-            strcat(text, "\xf0\x9f\x8c\x99");
+            memcpy(text + pad + 4 * (size_t)i, "\xf0\x9f\x8c\x99", 5);
         lunaq_error err = LUNAQ_ERROR_INIT;
         lq_fail(&err, LUNAQ_EINVAL, "%s", text);
         size_t len = strlen(err.message);
