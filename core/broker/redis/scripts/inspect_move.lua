@@ -39,9 +39,10 @@ local function varint(s, i)
   return nil
 end
 
--- Where field `number` of a message begins, its value begins and it ends.
+-- Where field `number` of a message begins, its value begins and it ends; nil
+-- when it is absent or the bytes are not a message.
 local function field(s, number)
-  local i = 1
+  local i, from, value, to = 1, nil, nil, nil
   while i <= #s do
     local tag, at = varint(s, i)
     if not tag then return nil end
@@ -59,10 +60,10 @@ local function field(s, number)
       stop = at + 4
     end
     if not stop or stop > #s + 1 then return nil end
-    if (tag - kind) / 8 == number then return i, at, stop end
+    if (tag - kind) / 8 == number then from, value, to = i, at, stop end
     i = stop
   end
-  return nil
+  return from, value, to
 end
 
 -- The lock a task holds.  Tasks that were enqueued into a group name it in

@@ -1,0 +1,280 @@
+/* Queues in numbers; pausing and removing them. */
+#include "inspect_world.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define Q "orders"
+#define K(rest) "asynq:{" Q "}:" rest
+
+static void plant_in(struct world *w, const char *queue, lunaq_state state,
+                     const char *id, const char *group)
+{
+    struct planted p = {
+        .queue = queue, .id = id, .state = state, .group = group};
+    plant(w, &p);
+}
+
+static void day_key(char *out, size_t size, const char *name, int days_ago)
+{
+    time_t t = time(NULL) - (time_t)days_ago * 86400;
+    struct tm tm;
+    char day[16];
+    gmtime_r(&t, &tm);
+    strftime(day, sizeof day, "%Y-%m-%d", &tm);
+    snprintf(out, size, "asynq:{" Q "}:%s:%s", name, day);
+}
+
+/* ---- numbers --------------------------------------------------------------
+ */
+
+static void stats__one_of_each__counts_them(void **state)
+{
+    struct world *w = *state;
+    char key[100], ns[32];
+    plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
+    plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL);
+    plant_in(w, Q, LUNAQ_SCHEDULED, "s", NULL);
+    plant_in(w, Q, LUNAQ_RETRY, "r", NULL);
+    plant_in(w, Q, LUNAQ_ARCHIVED, "d", NULL);
+    plant_in(w, Q, LUNAQ_COMPLETED, "c", NULL);
+    plant_in(w, Q, LUNAQ_AGGREGATING, "g1", "x");
+    plant_in(w, Q, LUNAQ_AGGREGATING, "g2", "y");
+    snprintf(ns, sizeof ns, "%lld000000", (long long)lq_now_ms() - 90000);
+    redis_int(w, "HSET", K("t:p"), "pending_since", ns, NULL);
+    day_key(key, sizeof key, "processed", 0);
+    free(redis_text(w, "SET", key, "5", NULL));
+    day_key(key, sizeof key, "failed", 0);
+    free(redis_text(w, "SET", key, "2", NULL));
+    free(redis_text(w, "SET", K("processed"), "9223372036854775807", NULL));
+    free(redis_text(w, "SET", K("paused"), "1700000000", NULL));
+
+    lunaq_queue_list *list = NULL;
+    assert_int_equal(lunaq_queue_list_open(w->client, Q, &list, NULL), 0);
+    assert_int_equal(lunaq_queue_list_count(list), 1);
+    const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
+    assert_string_equal(q->name, Q);
+    assert_int_equal(q->pending, 1);
+    assert_int_equal(q->active, 1);
+    assert_int_equal(q->scheduled, 1);
+    assert_int_equal(q->retry, 1);
+    assert_int_equal(q->archived, 1);
+    assert_int_equal(q->completed, 1);
+    assert_int_equal(q->aggregating, 2);
+    assert_int_equal(q->groups, 2);
+    assert_int_equal(q->processed_today, 5);
+    assert_int_equal(q->failed_today, 2);
+    assert_true(q->processed_total == INT64_MAX);
+    assert_int_equal(q->failed_total, 0);
+    assert_in_range(q->latency_ms, 90000, 110000);
+    assert_int_equal(q->paused_at, 1700000000000);
+    lunaq_queue_list_free(list);
+}
+
+static void queues__all__are_sorted(void **state)
+{
+    struct world *w = *state;
+    lunaq_queue_list *list = NULL;
+    plant_in(w, "b", LUNAQ_PENDING, "1", NULL);
+    plant_in(w, "a", LUNAQ_PENDING, "1", NULL);
+    plant_in(w, "ab", LUNAQ_PENDING, "1", NULL);
+    assert_int_equal(lunaq_queue_list_open(w->client, NULL, &list, NULL), 0);
+    assert_int_equal(lunaq_queue_list_count(list), 3);
+    assert_string_equal(lunaq_queue_list_at(list, 0)->name, "a");
+    assert_string_equal(lunaq_queue_list_at(list, 1)->name, "ab");
+    assert_string_equal(lunaq_queue_list_at(list, 2)->name, "b");
+    lunaq_queue_list_free(list);
+}
+
+static void queues__unknown__names_the_known(void **state)
+{
+    struct world *w = *state;
+    lunaq_queue_list *list = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    plant_in(w, "email", LUNAQ_PENDING, "1", NULL);
+    assert_int_equal(lunaq_queue_list_open(w->client, "emial", &list, &err),
+                     LUNAQ_ENOTFOUND);
+    assert_string_equal(err.message, "no queue 'emial' (known: email)");
+}
+
+static void history__days_back__missing_ones_are_zero(void **state)
+{
+    struct world *w = *state;
+    char key[100];
+    int64_t processed[4], failed[4];
+    plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
+    day_key(key, sizeof key, "processed", 0);
+    free(redis_text(w, "SET", key, "5", NULL));
+    day_key(key, sizeof key, "failed", 2);
+    free(redis_text(w, "SET", key, "7", NULL));
+    assert_int_equal(
+        lunaq_queue_history(w->client, Q, 4, processed, failed, NULL), 0);
+    assert_int_equal(processed[0], 5);
+    assert_int_equal(processed[1], 0);
+    assert_int_equal(failed[2], 7);
+    assert_int_equal(failed[3], 0);
+    assert_int_equal(
+        lunaq_queue_history(w->client, Q, 0, processed, failed, NULL),
+        LUNAQ_EINVAL);
+    assert_int_equal(
+        lunaq_queue_history(w->client, Q, 91, processed, failed, NULL),
+        LUNAQ_EINVAL);
+    assert_int_equal(
+        lunaq_queue_history(w->client, "none", 1, processed, failed, NULL),
+        LUNAQ_ENOTFOUND);
+}
+
+/* ---- pausing --------------------------------------------------------------
+ */
+
+static void pause__twice_and_back__says_when_it_already_is_so(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
+    assert_int_equal(lunaq_queue_resume(w->client, Q, NULL), LUNAQ_ESTATE);
+    assert_int_equal(lunaq_queue_pause(w->client, Q, NULL), 0);
+    char *since = redis_text(w, "GET", K("paused"), NULL);
+    assert_in_range(strtoll(since, NULL, 10), lq_now_ms() / 1000 - 10,
+                    lq_now_ms() / 1000 + 10);
+    free(since);
+    assert_int_equal(lunaq_queue_pause(w->client, Q, NULL), LUNAQ_ESTATE);
+    assert_int_equal(lunaq_queue_resume(w->client, Q, NULL), 0);
+    assert_int_equal(redis_int(w, "EXISTS", K("paused"), NULL), 0);
+}
+
+static void pause__unknown_queue__is_not_found_and_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(lunaq_queue_pause(w->client, "tpyo", NULL),
+                     LUNAQ_ENOTFOUND);
+    assert_int_equal(redis_int(w, "DBSIZE", NULL), 0);
+}
+
+/* ---- removing -------------------------------------------------------------
+ */
+
+/* Everything that can belong to a queue, and a neighbour. */
+static void furnish(struct world *w)
+{
+    char id[32];
+    for (int i = 0; i < 6; i++) {
+        snprintf(id, sizeof id, "p%d", i);
+        plant_in(w, Q, LUNAQ_PENDING, id, NULL);
+    }
+    free(redis_text(w, "EVAL",
+                    "for i = 1, 2000 do redis.call('HSET', KEYS[1] .. 't:m' "
+                    ".. i, 'state', 'pending') redis.call('LPUSH', KEYS[1] .. "
+                    "'pending', 'm' .. i) end return 'ok'",
+                    "1", K(""), NULL));
+    plant_in(w, Q, LUNAQ_SCHEDULED, "s", NULL);
+    plant_in(w, Q, LUNAQ_RETRY, "r", NULL);
+    plant_in(w, Q, LUNAQ_ARCHIVED, "d", NULL);
+    plant_in(w, Q, LUNAQ_COMPLETED, "c", NULL);
+    plant_in(w, Q, LUNAQ_AGGREGATING, "g", "x:y");
+    free(redis_text(w, "SET", K("unique:hello:1"), "gone", NULL));
+    free(redis_text(w, "SET", K("processed"), "1", NULL));
+    free(redis_text(w, "SET", K("failed:2026-01-01"), "1", NULL));
+    redis_int(w, "HSET", K("t:orphan"), "state", "retry", NULL);
+    redis_int(w, "ZADD", K("g:x:set"), "1", "in-set", NULL);
+    redis_int(w, "HSET", K("t:in-set"), "state", "aggregating", NULL);
+    redis_int(w, "ZADD", K("aggregation_sets"), "1", K("g:x:set"), NULL);
+    redis_int(w, "HSET", "lunaq:{" Q "}:cron", "e", "1", NULL);
+}
+
+static void remove__all_that_belongs_to_it__is_gone(void **state)
+{
+    struct world *w = *state;
+    furnish(w);
+    plant_in(w, Q "2", LUNAQ_PENDING, "neighbour", NULL);
+    redis_int(w, "HSET", "lunaq:{" Q "2}:cron", "e", "1", NULL);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), 0);
+    char *keys = redis_text(w, "KEYS", "*{" Q "}*", NULL);
+    assert_string_equal(keys, "*0\r\n");
+    free(keys);
+    assert_int_equal(redis_int(w, "SISMEMBER", "asynq:queues", Q, NULL), 0);
+    /* asynq:queues, the neighbour's task, list and entry */
+    assert_int_equal(redis_int(w, "DBSIZE", NULL), 4);
+}
+
+static void remove__name_that_is_a_pattern__takes_no_neighbour(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, "a*[b]\\?", LUNAQ_PENDING, "1", NULL);
+    plant_in(w, "axyb\\z", LUNAQ_PENDING, "1", NULL);
+    plant_in(w, "aX[b]\\?", LUNAQ_PENDING, "1", NULL);
+    assert_int_equal(lunaq_queue_remove(w->client, "a*[b]\\?", 1, NULL), 0);
+    assert_int_equal(redis_int(w, "DBSIZE", NULL), 5);
+}
+
+static void remove__with_tasks_and_no_force__changes_nothing(void **state)
+{
+    struct world *w = *state;
+    static const lunaq_state states[] = {LUNAQ_PENDING,   LUNAQ_SCHEDULED,
+                                         LUNAQ_RETRY,     LUNAQ_ARCHIVED,
+                                         LUNAQ_COMPLETED, LUNAQ_AGGREGATING};
+    for (size_t i = 0; i < LQ_COUNT(states); i++) {
+        free(redis_text(w, "FLUSHALL", NULL));
+        plant_in(w, Q, states[i], "t",
+                 states[i] == LUNAQ_AGGREGATING ? "g" : NULL);
+        int64_t keys = redis_int(w, "DBSIZE", NULL);
+        assert_int_equal(lunaq_queue_remove(w->client, Q, 0, NULL),
+                         LUNAQ_ESTATE);
+        assert_int_equal(redis_int(w, "DBSIZE", NULL), keys);
+    }
+}
+
+static void remove__with_active_tasks__is_refused_even_by_force(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL);
+    int64_t keys = redis_int(w, "DBSIZE", NULL);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), LUNAQ_ESTATE);
+    assert_int_equal(redis_int(w, "DBSIZE", NULL), keys);
+}
+
+static void remove__unknown_queue__is_not_found(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(lunaq_queue_remove(w->client, "none", 1, NULL),
+                     LUNAQ_ENOTFOUND);
+}
+
+static void remove__then_enqueue__the_queue_is_known_again(void **state)
+{
+    struct world *w = *state;
+    lunaq_task task = LUNAQ_TASK_INIT;
+    task.type = "hello";
+    task.queue = Q;
+    assert_int_equal(lunaq_client_enqueue(w->client, &task, NULL, NULL), 0);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), 0);
+    assert_int_equal(lunaq_client_enqueue(w->client, &task, NULL, NULL), 0);
+    assert_int_equal(redis_int(w, "SISMEMBER", "asynq:queues", Q, NULL), 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(stats__one_of_each__counts_them),
+        TEST(queues__all__are_sorted),
+        TEST(queues__unknown__names_the_known),
+        TEST(history__days_back__missing_ones_are_zero),
+        TEST(pause__twice_and_back__says_when_it_already_is_so),
+        TEST(pause__unknown_queue__is_not_found_and_leaves_nothing),
+        TEST(remove__all_that_belongs_to_it__is_gone),
+        TEST(remove__name_that_is_a_pattern__takes_no_neighbour),
+        TEST(remove__with_tasks_and_no_force__changes_nothing),
+        TEST(remove__with_active_tasks__is_refused_even_by_force),
+        TEST(remove__unknown_queue__is_not_found),
+        TEST(remove__then_enqueue__the_queue_is_known_again),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("inspect_queue", tests, world_open,
+                                       world_close);
+}

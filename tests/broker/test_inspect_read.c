@@ -1,0 +1,429 @@
+/* Reading tasks, servers, entries and handlers through the client. */
+#include "inspect_world.h"
+
+#include "task/codec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define Q "orders"
+
+static lunaq_task_list *list_of(struct world *w, const char *queue,
+                                lunaq_state state, const char *group,
+                                int64_t page, int64_t size)
+{
+    lunaq_task_query q = LUNAQ_TASK_QUERY_INIT;
+    lunaq_task_list *list = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    q.queue = queue;
+    q.state = state;
+    q.group = group;
+    q.page = page;
+    q.page_size = size;
+    if (lunaq_task_list_open(w->client, &q, &list, &err))
+        fail_msg("%s", err.message);
+    return list;
+}
+
+static void assert_ids(lunaq_task_list *list, const char *ids)
+{
+    char got[400] = "";
+    for (size_t i = 0; i < lunaq_task_list_count(list); i++) {
+        size_t at = strlen(got);
+        snprintf(got + at, sizeof got - at, "%s%s", i ? " " : "",
+                 lunaq_task_list_at(list, i)->id);
+    }
+    assert_string_equal(got, ids);
+    assert_null(lunaq_task_list_at(list, lunaq_task_list_count(list)));
+    lunaq_task_list_free(list);
+}
+
+static void plant_in(struct world *w, lunaq_state state, const char *id,
+                     int64_t score, const char *group)
+{
+    struct planted p = {
+        .queue = Q, .id = id, .state = state, .score = score, .group = group};
+    plant(w, &p);
+}
+
+/* ---- lists ----------------------------------------------------------------
+ */
+
+static void list__pending__next_to_run_first_by_pages(void **state)
+{
+    struct world *w = *state;
+    for (const char *id = "abcde"; *id; id++)
+        plant_in(w, LUNAQ_PENDING, (char[]){*id, '\0'}, 0, NULL);
+    assert_ids(list_of(w, Q, LUNAQ_PENDING, NULL, 0, 2), "a b");
+    assert_ids(list_of(w, Q, LUNAQ_PENDING, NULL, 1, 2), "c d");
+    assert_ids(list_of(w, Q, LUNAQ_PENDING, NULL, 2, 2), "e");
+    assert_ids(list_of(w, Q, LUNAQ_PENDING, NULL, 3, 2), "");
+}
+
+static void list__scheduled__by_time_with_its_instant(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, LUNAQ_SCHEDULED, "late", 1900000002, NULL);
+    plant_in(w, LUNAQ_SCHEDULED, "soon", 1900000001, NULL);
+    lunaq_task_list *list = list_of(w, Q, LUNAQ_SCHEDULED, NULL, 0, 0);
+    assert_int_equal(lunaq_task_list_at(list, 0)->next_at, 1900000001000);
+    assert_int_equal(lunaq_task_list_at(list, 0)->state, LUNAQ_SCHEDULED);
+    assert_ids(list, "soon late");
+}
+
+static void list__active__tells_the_lease_without_its_token(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, LUNAQ_ACTIVE, "held", 1900000000, NULL);
+    redis_int(w, "ZADD", "asynq:{" Q "}:lease", "1900000000.25", "held", NULL);
+    redis_int(w, "HSET", "asynq:{" Q "}:t:held", "lunaq_crashes", "2", NULL);
+    lunaq_task_list *list = list_of(w, Q, LUNAQ_ACTIVE, NULL, 0, 0);
+    assert_int_equal(lunaq_task_list_at(list, 0)->lease_at, 1900000000000);
+    assert_int_equal(lunaq_task_list_at(list, 0)->crashes, 2);
+    assert_ids(list, "held");
+}
+
+static void list__groups__all_or_one(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, LUNAQ_AGGREGATING, "a1", 1, "a");
+    plant_in(w, LUNAQ_AGGREGATING, "a2", 2, "a");
+    plant_in(w, LUNAQ_AGGREGATING, "b1", 3, "b");
+    assert_ids(list_of(w, Q, LUNAQ_AGGREGATING, NULL, 0, 2), "a1 a2");
+    assert_ids(list_of(w, Q, LUNAQ_AGGREGATING, NULL, 1, 2), "b1");
+    assert_ids(list_of(w, Q, LUNAQ_AGGREGATING, "b", 0, 0), "b1");
+}
+
+static void list__all_queues_and_states__shows_everything(void **state)
+{
+    struct world *w = *state;
+    struct planted other = {
+        .queue = "other", .id = "o", .state = LUNAQ_COMPLETED};
+    plant_in(w, LUNAQ_ACTIVE, "a", 0, NULL);
+    plant_in(w, LUNAQ_ARCHIVED, "d", 0, NULL);
+    plant(w, &other);
+    assert_ids(list_of(w, NULL, LUNAQ_STATE_ANY, NULL, 0, 0), "a d o");
+}
+
+static void
+list__undecodable_and_dangling__are_shown_as_what_they_are(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, LUNAQ_RETRY, "bytes", 1, NULL);
+    redis_hset(w, "asynq:{" Q "}:t:bytes", "msg", "\xff\xff", 2);
+    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "2", "ghost", NULL);
+    free(redis_text(w, "SET", "asynq:{" Q "}:t:odd", "x", NULL));
+    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "3", "odd", NULL);
+    lunaq_task_list *list = list_of(w, Q, LUNAQ_RETRY, NULL, 0, 0);
+    const lunaq_task_info *bytes = lunaq_task_list_at(list, 0);
+    assert_string_equal(bytes->type, LQ_TYPE_UNDECODABLE);
+    assert_int_equal(bytes->payload_len, 2);
+    assert_string_not_equal(lunaq_task_list_at(list, 1)->error, "");
+    assert_ids(list, "bytes ghost odd");
+}
+
+static void list__bad_queries__are_refused(void **state)
+{
+    struct world *w = *state;
+    lunaq_task_query bad[] = {
+        {sizeof bad[0], Q, NULL, 8, 0, 0},
+        {sizeof bad[0], Q, NULL, -1, 0, 0},
+        {sizeof bad[0], Q, NULL, 2, -1, 0},
+        {sizeof bad[0], Q, NULL, 2, 0, 1001},
+        {sizeof bad[0], Q, "g", 2, 0, 0},
+        {sizeof bad[0], "", NULL, 2, 0, 0},
+        {0, Q, NULL, 2, 0, 0},
+    };
+    for (size_t i = 0; i < LQ_COUNT(bad); i++) {
+        lunaq_task_list *list = NULL;
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        if (lunaq_task_list_open(w->client, &bad[i], &list, &err) !=
+            LUNAQ_EINVAL)
+            fail_msg("query %zu was taken", i);
+        assert_null(list);
+        assert_string_not_equal(err.message, "");
+    }
+}
+
+static void list__newer_struct__is_taken_while_its_extra_is_zero(void **state)
+{
+    struct world *w = *state;
+    struct {
+        lunaq_task_query q;
+        int64_t extra;
+    } newer = {LUNAQ_TASK_QUERY_INIT, 0};
+    newer.q.size = sizeof newer;
+    lunaq_task_list *list = NULL;
+    assert_int_equal(lunaq_task_list_open(w->client, &newer.q, &list, NULL), 0);
+    lunaq_task_list_free(list);
+    newer.extra = 1;
+    assert_int_equal(lunaq_task_list_open(w->client, &newer.q, &list, NULL),
+                     LUNAQ_EINVAL);
+}
+
+/* ---- find -----------------------------------------------------------------
+ */
+
+static void find__whole_id__in_any_queue(void **state)
+{
+    struct world *w = *state;
+    struct planted other = {
+        .queue = "other", .id = "x", .state = LUNAQ_PENDING};
+    plant_in(w, LUNAQ_PENDING, "y", 0, NULL);
+    plant(w, &other);
+    redis_int(w, "HSET", "asynq:{other}:t:x", "result", "42", NULL);
+    lunaq_task_list *list = NULL;
+    assert_int_equal(lunaq_task_find(w->client, NULL, "x", &list, NULL), 0);
+    const lunaq_task_info *t = lunaq_task_list_at(list, 0);
+    assert_string_equal(t->queue, "other");
+    assert_string_equal(t->result, "42");
+    assert_int_equal(t->state, LUNAQ_PENDING);
+    assert_ids(list, "x");
+    assert_int_equal(lunaq_task_find(w->client, Q, "x", &list, NULL),
+                     LUNAQ_ENOTFOUND);
+    assert_null(list);
+}
+
+static const struct {
+    lunaq_state state;
+    const char *group;
+} places[] = {{LUNAQ_ACTIVE, NULL},    {LUNAQ_PENDING, NULL},
+              {LUNAQ_SCHEDULED, NULL}, {LUNAQ_RETRY, NULL},
+              {LUNAQ_ARCHIVED, NULL},  {LUNAQ_COMPLETED, NULL},
+              {LUNAQ_AGGREGATING, "g"}};
+
+static void find__head_or_tail__in_every_state(void **state)
+{
+    struct world *w = *state;
+    for (size_t i = 0; i < LQ_COUNT(places); i++) {
+        char id[] = "head00-middle-tail00";
+        id[5] = id[19] = (char)('0' + i);
+        plant_in(w, places[i].state, id, 0, places[i].group);
+    }
+    for (size_t i = 0; i < LQ_COUNT(places); i++) {
+        char part[] = "head00";
+        part[5] = (char)('0' + i);
+        lunaq_task_list *list = NULL;
+        assert_int_equal(lunaq_task_find(w->client, NULL, part, &list, NULL),
+                         0);
+        assert_int_equal(lunaq_task_list_count(list), 1);
+        assert_int_equal(lunaq_task_list_at(list, 0)->state, places[i].state);
+        lunaq_task_list_free(list);
+        memcpy(part, "tail0", 5);
+        assert_int_equal(lunaq_task_find(w->client, Q, part, &list, NULL), 0);
+        assert_int_equal(lunaq_task_list_at(list, 0)->state, places[i].state);
+        lunaq_task_list_free(list);
+    }
+}
+
+static void find__two_that_fit__lists_both(void **state)
+{
+    struct world *w = *state;
+    struct planted other = {
+        .queue = "other", .id = "b-same-end", .state = LUNAQ_PENDING};
+    plant_in(w, LUNAQ_PENDING, "a-same-end", 0, NULL);
+    plant(w, &other);
+    lunaq_task_list *list = NULL;
+    assert_int_equal(lunaq_task_find(w->client, NULL, "same-end", &list, NULL),
+                     0);
+    assert_ids(list, "a-same-end b-same-end");
+}
+
+static void find__short_or_unknown__is_not_found(void **state)
+{
+    struct world *w = *state;
+    lunaq_task_list *list = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    plant_in(w, LUNAQ_PENDING, "abcdefgh", 0, NULL);
+    assert_int_equal(lunaq_task_find(w->client, NULL, "abcde", &list, &err),
+                     LUNAQ_ENOTFOUND);
+    assert_non_null(strstr(err.message, "6 characters"));
+    assert_int_equal(lunaq_task_find(w->client, NULL, "bcdefg", &list, &err),
+                     LUNAQ_ENOTFOUND);
+    assert_int_equal(lunaq_task_find(w->client, NULL, "", &list, &err),
+                     LUNAQ_EINVAL);
+}
+
+static void find__among_more_ids_than_one_call_looks_at__is_found(void **state)
+{
+    struct world *w = *state;
+    free(redis_text(w, "EVAL",
+                    "for i = 1, 12000 do redis.call('RPUSH', KEYS[1], 'n' .. "
+                    "i) end return 'ok'",
+                    "1", "asynq:{" Q "}:pending", NULL));
+    plant_in(w, LUNAQ_PENDING, "in-the-front", 0, NULL);
+    plant_in(w, LUNAQ_COMPLETED, "far-behind", 0, NULL);
+    lunaq_task_list *list = NULL;
+    assert_int_equal(lunaq_task_find(w->client, Q, "behind", &list, NULL), 0);
+    assert_ids(list, "far-behind");
+    assert_int_equal(lunaq_task_find(w->client, Q, "-front", &list, NULL), 0);
+    assert_ids(list, "in-the-front");
+}
+
+/* ---- servers, entries, handlers -------------------------------------------
+ */
+
+static void publish_server(struct world *w, const char *extra)
+{
+    struct lq_queue_prio queues[] = {{LQ_STR("default"), 3},
+                                     {LQ_STR("low"), 1}};
+    lq_server_msg m = {.host = LQ_STR("h"),
+                       .server_id = LQ_STR("server-00001"),
+                       .status = LQ_STR("active"),
+                       .pid = 7,
+                       .concurrency = 10,
+                       .active_worker_count = 1,
+                       .start_ms = 1700000000000,
+                       .queues = queues,
+                       .queue_count = 2};
+    lq_worker_msg worker = {.host = m.host,
+                            .server_id = m.server_id,
+                            .task_id = LQ_STR("t1"),
+                            .type = LQ_STR("hello"),
+                            .queue = LQ_STR("default"),
+                            .pid = 7,
+                            .start_ms = 1700000001000};
+    lq_buf bytes;
+    lq_buf_init(&bytes, 0);
+    lq_server_encode(&bytes, &m);
+    redis_set(w, "asynq:servers:{h:7:server-00001}", bytes.p, bytes.len);
+    redis_int(w, "ZADD", "asynq:servers", "4000000000",
+              "asynq:servers:{h:7:server-00001}", NULL);
+    lq_buf_clear(&bytes);
+    lq_worker_encode(&bytes, &worker);
+    redis_hset(w, "asynq:workers:{h:7:server-00001}", "t1", bytes.p, bytes.len);
+    if (extra)
+        free(redis_text(w, "SET", "lunaq:servers:{h:7:server-00001}", extra,
+                        NULL));
+    lq_buf_release(&bytes);
+}
+
+static void servers__live_one__is_listed_with_its_workers(void **state)
+{
+    struct world *w = *state;
+    lunaq_server_list *list = NULL;
+    publish_server(w, NULL);
+    redis_int(w, "ZADD", "asynq:servers", "1", "asynq:servers:{old:1:x}", NULL);
+    redis_int(w, "ZADD", "asynq:servers", "4000000000",
+              "asynq:servers:{keyless:1:x}", NULL);
+    assert_int_equal(lunaq_server_list_open(w->client, &list, NULL), 0);
+    assert_int_equal(lunaq_server_list_count(list), 1);
+    const lunaq_server_info *s = lunaq_server_list_at(list, 0);
+    assert_string_equal(s->id, "server-00001");
+    assert_string_equal(s->host, "h");
+    assert_int_equal(s->pid, 7);
+    assert_int_equal(s->concurrency, 10);
+    assert_int_equal(s->started_at, 1700000000000);
+    assert_int_equal(s->queue_count, 2);
+    assert_int_equal(s->worker_count, 1);
+    assert_string_equal(s->workers[0].task_id, "t1");
+    assert_int_equal(s->workers[0].deadline_at, 0);
+    lunaq_server_list_free(list);
+    assert_int_equal(redis_int(w, "ZCARD", "asynq:servers", NULL), 2);
+}
+
+static void handlers__what_a_daemon_publishes__is_read(void **state)
+{
+    struct world *w = *state;
+    lunaq_handler_list *list = NULL;
+    publish_server(w, "{\"generation\":7,\"rejected\":\"a.lua:3: no\","
+                      "\"handlers\":[{\"type\":\"hello\",\"file\":\"hello.lua\""
+                      ",\"doc\":\"Says it.\",\"hash\":\"0123456789ab\"},"
+                      "{\"type\":\"bye\"}]}");
+    assert_int_equal(lunaq_handler_list_open(w->client, &list, NULL), 0);
+    assert_int_equal(lunaq_handler_list_count(list), 2);
+    const lunaq_handler_info *h = lunaq_handler_list_at(list, 0);
+    assert_int_equal(h->generation, 7);
+    assert_string_equal(h->server_id, "server-00001");
+    assert_string_equal(h->type, "hello");
+    assert_string_equal(h->file, "hello.lua");
+    assert_string_equal(h->hash, "0123456789ab");
+    assert_string_equal(h->rejected, "a.lua:3: no");
+    assert_string_equal(lunaq_handler_list_at(list, 1)->doc, "");
+    lunaq_handler_list_free(list);
+}
+
+static void handlers__nonsense_or_none__is_an_empty_list(void **state)
+{
+    struct world *w = *state;
+    static const char *const texts[] = {NULL, "",  "{",
+                                        "[]", "7", "{\"handlers\":7}"};
+    for (size_t i = 0; i < LQ_COUNT(texts); i++) {
+        lunaq_handler_list *list = NULL;
+        publish_server(w, texts[i]);
+        assert_int_equal(lunaq_handler_list_open(w->client, &list, NULL), 0);
+        assert_int_equal(lunaq_handler_list_count(list), 0);
+        lunaq_handler_list_free(list);
+    }
+}
+
+static void crons__two_schedulers__give_one_line_an_entry(void **state)
+{
+    struct world *w = *state;
+    lunaq_cron_list *list = NULL;
+    lq_str options[] = {LQ_STR("MaxRetry(3)"), LQ_STR("Queue(\"lo\\\"w\")")};
+    lq_cron_msg m = {.id = LQ_STR("e1"),
+                     .spec = LQ_STR("@every 1h"),
+                     .type = LQ_STR("session:cleanup"),
+                     .payload = LQ_STR("{}"),
+                     .options = options,
+                     .option_count = 2,
+                     .next_ms = 1900000000000};
+    lq_buf bytes;
+    for (int i = 0; i < 2; i++) {
+        char key[] = "asynq:schedulers:{h:7:a}";
+        key[22] = (char)('a' + i);
+        lq_buf_init(&bytes, 0);
+        m.prev_ms = i ? 1800000000000 : 0;
+        lq_cron_encode(&bytes, &m);
+        char hex[400] = "";
+        for (size_t b = 0; b < bytes.len; b++)
+            snprintf(hex + 2 * b, 3, "%02x", (unsigned char)bytes.p[b]);
+        free(redis_text(w, "EVAL",
+                        "return redis.call('LPUSH', KEYS[1], "
+                        "(ARGV[1]:gsub('..', function(h) return "
+                        "string.char(tonumber(h, 16)) end)))",
+                        "1", key, hex, NULL));
+        redis_int(w, "ZADD", "asynq:schedulers", "4000000000", key, NULL);
+        lq_buf_release(&bytes);
+    }
+    assert_int_equal(lunaq_cron_list_open(w->client, &list, NULL), 0);
+    assert_int_equal(lunaq_cron_list_count(list), 1);
+    const lunaq_cron_info *c = lunaq_cron_list_at(list, 0);
+    assert_string_equal(c->id, "e1");
+    assert_string_equal(c->spec, "@every 1h");
+    assert_string_equal(c->queue, "lo\"w");
+    assert_int_equal(c->next_at, 1900000000000);
+    assert_int_equal(c->last_at, 1800000000000);
+    lunaq_cron_list_free(list);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(list__pending__next_to_run_first_by_pages),
+        TEST(list__scheduled__by_time_with_its_instant),
+        TEST(list__active__tells_the_lease_without_its_token),
+        TEST(list__groups__all_or_one),
+        TEST(list__all_queues_and_states__shows_everything),
+        TEST(list__undecodable_and_dangling__are_shown_as_what_they_are),
+        TEST(list__bad_queries__are_refused),
+        TEST(list__newer_struct__is_taken_while_its_extra_is_zero),
+        TEST(find__whole_id__in_any_queue),
+        TEST(find__head_or_tail__in_every_state),
+        TEST(find__two_that_fit__lists_both),
+        TEST(find__short_or_unknown__is_not_found),
+        TEST(find__among_more_ids_than_one_call_looks_at__is_found),
+        TEST(servers__live_one__is_listed_with_its_workers),
+        TEST(handlers__what_a_daemon_publishes__is_read),
+        TEST(handlers__nonsense_or_none__is_an_empty_list),
+        TEST(crons__two_schedulers__give_one_line_an_entry),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("inspect_read", tests, world_open,
+                                       world_close);
+}
