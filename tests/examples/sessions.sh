@@ -114,8 +114,8 @@ old_paused=$(session paused '3 days')
 new_recording=$(session recording '23 h')
 old_processing=$(session processing '25 h')
 old_completed=$(session completed '25 h')
-enqueue session:cleanup max_age_hours:=24
-check cleanup__completes settled low completed || settled default completed
+enqueue session:cleanup max_age_hours:=24 --queue low
+check cleanup__completes settled low completed
 status() { sql "select status from sessions where id = '$1'"; }
 check cleanup__old_recording__is_failed is "$(status "$old_recording")" failed
 check cleanup__old_paused__is_failed is "$(status "$old_paused")" failed
@@ -125,7 +125,7 @@ check cleanup__completed__stays is "$(status "$old_completed")" completed
 check cleanup__result_is_the_count is "$(redis hget "asynq:{low}:t:$id" result)" 2
 check cleanup__logs_the_count logged 'sessions' '"count":2'
 for bad in 0 -1 '"24"'; do
-  enqueue session:cleanup max_age_hours:="$bad"
+  enqueue session:cleanup max_age_hours:="$bad" --queue low
   check "cleanup__max_age_${bad}__is_archived" settled low archived
 done
 check cleanup__is_scheduled_every_hour grep -q '@every 1h' \
