@@ -178,6 +178,18 @@ void lq_loop_post(lq_loop *loop, lq_post *post)
     pthread_mutex_unlock(&loop->lock);
 }
 
+/* Running a loop for something that was not closed would last for ever. */
+static void assert_closed(uv_handle_t *handle, void *ud)
+{
+    const lq_loop *loop = ud;
+
+    (void)loop;
+    assert(uv_is_closing(handle) || !uv_is_active(handle) ||
+           !uv_has_ref(handle) ||
+           handle == (const uv_handle_t *)&loop->no_sleep);
+    (void)handle;
+}
+
 void lq_loop_free(lq_loop *loop)
 {
     bool stop;
@@ -189,6 +201,8 @@ void lq_loop_free(lq_loop *loop)
     uv_unref((uv_handle_t *)&loop->wake);
     uv_unref((uv_handle_t *)&loop->turn_end);
     do {
+        run_posted(loop, &stop);
+        uv_walk(&loop->uv, assert_closed, loop);
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     } while (run_posted(loop, &stop) || uv_loop_alive(&loop->uv));
     /* … then what is ours. */

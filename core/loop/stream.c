@@ -45,8 +45,9 @@ struct lq_stream {
     void *ud;
     enum state state;
     bool closed;
-    bool looking; /* `lookup` is under way */
-    int refs;     /* the owner, each socket, the look-up */
+    bool last_turn; /* the timer of this attempt has fired once */
+    bool looking;   /* `lookup` is under way */
+    int refs;       /* the owner, each socket, the look-up */
     char *host;
     int port;
     int64_t give_up_ms; /* the loop's clock: connected by then */
@@ -157,10 +158,24 @@ static void stream_why(lq_stream *s, const char *text)
         lq_fail(&s->why, LUNAQ_EIO, "%s: %s", s->host, text);
 }
 
+/* When somebody held the loop for long, the answer may be there already:
+ * timers come before I/O.  So an attempt gets one more turn. */
+static bool stream_had_last_turn(lq_stream *s)
+{
+    if (s->last_turn)
+        return true;
+    s->last_turn = true;
+    lq_timer_start(s->timer, 0);
+    return false;
+}
+
 static void stream_timer(void *ud)
 {
     lq_stream *s = ud;
 
+    if ((s->state == RESOLVING || s->state == CONNECTING) &&
+        !stream_had_last_turn(s))
+        return;
     switch (s->state) {
     case RESOLVING:
         stream_why(s, "the name was not resolved in time");
@@ -318,6 +333,7 @@ static void stream_connect_next(lq_stream *s)
             stream_fail(s); /* s->why is the last attempt's */
             return;
         }
+        s->last_turn = false;
         lq_timer_start(s->timer, stream_time_left(s) / (more + 1) + 1);
         sock = stream_new_sock(s, &rc);
         if (sock && s->port)

@@ -425,6 +425,55 @@ static void silence__is_given_up_in_time(void **state)
     fake_server_free(mute.server);
 }
 
+static void hold_loop(void *ud)
+{
+    (void)ud;
+    usleep(11 * 1000 * 1000); /* what one long call of a handler does */
+}
+
+static void reply__that_came_while_the_loop_was_held__counts(void **state)
+{
+    struct client *c = *state;
+    lq_timer *timer;
+
+    assert_int_equal(lq_timer_new(&timer, c->w.loop, hold_loop, NULL, NULL), 0);
+    serve(c, serve_well);
+    while (!c->ups)
+        loop_world_run_ms(&c->w, 2);
+    ask(c); /* its tick is running when the loop is held */
+    loop_world_run_ms(&c->w, 2);
+    c->stop_at_done = 2;
+    ask(c);
+    lq_timer_start(timer, 0);
+    loop_world_run(&c->w);
+    assert_int_equal(c->downs, 0);
+    assert_int_equal(c->asked[1].ping.op.rc, LUNAQ_OK);
+    lq_timer_close(timer);
+}
+
+static void open__out_of_memory__leaves_nothing(void **state)
+{
+    static const lq_link_events events = {link_up, link_down};
+    struct client *c = *state;
+    int rc = LUNAQ_ENOMEM;
+
+    for (uint64_t n = 1; rc; n++) {
+        int64_t before = lq_alloc_live();
+        lunaq_error err = LUNAQ_ERROR_INIT;
+
+        lq_alloc_fail_at(n, false);
+        rc = lq_redis_link_open(&c->link, c->w.loop, "redis://u:p@127.0.0.1:1",
+                                &events, c, &err);
+        lq_alloc_fail_at(0, false);
+        if (!rc)
+            break;
+        assert_null(c->link);
+        loop_world_run_ms(&c->w, 1); /* the loop lets go of the timer */
+        assert_int_equal(lq_alloc_live(), before);
+        assert_true(n < 50);
+    }
+}
+
 /* ---- closing ------------------------------------------------------------- */
 
 static void close__with_operations_under_way__each_is_canceled(void **state)
@@ -524,6 +573,8 @@ int main(void)
         TEST(cut__in_the_middle_of_a_reply__is_unknown),
         TEST(garbage__ends_the_connection),
         TEST(login_refused__says_so_again_and_again),
+        TEST(reply__that_came_while_the_loop_was_held__counts),
+        TEST(open__out_of_memory__leaves_nothing),
         TEST(silence__is_given_up_in_time),
         TEST(close__with_operations_under_way__each_is_canceled),
         TEST(close__at_once__comes_to_its_end),

@@ -239,6 +239,29 @@ static void stream__no_answer__is_lost_in_time(void **state)
     close(listener);
 }
 
+static void hold_loop(lq_post *post)
+{
+    (void)post;
+    usleep(200 * 1000);
+}
+
+static void
+stream__loop_held_for_longer_than_the_timeout__connects(void **state)
+{
+    loop_world *w = *state;
+    struct peer p = {.say = "hello", .stop_at = 5};
+    lq_post post = {.fn = hold_loop};
+    fake_server *server = fake_server_new(NULL, serve_echo, NULL);
+
+    lq_loop_post(w->loop, &post);
+    open_to(&p, w, "127.0.0.1", fake_server_port(server), 50);
+    loop_world_run(w);
+    assert_int_equal(p.lost, 0);
+    assert_int_equal(p.received, 5);
+    lq_stream_close(p.s);
+    fake_server_free(server);
+}
+
 static void serve_goodbye(fake_server *s, int fd, int nth, void *ud)
 {
     (void)s;
@@ -462,6 +485,7 @@ int main(void)
         TEST(stream__no_such_socket__is_lost),
         TEST(stream__unknown_name__is_lost),
         TEST(stream__no_answer__is_lost_in_time),
+        TEST(stream__loop_held_for_longer_than_the_timeout__connects),
         TEST(stream__peer_ends__data_first_then_lost_once),
         TEST(stream__written_to_after_a_reset__is_lost_once),
         TEST(stream__more_than_the_socket_takes__arrives_in_order),

@@ -24,8 +24,10 @@
 #define WAIT_GRACE_MS 5000 /* beyond what LQ_OP_WAIT asked for */
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
-#define STEADY_MS 1000 /* up for so long: the next loss starts at the minimum  \
-                        */
+#define TICKS 8
+#define STEADY_MS                                                              \
+    1000 /* up for so long: the next loss starts at the minimum                \
+          */
 
 enum state { DOWN = 1, CONNECTING, GREETING, UP };
 
@@ -42,7 +44,7 @@ struct redis_link {
     lq_timer *timer;   /* DOWN: connect; GREETING: too late; UP: replies due? */
     unsigned failures; /* in a row */
     int64_t up_ms;     /* the loop's clock: when it came up */
-    int64_t heard_ms;  /* … when bytes came, or the first reply became due */
+    int silent;        /* ticks in a row without a byte */
     int64_t patience_ms; /* how long a due reply may take; -1 = for ever */
     bool closing;
     void (*closed)(void *ud);
@@ -79,12 +81,27 @@ static bool link_deliver(struct redis_link *l)
     return any;
 }
 
-static void link_watch_replies(struct redis_link *l)
+/* How long the server has been silent is counted in ticks, not read from a
+ * clock: a handler may hold this thread for longer than any patience while the
+ * reply waits in the socket, and that is one tick.  Between two ticks the loop
+ * has written and read. */
+static void link_watch(struct redis_link *l)
 {
-    if (l->patience_ms < 0)
+    if (l->patience_ms < 0) {
         lq_timer_stop(l->timer);
-    else if (!lq_timer_active(l->timer))
-        lq_timer_start(l->timer, l->patience_ms);
+    } else if (!lq_timer_active(l->timer)) {
+        l->silent = 0;
+        lq_timer_start(l->timer, l->patience_ms / TICKS);
+    }
+}
+
+/* True when the last tick of patience is over. */
+static bool link_tick(struct redis_link *l)
+{
+    if (++l->silent >= TICKS)
+        return true;
+    lq_timer_start(l->timer, l->patience_ms / TICKS);
+    return false;
 }
 
 static void link_submit(lq_link *link, lq_op *op)
@@ -92,8 +109,8 @@ static void link_submit(lq_link *link, lq_op *op)
     struct redis_link *l = LQ_OF(link, struct redis_link, link);
 
     if (lq_proto_under_way(l->proto) == 0) {
-        l->heard_ms = lq_loop_now_ms(l->loop);
         l->patience_ms = REPLY_MS;
+        l->silent = -1; /* the tick under way is not a whole one */
     }
     if (op->kind == LQ_OP_LISTEN) {
         l->patience_ms = -1;
@@ -104,7 +121,7 @@ static void link_submit(lq_link *link, lq_op *op)
     }
     lq_proto_submit(l->proto, op);
     if (l->state == UP)
-        link_watch_replies(l);
+        link_watch(l);
     lq_turn_arm(l->turn);
 }
 
@@ -139,7 +156,6 @@ static void link_timer(void *ud)
     struct redis_link *l = ud;
     lunaq_error why = LUNAQ_ERROR_INIT;
     char where[200];
-    int64_t left;
 
     if (l->closing)
         return;
@@ -151,19 +167,17 @@ static void link_timer(void *ud)
     case CONNECTING: /* the stream has a timer of its own */
         break;
     case GREETING:
+        if (!link_tick(l))
+            break;
         lq_fail(&why, LUNAQ_EBROKER,
                 "%s: connected, but no greeting within %d s", where,
                 GREETING_MS / 1000);
         link_lost(l, &why);
         break;
     case UP:
-        if (l->patience_ms < 0 || lq_proto_under_way(l->proto) == 0)
+        if (l->patience_ms < 0 || lq_proto_under_way(l->proto) == 0 ||
+            !link_tick(l))
             break;
-        left = l->heard_ms + l->patience_ms - lq_loop_now_ms(l->loop);
-        if (left > 0) {
-            lq_timer_start(l->timer, left);
-            break;
-        }
         lq_fail(&why, LUNAQ_EBROKER, "%s: no reply for %lld s", where,
                 (long long)l->patience_ms / 1000);
         link_lost(l, &why);
@@ -199,7 +213,8 @@ static void link_connected(void *ud)
         return;
     }
     l->state = GREETING;
-    lq_timer_start(l->timer, GREETING_MS);
+    l->patience_ms = GREETING_MS;
+    link_watch(l);
     link_flush(l);
 }
 
@@ -219,7 +234,8 @@ static void link_data(void *ud, const char *p, size_t len)
 
     if (l->closing)
         return;
-    l->heard_ms = lq_loop_now_ms(l->loop);
+    if (l->state == UP) /* a greeting has to end in time */
+        l->silent = -1;
     while (len) {
         size_t room;
         char *space = lq_proto_space(l->proto, &room);
