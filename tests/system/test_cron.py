@@ -1,0 +1,105 @@
+"""Periodic tasks fire once a tick, whoever lives."""
+
+import time
+import unittest
+
+from harness import SLOW, World, wait_for
+from test_crash import SCHEMA
+
+EVERY = 2
+
+
+class Cron(World):
+    database = True
+    schema = SCHEMA
+    handlers = {"tick.lua": f"""
+        return {{
+          cron = {{ spec = "@every {EVERY}s", payload = {{ from = "file" }} }},
+          run = function(task)
+            db.exec("insert into effects values ($1, $2, $3, '')",
+                    task.id, task.attempt, task.payload.from)
+          end,
+        }}
+    """}
+
+    def ticks(self, phase="file"):
+        """When each task ran, in seconds; one row a task."""
+        rows = self.postgres.rows(
+            "select id, extract(epoch from min(at)) from effects"
+            f" where phase = '{phase}' group by id order by 2")
+        return [float(at) for _, at in rows]
+
+    def check_once(self, ticks):
+        for a, b in zip(ticks, ticks[1:]):
+            self.assertGreater(b - a, EVERY - 0.9, f"fired twice: {ticks}")
+
+    def test_two_daemons__one_killed_and_started_again__each_tick_once(self):
+        a = self.start(name="a", LUNAQ_LEASE="10s")
+        self.start(name="b", LUNAQ_LEASE="10s")
+        wait_for("three ticks", lambda: len(self.ticks()) >= 3, 15, 0.1)
+        a.kill()
+        n = len(self.ticks())
+        wait_for("two more", lambda: len(self.ticks()) >= n + 2, 10, 0.1)
+        self.start(name="a again", LUNAQ_LEASE="10s")
+        wait_for("two more", lambda: len(self.ticks()) >= n + 4, 10, 0.1)
+        ticks = self.ticks()
+        self.check_once(ticks)
+        # None was left out while somebody lived.
+        for x, y in zip(ticks, ticks[1:]):
+            self.assertLess(y - x, EVERY + 1.5 * SLOW, ticks)
+
+    def test_all_down_for_some_ticks__one_is_made_up_for(self):
+        daemon = self.start()
+        wait_for("a tick", self.ticks, 10, 0.1)
+        self.assertEqual(daemon.stop(), 0)
+        before = len(self.ticks())
+        gone = time.monotonic()
+        wait_for("three ticks have passed",
+                 lambda: time.monotonic() - gone > 3 * EVERY, 10, 0.1)
+        self.assertEqual(len(self.ticks()), before)
+        started = time.time()
+        self.start()
+        wait_for("ticks again", lambda: len(self.ticks()) >= before + 3, 15, 0.1)
+        after = self.ticks()[before:]
+        self.assertLess(after[0] - started, 1.5 * SLOW, "the missed one fires at once")
+        late = [t for t in after if t - started < EVERY - 0.5]
+        self.assertEqual(len(late), 1, after)
+
+    def test_entry_in_the_configuration__fires_with_its_payload_and_queue(self):
+        self.write("lunaq.conf.lua", """
+            return { cron = {
+              { spec = "@every 1s", type = "tick", queue = "low",
+                payload = { from = "config" } } } }
+        """)
+        daemon = self.start()
+        daemon.wait("periodic task enqueued", spec="@every 1s")
+        wait_for("it ran", lambda: self.ticks("config"))
+        self.assertEqual(self.state("low")["retry"], [])
+
+    def test_entry_of_a_changed_file__follows_the_edit(self):
+        daemon = self.start()
+        wait_for("a tick", self.ticks, 10, 0.1)
+        self.write("handlers/tick.lua", """
+            return {
+              cron = { spec = "@every 1s", payload = { from = "edited" } },
+              run = function(task)
+                db.exec("insert into effects values ($1, $2, $3, '')",
+                        task.id, task.attempt, task.payload.from)
+              end,
+            }
+        """)
+        wait_for("the new entry fires", lambda: len(self.ticks("edited")) >= 2, 15, 0.1)
+        old = len(self.ticks())
+        wait_for("and again", lambda: len(self.ticks("edited")) >= 5, 15, 0.1)
+        self.assertEqual(len(self.ticks()), old, "the old entry went on")
+        self.assertEqual(daemon.find(level="error"), [])
+
+    def test_entries__are_listed_for_asynqs_tools(self):
+        daemon = self.start()
+        wait_for("listed", lambda: self.r("ZCARD", "asynq:schedulers"), 10)
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual(self.r("ZCARD", "asynq:schedulers"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
