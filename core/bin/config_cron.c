@@ -139,7 +139,7 @@ int config_set_cron(config *c, const cJSON *v, const config_from *from,
     if (!entries)
         return config_fail(err, LUNAQ_ENOMEM, "out of memory");
     const cJSON *entry = one ? v : v->child;
-    for (; n < count; n++, entry = entry->next) {
+    for (; entry && n < count; n++, entry = entry->next) {
         char what[32] = "cron";
         config_from here = *from;
         if (!one)

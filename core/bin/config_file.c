@@ -100,14 +100,14 @@ static int by_key(const void *a, const void *b)
 static int sort_object(cJSON *object, const char *shown, lunaq_error *err)
 {
     size_t count = (size_t)cJSON_GetArraySize(object), n = 0;
-    if (count == 0)
+    if (!object || count == 0)
         return LUNAQ_OK;
-    cJSON **all = malloc(count * sizeof(*all));
+    cJSON **all = malloc(count * sizeof(cJSON *));
     if (!all)
         return config_fail(err, LUNAQ_ENOMEM, "out of memory");
     for (cJSON *m = object->child; m; m = m->next)
         all[n++] = m;
-    qsort(all, count, sizeof(*all), by_key);
+    qsort(all, count, sizeof(cJSON *), by_key);
     for (size_t i = 0; i < count; i++) {
         all[i]->next = i + 1 < count ? all[i + 1] : NULL;
         all[i]->prev = i > 0 ? all[i - 1] : all[count - 1];
@@ -125,6 +125,8 @@ static int sort_object(cJSON *object, const char *shown, lunaq_error *err)
 static int sort_tree(cJSON *tree, int depth, const char *shown,
                      lunaq_error *err)
 {
+    if (!tree)
+        return LUNAQ_OK;
     if (depth > DEPTH_MAX)
         return config_fail(err, LUNAQ_ECONFIG,
                            "%s: tables are nested deeper than %d", shown,
@@ -373,7 +375,7 @@ int config_read_file(cJSON **out, const char *path, const char *shown,
     cJSON *tree = NULL;
     size_t len = 0, name = strlen(path);
     int rc = config_read_text(&text, &len, path, shown, err);
-    if (rc)
+    if (rc || !text)
         goto out;
     if (strlen(text) != len) {
         rc = config_fail(err, LUNAQ_ECONFIG,

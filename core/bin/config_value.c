@@ -24,10 +24,10 @@ void *config_alloc(config *c, size_t len)
 
 char *config_strdup(config *c, const char *text)
 {
-    size_t len = strlen(text);
-    char *copy = config_alloc(c, len + 1);
+    size_t size = strlen(text) + 1;
+    char *copy = config_alloc(c, size);
     if (copy)
-        memcpy(copy, text, len);
+        memcpy(copy, text, size);
     return copy;
 }
 

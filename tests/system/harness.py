@@ -64,7 +64,11 @@ class Resp:
     def __init__(self, path, timeout=30):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout * SLOW)
-        self.socket.connect(path)
+        try:
+            self.socket.connect(path)
+        except OSError:
+            self.socket.close()
+            raise
         self.file = self.socket.makefile("rb")
 
     def close(self):
@@ -138,11 +142,15 @@ class Redis:
     def _connect(self):
         if self.process.poll() is not None:
             raise AssertionError("redis-server ended: see redis.log")
-        with contextlib.suppress(OSError, ConnectionError, RedisError):
+        client = None
+        try:
             client = Resp(self.path)
             client("PING")  # fails while it loads
             return client
-        return None
+        except (OSError, RedisError):
+            if client:
+                client.close()
+            return None
 
     def kill(self):
         self.client.close()
