@@ -81,7 +81,8 @@ typedef struct lq_db_options {
 int lq_db_open(lq_db **out, lq_loop *loop, const lq_db_options *options,
                lunaq_error *err);
 /** Ends all connections.  Calls that still wait are told LUNAQ_ECANCELED from
- *  inside.  The pool is gone after.  NULL is fine. */
+ *  inside.  Not from a done callback.  The pool is gone after.  NULL is fine.
+ */
 void lq_db_close(lq_db *db);
 
 typedef struct lq_db_stats {
@@ -139,11 +140,18 @@ int lq_db_commit(lq_db_tx *tx, int64_t timeout_ms, lq_db_done_fn *done,
 /** The end of the lease, committed or not: what is not committed is rolled back
  *  without anybody waiting for it.  tx is gone.  NULL is fine. */
 void lq_db_release(lq_db_tx *tx);
-/** Starts a savepoint, or goes back to it, inside of a transaction; depth
- *  numbers them from 1.  Nobody waits for it: statements submitted after it
- *  run after it, and the next call reports its failure. */
-int lq_db_savepoint(lq_db_tx *tx, unsigned depth, lunaq_error *err);
-void lq_db_rollback_to(lq_db_tx *tx, unsigned depth);
+typedef enum lq_db_savepoint_op {
+    LQ_DB_SAVEPOINT,
+    LQ_DB_SAVEPOINT_RELEASE, /* what happened since stays */
+    LQ_DB_SAVEPOINT_ROLLBACK /* what happened since is undone, and release */
+} lq_db_savepoint_op;
+
+/** A savepoint inside of a transaction; depth numbers them from 1.  Nobody
+ *  waits for it: statements that are submitted later run after it, and when it
+ *  fails so do they.  LUNAQ_EDATABASE: the transaction is lost.
+ *  LUNAQ_ENOMEM: and now it is. */
+int lq_db_savepoint(lq_db_tx *tx, lq_db_savepoint_op op, unsigned depth,
+                    lunaq_error *err);
 
 /* ---- migrations ----------------------------------------------------------*/
 
