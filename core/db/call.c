@@ -65,7 +65,7 @@ static int put_float(lq_db_call *call, size_t i, double v)
     if (isinf(v))
         return put_text(call, i, v > 0 ? "Infinity" : "-Infinity");
     /* A whole number is written as one, so that 10 / 2 fits an integer. */
-    if (fabs(v) < 1e15 && v == floor(v))
+    if (fabs(v) < 1e15 && v == (double)(int64_t)v)
         snprintf(text, sizeof text, "%.0f", v);
     else
         snprintf(text, sizeof text, "%.17g", v);
