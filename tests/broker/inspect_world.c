@@ -176,7 +176,7 @@ void plant(struct world *w, const struct planted *p)
     if (p->lock) {
         if (!p->lock_in_msg_only)
             redis_int(w, "HSET", key, "unique_key", p->lock, NULL);
-        free(redis_text(w, "SET", p->lock, p->id, NULL));
+        free(redis_text(w, "SET", p->lock, p->id, "EX", "600", NULL));
     }
     place(w, p);
     redis_int(w, "SADD", "asynq:queues", p->queue, NULL);
@@ -188,12 +188,7 @@ void assert_sound(struct world *w, const char *queue)
     lunaq_error err = LUNAQ_ERROR_INIT;
     lq_op_audit op = {.queue = lq_str_c(queue)};
     lq_op_init(&op.op, LQ_OP_AUDIT);
-    int rc = lq_caller_call(w->caller, &op.op, 5000, &err);
-    if (rc == LUNAQ_EINVAL) { /* AUDIT is still to be written */
-        lq_op_release(&op.op);
-        return;
-    }
-    if (rc)
+    if (lq_caller_call(w->caller, &op.op, 5000, &err))
         fail_msg("audit: %s", err.message);
     for (size_t i = 0; i < op.count; i++)
         print_error("%.*s\n", LQ_STR_ARG(op.faults[i]));

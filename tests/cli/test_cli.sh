@@ -1,0 +1,298 @@
+#!/usr/bin/env bash
+# Every verb of the command line program against a private Redis, and what it
+# says to wrong input.
+#
+#     test_cli.sh path/to/lunaq
+set -uo pipefail
+lunaq=$(realpath "$1")
+. "$(dirname "$0")/../../scripts/private-servers.sh"
+
+private_begin
+trap private_end EXIT
+private_redis || exit 77
+cd "$PRIVATE" || exit 1
+failures=0 out='' err='' rc=0
+
+run() {
+  out=$("$lunaq" "$@" 2>err.txt </dev/null)
+  rc=$?
+  err=$(<err.txt)
+}
+
+report() { # NAME OK?
+  if [ "$2" -eq 0 ]; then
+    echo "ok   $1"
+  else
+    echo "FAIL $1"
+    echo "     exit $rc"
+    echo "     out  $out"
+    echo "     err  $err"
+    failures=$((failures + 1))
+  fi
+}
+
+# good NAME TEXT args…: exit 0, nothing on stderr, TEXT in the output
+good() {
+  local name=$1 text=$2
+  shift 2
+  run "$@"
+  [ "$rc" -eq 0 ] && [ -z "$err" ] && [[ $out == *"$text"* ]]
+  report "$name" $?
+}
+
+# bad NAME EXIT TEXT args…: nothing on stdout, one line on stderr with TEXT,
+# which says what to do
+bad() {
+  local name=$1 code=$2 text=$3
+  shift 3
+  run "$@"
+  [ "$rc" -eq "$code" ] && [ "$(wc -l <err.txt)" -eq 1 ] &&
+    [[ $err == "lunaq: "*"$text"* ]]
+  report "$name" $?
+}
+
+# json NAME TEXT args…: the output is JSON, and TEXT is in it
+json() {
+  local name=$1 text=$2
+  shift 2
+  run "$@" --json
+  [ "$rc" -eq 0 ] && [[ $out == *"$text"* ]] &&
+    [ "$(r eval 'cjson.decode(ARGV[1]) return "ok"' 0 "$out")" = ok ]
+  report "$name" $?
+}
+
+check() { # NAME GOT WANTED
+  [ "$2" = "$3" ]
+  local ok=$?
+  [ $ok -eq 0 ] || echo "     got '$2', wanted '$3'"
+  report "$1" $ok
+}
+
+r() { redis-cli -s "$REDIS_SOCKET" "$@"; }
+field() { r hget "asynq:{${3:-default}}:t:$1" "$2"; }
+payload() { # ID: what show --json says of it
+  "$lunaq" task show "$1" --json | sed -n 's/^\t"payload":\t"\(.*\)",$/\1/p'
+}
+
+# ---- without a broker's help ---------------------------------------------------
+
+good version "lunaq 0." version
+good version_option "lunaq 0." --version
+good help_all "task show" help
+good help_option "queue pause" --help
+good help_verb "--max-retry N" help enqueue
+good help_noun "usage: lunaq queue rm NAME" help queue
+good help_of_a_verb "usage: lunaq task ls" task ls --help
+bad no_command 2 "lunaq help"
+bad unknown_command 2 "did you mean 'queue'" qeue ls
+bad unknown_verb 2 "did you mean 'show'" task shwo 1
+bad noun_alone 2 "task what?" task
+bad unknown_option 2 "did you mean --queue" enqueue x --queu y
+bad single_dash 2 "two dashes" task ls -x
+bad option_without_value 2 "--queue needs a value" enqueue x --queue
+bad flag_with_value 2 "takes no value" task ls --json=1
+bad too_many_arguments 2 "too much" queue ls now
+bad missing_argument 2 "usage: lunaq task show ID" task show
+bad reload 2 "kill -HUP" reload
+bad broker_url 1 "unknown scheme" --broker mysql://x queue ls
+LUNAQ_BROKER=mysql://x bad broker_url_of_environment 1 "LUNAQ_BROKER: " queue ls
+bad broker_away 1 "--broker URL" --broker redis://127.0.0.1:1 queue ls
+
+# ---- empty ---------------------------------------------------------------------
+
+good queue_ls_empty "no queues" queue ls
+good task_ls_empty "no tasks" task ls
+good server_ls_empty "lunaqd" server ls
+good cron_ls_empty "no periodic" cron ls
+good handlers_empty "no handlers" handlers
+good stats_empty "0 servers" stats
+for what in "queue ls" "task ls" "server ls" "cron ls" "handlers"; do
+  # shellcheck disable=SC2086
+  json "${what/ /_}_empty_json" "[" $what
+done
+json stats_empty_json '"servers"' stats
+
+# ---- enqueue -------------------------------------------------------------------
+
+good enqueue_plain "pending in queue default" enqueue hello
+good enqueue_pairs "pending" enqueue hello --id p1 b=2 'a:={"z":1,"y":[1, 2]}' \
+  "q=say \"hi\"" big:=12345678901234567890
+check enqueue_pairs__sorted_and_exact "$(payload p1)" \
+  '{\"a\":{\"y\":[1,2],\"z\":1},\"b\":\"2\",\"big\":12345678901234567890,\"q\":\"say \\\"hi\\\"\"}'
+good enqueue_text "pending" enqueue hello --id p2 --payload '{"a": 1}'
+check enqueue_text__as_it_is "$(payload p2)" '{\"a\": 1}'
+printf '[1,2]' >payload.json
+good enqueue_file "pending" enqueue hello --id p3 --payload payload.json
+check enqueue_file__its_bytes "$(payload p3)" '[1,2]'
+out=$(printf 'raw\0bytes' | "$lunaq" enqueue hello --id p4 --payload -)
+report enqueue_stdin $?
+[[ $("$lunaq" task show p4 --json) == *'"payload_base64":	"cmF3AGJ5dGVz"'* ]]
+report enqueue_stdin__bytes_as_base64 $?
+good enqueue_options "scheduled in queue low" enqueue hello --queue low --id o1 \
+  --max-retry 3 --timeout 90s --deadline 2h --in 5m --retention 1d \
+  --header a=1 --header b=x=y
+run task show o1 --json
+for want in '"max_retry":	3' '"timeout_ms":	90000' '"retention_ms":	86400000' \
+  '"a":	"1"' '"b":	"x=y"' '"state":	"scheduled"'; do
+  [[ $out == *"$want"* ]]
+  report "enqueue_options__$want" $?
+done
+good enqueue_none "pending" enqueue hello --id o2 --max-retry 0 --timeout 0 \
+  --deadline 2h
+[[ $("$lunaq" task show o2 --json) == *'"max_retry":	0,'*'"timeout_ms":	0,'* ]]
+report enqueue_none__zero_is_none $?
+good enqueue_at "scheduled" enqueue hello --id o3 --at 2040-01-31T12:00:00+01:00
+check enqueue_at__score "$(r zscore 'asynq:{default}:scheduled' o3)" 2211620400
+good enqueue_group "aggregating" enqueue hello --id o4 --queue low --group g
+good enqueue_unique "pending" enqueue once --unique 1m k=v
+json enqueue_json '"state":	"pending"' enqueue hello --id o5
+good enqueue_dashes "pending" enqueue hello -- --k=v
+bad enqueue_duplicate 1 "same unique key" enqueue once --unique 1m k=v
+bad enqueue_taken_id 1 "exists" enqueue hello --id p1
+bad enqueue_no_type 2 "usage: lunaq enqueue TYPE" enqueue
+bad enqueue_no_pair 2 "give k=v" enqueue hello word
+bad enqueue_bad_json 2 "not JSON" enqueue hello k:=word
+bad enqueue_open_json 2 "not JSON" enqueue hello 'k:={"a":1'
+bad enqueue_twice 2 "given twice" enqueue hello k=1 k:=2
+bad enqueue_bad_payload 2 "neither a file nor JSON" enqueue hello --payload nofile
+bad enqueue_both 2 "one or the other" enqueue hello k=v --payload '{}'
+bad enqueue_bad_number 2 "whole number" enqueue hello --max-retry many
+bad enqueue_bad_duration 2 "90s" enqueue hello --timeout soon
+bad enqueue_bad_instant 2 "2026-01-31T12:00:00Z" enqueue hello --at tomorrow
+bad enqueue_at_and_in 2 "one or the other" enqueue hello --in 5m --at 2040-01-01T00:00
+bad enqueue_bad_header 2 "give K=V" enqueue hello --header x
+bad enqueue_bad_queue 2 "queue" enqueue hello --queue '{x}'
+bad enqueue_bad_type 2 "type" enqueue ' '
+
+# ---- enqueue --wait: a worker of few words -------------------------------------
+
+# finish STATE FIELD VALUE: waits for a task of queue w and ends it like that
+finish() {
+  r eval '
+    local id = redis.call("RPOP", "asynq:{w}:pending")
+    if not id then return 0 end
+    redis.call("HSET", "asynq:{w}:t:" .. id, "state", ARGV[1], ARGV[2], ARGV[3])
+    redis.call("ZADD", "asynq:{w}:" .. ARGV[1], 4000000000, id)
+    return 1' 0 "$@" | grep -q 1
+}
+private_wait 10 "a task to complete" finish completed result '"Hello, Bob"' &
+good wait_completed 'succeeded in ' enqueue hello --queue w --wait name=Bob
+[[ $out == *' ms'*'→ "Hello, Bob"' || $out == *' s'*'→ "Hello, Bob"' ]]
+report wait_completed__result $?
+wait $!
+private_wait 10 "a task to archive" finish archived x y &
+bad wait_archived 1 "it failed" enqueue hello --queue w --wait
+wait $!
+private_wait 10 "a task to complete" finish completed result 42 &
+json wait_json '"result":	"42"' enqueue hello --queue w --wait
+wait $!
+bad wait_bound 1 "still pending after" enqueue hello --queue w --wait-timeout 50ms
+
+# ---- tasks ---------------------------------------------------------------------
+
+good task_ls "hello" task ls
+good task_ls_state "o1" task ls --queue low --state scheduled
+good task_ls_group "o4" task ls --queue low --state aggregating --group g
+good task_ls_page "ID" task ls --queue default --state pending --size 2 --page 2
+check task_ls_page__lines "$(wc -l <<<"$out")" 3
+json task_ls_json '"id":	"o1"' task ls
+bad task_ls_state_typo 2 "did you mean pending" task ls --state pendign
+bad task_ls_queue_typo 1 "no queue 'lo'" task ls --queue lo
+bad task_ls_size 2 "1 to 1000" task ls --size 1001
+bad task_ls_group_alone 2 "aggregating" task ls --group g
+good task_show "state        scheduled" task show o1
+json task_show_json '"queue":	"low"' task show o1 --queue low
+bad task_show_unknown 1 "no task" task show 01234567
+bad task_show_short 1 "6 characters" task show 0123
+good same_end_1 "" enqueue hello --queue low --id a-same-end
+good same_end_2 "" enqueue hello --id b-same-end
+good task_show_tail "id           a-same-end" task show same-end --queue low
+run task show same-end
+[ "$rc" -eq 1 ] && [[ $out == *b-same-end*a-same-end* ]] &&
+  [[ $err == *"give more of it"* ]]
+report task_show_ambiguous__lists_both $?
+
+good task_run "o1  pending" task run o1
+bad task_run_again 1 "already" task run o1
+good task_archive "o1  archived" task archive o1
+good task_run_archived "o1  pending" task run o1
+good task_delete "o1  deleted" task delete o1
+bad task_delete_gone 1 "no task" task delete o1
+good task_several "p2  deleted" task delete p1 p2
+run task delete p3 nobody-here p4
+[ "$rc" -eq 1 ] && [[ $out == *p3*p4* ]] && [[ $err == *nobody-here* ]]
+report task_several__goes_on_after_a_failure $?
+json task_delete_json '"deleted":	1' task delete o5
+good task_cancel "b-same-end  canceled" task cancel b-same-end --reason "not needed"
+good task_cancel_reason "not needed" task show b-same-end
+bad task_cancel_archived 1 "archived" task cancel b-same-end
+good task_archive_all "archived " task archive --all --queue default --state pending
+check task_archive_all__moved "$(r llen 'asynq:{default}:pending')" 0
+good task_run_all "pending " task run --all --queue default --state archived
+good task_cancel_all "canceled " task cancel --all --queue default --state pending
+check task_cancel_all__moved "$(r llen 'asynq:{default}:pending')" 0
+good task_delete_all "deleted " task delete --all --queue default --state archived
+check task_delete_all__moved "$(r zcard 'asynq:{default}:archived')" 0
+good task_delete_one "deleted 1 task" task delete --all --queue low --state aggregating
+json task_delete_all_json '"deleted":	0' task delete --all --queue low --state retry
+bad task_all_alone 2 "needs --queue" task delete --all
+bad task_all_and_id 2 "one or the other" task delete --all x --queue low --state retry
+bad task_state_alone 2 "only with --all" task run --state retry x
+bad task_all_impossible 1 "cannot run all pending" task run --all --queue low --state pending
+bad task_all_queue_typo 1 "no queue 'lwo'" task delete --all --queue lwo --state retry
+
+# ---- text cannot play tricks ---------------------------------------------------
+
+r hset 'asynq:{default}:t:esc' state archived msg 'x' >/dev/null
+r zadd 'asynq:{default}:archived' 1 "$(printf 'esc\033[31m')" >/dev/null
+run task ls --state archived
+[ "$rc" -eq 0 ] && ! grep -q $'\033' <<<"$out"
+report task_ls__no_escape_gets_through $?
+r del 'asynq:{default}:archived' 'asynq:{default}:t:esc' >/dev/null
+
+# ---- queues --------------------------------------------------------------------
+
+good queue_ls "low" queue ls
+json queue_ls_json '"queue":	"low"' queue ls
+good queue_show "queue            low" queue show low
+json queue_show_json '"paused":	false' queue show low
+bad queue_show_unknown 1 "known: default, low" queue show lwo
+good queue_pause "low  paused" queue pause low
+bad queue_pause_again 1 "paused already" queue pause low
+good queue_ls_paused "paused" queue ls
+good queue_resume "low  open" queue resume low
+bad queue_resume_again 1 "not paused" queue resume low
+bad queue_pause_unknown 1 "no queue 'x'" queue pause x
+good queue_history "0" queue history low --days 3
+check queue_history__lines "$(wc -l <<<"$out")" 4
+json queue_history_json "\"day\":	\"$(date -u +%F)\"" queue history low
+bad queue_history_days 2 "1 to 90" queue history low --days 91
+bad queue_rm_full 1 "holds tasks" queue rm low
+good queue_rm "low  removed" queue rm low --force
+check queue_rm__nothing_left "$(r keys '*{low}*')" ""
+bad queue_rm_again 1 "no queue 'low'" queue rm low
+
+# ---- the way to the broker ------------------------------------------------------
+
+url=$LUNAQ_BROKER
+unset LUNAQ_BROKER
+good broker_option_first "default" --broker "$url" queue ls
+good broker_option_last "default" queue ls --broker "$url"
+REDIS_URL=$url good broker_redis_url "default" queue ls
+REDIS_URL=redis://127.0.0.1:1 LUNAQ_BROKER=$url good broker_order "default" queue ls
+REDIS_ADDR=127.0.0.1:1 bad broker_redis_addr 1 "127.0.0.1:1" queue ls
+LUNAQ_BROKER='' REDIS_URL=$url good broker_empty_is_unset "default" queue ls
+export LUNAQ_BROKER=$url
+good stats "TOTAL" stats
+json stats_json '"queues"' stats
+
+"$lunaq" task ls >/dev/full 2>err.txt
+rc=$? err=$(<err.txt)
+[ "$rc" -eq 1 ] && [[ $err == *"cannot be written"* ]]
+report output_full__is_told $?
+
+echo
+if [ "$failures" -gt 0 ]; then
+  echo "$failures failed"
+  exit 1
+fi
