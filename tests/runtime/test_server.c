@@ -6,6 +6,7 @@
 #include "redis_uv/link_uv.h"
 #include "runtime/callback.h"
 #include "runtime/server.h"
+#include "support/cutter.h"
 #include "support/redis_server.h"
 
 #include <pthread.h>
@@ -111,10 +112,11 @@ static int count_run(lunaq_run *run, void *ud)
     return LUNAQ_OK;
 }
 
-static void start(world *w, uint32_t concurrency, uint32_t threads)
+static void start_on(world *w, const char *url, uint32_t concurrency,
+                     uint32_t threads)
 {
     static const struct lq_queue_prio queues[] = {{{QUEUE, 7}, 1}};
-    lq_runtime_options o = {.broker = redis.url,
+    lq_runtime_options o = {.broker = url,
                             .link_open = lq_redis_link_open,
                             .log = w->log,
                             .queues = queues,
@@ -132,6 +134,11 @@ static void start(world *w, uint32_t concurrency, uint32_t threads)
         lq_server_start(w->runtime, &err))
         fail_msg("start: %s", err.message);
     lq_server_begin(w->runtime);
+}
+
+static void start(world *w, uint32_t concurrency, uint32_t threads)
+{
+    start_on(w, redis.url, concurrency, threads);
 }
 
 static void add(world *w, const char *type)
@@ -278,6 +285,31 @@ static void broker_killed_under_load__loses_nothing(void **state)
     assert_int_equal(list_len("asynq:{default}:active"), 0);
 }
 
+/* Each cut loses the reply of a script that was carried out: tasks taken that
+ * nobody knows of, outcomes that may or may not have been written.  Nothing may
+ * run twice, for no holder ever died. */
+static void lost_replies__lose_and_repeat_nothing(void **state)
+{
+    world *w = settled(state);
+    cutter c;
+
+    assert_int_equal(cutter_start(&c, redis.socket), 0);
+    c.min_len = 400; /* steps: not greetings, tokens, reconciling */
+    c.every = 30;
+    add(w, "work");
+    enqueue(w, 2000);
+    start_on(w, c.url, 20, 2);
+    wait_runs(w, 1500);
+    c.every = 0;
+    wait_runs(w, 2000);
+    assert_int_equal(lq_server_stop(w->runtime, NULL, NULL, NULL, NULL), 0);
+    assert_true(c.cuts >= 3);
+    assert_int_equal(w->runs, 2000);
+    assert_int_equal(list_len("asynq:{default}:pending"), 0);
+    assert_int_equal(list_len("asynq:{default}:active"), 0);
+    cutter_stop(&c);
+}
+
 static void no_handler__is_retried_not_lost(void **state)
 {
     world *w = settled(state);
@@ -304,6 +336,7 @@ int main(int argc, char **argv)
         TEST(concurrency__is_reached_and_never_exceeded),
         TEST(stop_under_load__gives_back_what_runs),
         TEST(broker_killed_under_load__loses_nothing),
+        TEST(lost_replies__lose_and_repeat_nothing),
         TEST(no_handler__is_retried_not_lost),
     };
     if (argc > 1)
