@@ -53,6 +53,7 @@ static void enqueue__time_past__is_pending(void **state)
     world *w = *state;
     lunaq_task t = plain("one");
     t.process_at = lq_now_ms() - 5000;
+    t.unique_ms = 1000;
     assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
     assert_int_equal(world_state(w, "one"), LUNAQ_PENDING);
 }

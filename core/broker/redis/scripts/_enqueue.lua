@@ -28,8 +28,7 @@ local function enqueue(queue, item, ready)
   if call('EXISTS', key) == 1 then return 'E' end
   local at = ceil(item.at_ms / 1000)
   if item.unique then
-    local ttl = item.ttl + (delayed and at - now_s or 0)
-    if not call('SET', item.unique, item.id, 'NX', 'EX', ttl) then
+    if not call('SET', item.unique, item.id, 'NX', 'EX', item.ttl) then
       return 'D'
     end
   end
