@@ -114,7 +114,8 @@ static void copy_session(struct store_session *to, const PGresult *from)
     copy_field(to->status, sizeof to->status, from, 1);
     copy_field(to->created_at, sizeof to->created_at, from, 2);
     copy_field(to->updated_at, sizeof to->updated_at, from, 3);
-    to->visits = PQnfields(from) > 4 ? atol(PQgetvalue(from, 0, 4)) : 0;
+    to->visits =
+        PQnfields(from) > 4 ? strtol(PQgetvalue(from, 0, 4), NULL, 10) : 0;
 }
 
 struct store *store_open(const char *database_url)
@@ -219,7 +220,7 @@ enum store_result store_visit(struct store *s, const char *id, const char *url,
             " insert into page_visits (session_id, url)"
             " select id, $2 from touched",
             2, params, &rows);
-    bool inserted = rc == STORE_OK && atoi(PQcmdTuples(rows)) == 1;
+    bool inserted = rc == STORE_OK && strcmp(PQcmdTuples(rows), "1") == 0;
     PQclear(rows);
     if (rc != STORE_OK || inserted)
         return rc;

@@ -19,7 +19,7 @@
 
 static redisContext *dial(char **argv)
 {
-    redisContext *c = redisConnect(argv[1], atoi(argv[2]));
+    redisContext *c = redisConnect(argv[1], (int)strtol(argv[2], NULL, 10));
     if (!c || c->err) {
         fprintf(stderr, "bench_blpop: %s\n", c ? c->errstr : "out of memory");
         redisFree(c);
@@ -70,8 +70,8 @@ static int pop(char **argv, int64_t *took, int64_t total)
 
 int main(int argc, char **argv)
 {
-    int64_t rate = argc == 5 ? atoll(argv[3]) : 0;
-    int64_t total = argc == 5 ? rate * atoll(argv[4]) : 0;
+    int64_t rate = argc == 5 ? strtoll(argv[3], NULL, 10) : 0;
+    int64_t total = argc == 5 ? rate * strtoll(argv[4], NULL, 10) : 0;
     if (rate <= 0 || total <= 0) {
         fprintf(stderr, "usage: bench_blpop host port rate seconds\n");
         return 2;

@@ -107,8 +107,8 @@ static int serve(const char *broker, struct starts *s, int go, int64_t seconds)
 
 int main(int argc, char **argv)
 {
-    int64_t rate = argc == 4 ? atoll(argv[2]) : 0;
-    int64_t seconds = argc == 4 ? atoll(argv[3]) : 0;
+    int64_t rate = argc == 4 ? strtoll(argv[2], NULL, 10) : 0;
+    int64_t seconds = argc == 4 ? strtoll(argv[3], NULL, 10) : 0;
     struct starts s = {.lock = PTHREAD_MUTEX_INITIALIZER,
                        .all = PTHREAD_COND_INITIALIZER,
                        .total = rate * seconds};
@@ -118,8 +118,10 @@ int main(int argc, char **argv)
         return 2;
     }
     s.took = calloc((size_t)s.total, sizeof *s.took);
-    if (!s.took || pipe(go))
+    if (!s.took || pipe(go)) {
+        free(s.took);
         return 1;
+    }
     pid_t child = fork(); /* before there are threads */
     if (child == 0) {
         close(go[1]);

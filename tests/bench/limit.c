@@ -183,14 +183,14 @@ int main(int argc, char **argv)
 {
     static struct limit l;
     static char text[SCRIPT_MAX];
-    int concurrency = argc >= 5 ? atoi(argv[4]) : 0;
+    int concurrency = argc >= 5 ? (int)strtol(argv[4], NULL, 10) : 0;
     if (concurrency < 1 || concurrency > CONCURRENCY_MAX) {
         fprintf(stderr, "usage: bench_limit host port queue concurrency "
                         "[step.lua]; concurrency at most 100\n");
         return 2;
     }
     l.step = argc > 5;
-    l.redis = redisConnect(argv[1], atoi(argv[2]));
+    l.redis = redisConnect(argv[1], (int)strtol(argv[2], NULL, 10));
     bool ok = l.redis && !l.redis->err && (!l.step || read_file(argv[5], text));
     ok = ok && prepare(&l, argv[3], l.step ? text : bare_script);
     do {
