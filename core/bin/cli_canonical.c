@@ -57,7 +57,7 @@ static bool is_hex(char c)
 
 static void read_escape(struct reader *r)
 {
-    if (r->at == r->end || !memchr("\"\\/bfnrtu", *r->at, 9)) {
+    if (r->at == r->end || *r->at == '\0' || !strchr("\"\\/bfnrtu", *r->at)) {
         fail(r, "a backslash in a string that means nothing");
         return;
     }

@@ -235,6 +235,18 @@ char *cli_instant(char *out, size_t size, int64_t at)
     return out;
 }
 
+/* "hh:mm" at p; false when it is not. */
+static bool offset_parse(const char *p, int64_t *seconds)
+{
+    for (int i = 0; i < 5; i++)
+        if (i == 2 ? p[i] != ':' : p[i] < '0' || p[i] > '9')
+            return false;
+    int hours = (p[0] - '0') * 10 + p[1] - '0';
+    int minutes = (p[3] - '0') * 10 + p[4] - '0';
+    *seconds = hours * INT64_C(3600) + minutes * INT64_C(60);
+    return hours <= 14 && minutes <= 59;
+}
+
 bool cli_instant_parse(const char *text, int64_t *at)
 {
     int64_t unix_s = 0;
@@ -253,22 +265,17 @@ bool cli_instant_parse(const char *text, int64_t *at)
         if (!rest)
             return false;
     }
-    int hours = 0, minutes = 0, used = 0;
+    int64_t offset = 0;
     if (*rest == 'Z' || *rest == 'z') {
         rest++;
     } else if (*rest == '+' || *rest == '-') {
-        if (sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
-            hours < 0 || hours > 14 || minutes < 0 || minutes > 59)
+        if (!offset_parse(rest + 1, &offset))
             return false;
-        if (*rest == '-') {
-            hours = -hours;
-            minutes = -minutes;
-        }
-        rest += 1 + used;
+        offset = *rest == '-' ? -offset : offset;
+        rest += 6;
     }
     if (*rest)
         return false;
-    time_t s = timegm(&tm);
-    *at = ((int64_t)s - (int64_t)hours * 3600 - (int64_t)minutes * 60) * 1000;
+    *at = ((int64_t)timegm(&tm) - offset) * 1000;
     return *at > 0;
 }

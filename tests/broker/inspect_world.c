@@ -85,11 +85,10 @@ char *redis_text(struct world *w, const char *first, ...)
         return reply;
     char *text = strchr(reply, '\n'); /* "$5\r\nhello\r\n" or "$-1\r\n" */
     size_t len = strtoull(reply + 1, NULL, 10);
-    if (reply[1] == '-')
-        strcpy(reply, "(nil)");
-    else
-        memmove(reply, text + 1, len), reply[len] = '\0';
-    return reply;
+    char *value = reply[1] == '-' ? strdup("(nil)") : strndup(text + 1, len);
+    free(reply);
+    assert_non_null(value);
+    return value;
 }
 
 static char *hex(const void *p, size_t len)

@@ -202,16 +202,15 @@ static void find__head_or_tail__in_every_state(void **state)
         plant_in(w, places[i].state, id, 0, places[i].group);
     }
     for (size_t i = 0; i < LQ_COUNT(places); i++) {
-        char part[] = "head00";
-        part[5] = (char)('0' + i);
+        char part[] = "head00", tail[] = "tail00";
+        part[5] = tail[5] = (char)('0' + i);
         lunaq_task_list *list = NULL;
         assert_int_equal(lunaq_task_find(w->client, NULL, part, &list, NULL),
                          0);
         assert_int_equal(lunaq_task_list_count(list), 1);
         assert_int_equal(lunaq_task_list_at(list, 0)->state, places[i].state);
         lunaq_task_list_free(list);
-        memcpy(part, "tail0", 5);
-        assert_int_equal(lunaq_task_find(w->client, Q, part, &list, NULL), 0);
+        assert_int_equal(lunaq_task_find(w->client, Q, tail, &list, NULL), 0);
         assert_int_equal(lunaq_task_list_at(list, 0)->state, places[i].state);
         lunaq_task_list_free(list);
     }

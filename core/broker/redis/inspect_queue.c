@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define HISTORY_DAYS 90
+#define REMOVE_PART 500 /* tasks deleted in one call */
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 
 extern const lq_script lq_script_inspect_stats;
@@ -243,7 +244,7 @@ static int remove_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     lq_cmd_own(cmd, op->queue, "");
     lq_cmd_c(cmd, op->force ? "1" : "0");
     lq_cmd_c(cmd, op->cursor);
-    lq_cmd_int(cmd, 5 * LQ_BATCH_MAX);
+    lq_cmd_int(cmd, REMOVE_PART);
     return LUNAQ_OK;
 }
 
