@@ -276,6 +276,7 @@ bool cli_instant_parse(const char *text, int64_t *at)
     }
     if (*rest)
         return false;
+    int month = tm.tm_mon, day = tm.tm_mday; /* February 30th would move */
     *at = ((int64_t)timegm(&tm) - offset) * 1000;
-    return *at > 0;
+    return *at > 0 && tm.tm_mon == month && tm.tm_mday == day;
 }

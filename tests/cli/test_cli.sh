@@ -159,6 +159,7 @@ bad enqueue_both 2 "one or the other" enqueue hello k=v --payload '{}'
 bad enqueue_bad_number 2 "whole number" enqueue hello --max-retry many
 bad enqueue_bad_duration 2 "90s" enqueue hello --timeout soon
 bad enqueue_bad_instant 2 "2026-01-31T12:00:00Z" enqueue hello --at tomorrow
+bad enqueue_no_such_day 2 "2026-01-31T12:00:00Z" enqueue hello --at 2040-02-30T12:00
 bad enqueue_at_and_in 2 "one or the other" enqueue hello --in 5m --at 2040-01-01T00:00
 bad enqueue_bad_header 2 "give K=V" enqueue hello --header x
 bad enqueue_bad_queue 2 "queue" enqueue hello --queue '{x}'
