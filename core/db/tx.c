@@ -101,8 +101,10 @@ void lq_tx_lost(lq_db_tx *tx)
 {
     tx->conn = NULL;
     tx->lost = true;
-    for (lq_list *node; (node = lq_list_shift(&tx->calls));)
+    for (lq_list *node; (node = lq_list_shift(&tx->calls));) {
+        LQ_OF(node, lq_db_call, node)->tx = NULL; /* tx may go before it */
         lq_list_append(&tx->db->failing, node);
+    }
     lq_pool_wake(tx->db);
 }
 
