@@ -47,7 +47,8 @@ int64_t lq_db_time_left(lua_State *L)
 void lq_db_query_close(lq_db_query_ud *q)
 {
     if (q->begins) { /* gives the begin up, too */
-        lq_db_release(q->begins);
+        lq_db_release(*q->begins);
+        *q->begins = NULL;
         q->call = NULL;
     }
     q->begins = NULL;

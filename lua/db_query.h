@@ -17,8 +17,9 @@ enum lq_db_shape {
 
 typedef struct lq_db_query_ud {
     lq_await await;
-    lq_db_call *call; /* while it is under way */
-    lq_db_tx *begins; /* the transaction that this call begins */
+    lq_db_call *call;  /* while it is under way */
+    lq_db_tx **begins; /* where the transaction that this call begins is
+                          kept; NULL = it begins none */
     enum lq_db_shape shape;
     bool soft; /* a try_ twin: nil, err instead of raising */
     bool more;

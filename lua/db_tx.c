@@ -69,7 +69,9 @@ int lq_db_tx_start(lua_State *L)
         lq_db_query_refused(q, rc, &err);
         return lq_db_query_fail(L, q);
     }
-    q->begins = t->tx;
+    q->begins = &t->tx;
+    lua_pushvalue(L, TRANSACTION);
+    lua_setiuservalue(L, WAIT, 1);
     lua_pushvalue(L, WAIT);
     return lq_await_park(L, &q->await, 0, tx_begun);
 }

@@ -194,8 +194,6 @@ void lq_db_abandon(lq_db_call *call)
         lq_call_free(call);
         return;
     }
-    c->call = NULL;
-    lq_call_free(call);
     lq_conn_drop(c, true);
 }
 

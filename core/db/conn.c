@@ -234,6 +234,7 @@ void lq_conn_drop(lq_conn *c, bool cancel)
     lq_timer_close(c->timer);
     PQclear(c->failed);
     PQfinish(c->pg);
+    lq_call_free(c->call);
     lq_stmt_free_all(c);
     lq_free(c);
     if (tx)

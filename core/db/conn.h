@@ -163,8 +163,8 @@ void lq_pool_wake(lq_db *db); /* looks again at the end of the turn */
 
 /* conn.c */
 int lq_conn_open(lq_db *db, lunaq_error *err);
-/** Ends it, after a cancel request when a statement may run on the server.  Its
- *  call and tx were seen to before. */
+/** Ends it, after a cancel request when a statement may run on the server.  A
+ *  call on it goes without a word, a transaction is lost. */
 void lq_conn_drop(lq_conn *c, bool cancel);
 void lq_conn_arm(lq_conn *c); /* watches the socket as libpq wants it */
 /** False when the server has ended it. */
