@@ -7,12 +7,17 @@
 #define RAND_B_BITS 62
 #define RAND_B_MASK ((UINT64_C(1) << RAND_B_BITS) - 1)
 
-static uint64_t random_word(void)
+/* Two words of the system's generator, with one call for both. */
+struct words {
+    uint64_t a, b;
+};
+
+static struct words random_words(void)
 {
-    uint64_t word;
-    if (lq_random_bytes(&word, sizeof word))
-        return word;
-    return lq_random(UINT64_MAX);
+    struct words w;
+    if (!lq_random_bytes(&w, sizeof w))
+        w = (struct words){lq_random(UINT64_MAX), lq_random(UINT64_MAX)};
+    return w;
 }
 
 static void write_uuid(char *out, uint64_t high, uint64_t low)
@@ -38,12 +43,13 @@ void lq_uuid7(char out[LQ_UUID_LEN + 1], int64_t now_ms)
         int64_t ms;
         uint64_t a, b;
     } last;
+    struct words r = random_words();
     if (now_ms > last.ms) {
         last.ms = now_ms;
-        last.a = random_word() & 0x7ff; /* the top bit free: room to count */
-        last.b = random_word() & RAND_B_MASK;
+        last.a = r.a & 0x7ff; /* the top bit free: room to count */
+        last.b = r.b & RAND_B_MASK;
     } else {
-        last.b += 1 + (random_word() & UINT32_MAX);
+        last.b += 1 + (r.b & UINT32_MAX);
         if (last.b > RAND_B_MASK) {
             last.b &= RAND_B_MASK;
             last.a++;
@@ -60,9 +66,9 @@ void lq_uuid7(char out[LQ_UUID_LEN + 1], int64_t now_ms)
 
 void lq_uuid4(char out[LQ_UUID_LEN + 1])
 {
-    uint64_t high = random_word(), low = random_word();
-    write_uuid(out, (high & ~UINT64_C(0xf000)) | UINT64_C(4) << 12,
-               (low & RAND_B_MASK) | UINT64_C(2) << RAND_B_BITS);
+    struct words r = random_words();
+    write_uuid(out, (r.a & ~UINT64_C(0xf000)) | UINT64_C(4) << 12,
+               (r.b & RAND_B_MASK) | UINT64_C(2) << RAND_B_BITS);
 }
 
 lq_str lq_id_short(lq_str id)
