@@ -209,10 +209,13 @@ class Postgres:
                  lambda: self._psql("select 1", check=False).returncode == 0, 30, 0.05)
 
     def _psql(self, sql, check=True):
-        return subprocess.run(
+        done = subprocess.run(
             [self.bin + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.url,
              "-F", "\t", "-c", sql],
-            check=check, capture_output=True, text=True)
+            check=False, capture_output=True, text=True)
+        if check and done.returncode:
+            raise AssertionError(f"{sql}: {done.stderr}")
+        return done
 
     def rows(self, sql):
         """Rows as lists of text."""

@@ -158,7 +158,7 @@ class Stop(World):
         begun = time.monotonic()
         self.assertEqual(daemon.stop(30), 1)
         self.assertLess(time.monotonic() - begun, 12 * SLOW)
-        self.assertRegex(daemon.tail(), "run again when (their|its) lease ends")
+        self.assertRegex(daemon.tail(), "runs? again when (their|its) lease ends")
         self.redis.signal(signal.SIGCONT)
         self.check_audit()
 
@@ -245,7 +245,7 @@ class CannotStart(World):
         self.assertNotIn("wr0ng", text)
 
     def test_broker__scheme_unknown(self):
-        self.refused("rdis", "redis://", LUNAQ_BROKER="rdis://127.0.0.1")
+        self.refused("rdis", "known: redis", LUNAQ_BROKER="rdis://127.0.0.1")
 
     def test_database__nobody_there__password_is_not_shown(self):
         text = self.refused(
