@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define Q "orders"
-#define LOCK "asynq:{" Q "}:unique:hello:1"
+#define K(rest) "asynq:{" Q "}:" rest
+#define LOCK K("unique:hello:1")
 
 static int move(struct world *w, lunaq_move how, const char *id,
                 lunaq_error *err)
@@ -96,12 +97,11 @@ static void test_row(struct world *w, const struct row *row)
     /* The lock goes with the task, and only with it. */
     assert_int_equal(redis_int(w, "EXISTS", LOCK, NULL), row->to != 0);
     if (row->from == LUNAQ_AGGREGATING)
-        assert_int_equal(redis_int(w, "EXISTS", "asynq:{" Q "}:groups", NULL),
-                         0);
+        assert_int_equal(redis_int(w, "EXISTS", K("groups"), NULL), 0);
     if (row->rc == 0 && row->how == RUN)
-        assert_int_equal(redis_int(w, "HEXISTS", "asynq:{" Q "}:t:task-000001",
-                                   "pending_since", NULL),
-                         1);
+        assert_int_equal(
+            redis_int(w, "HEXISTS", K("t:task-000001"), "pending_since", NULL),
+            1);
 }
 
 /* cmocka hands a test the group's state or its row, not both: the group keeps
@@ -150,9 +150,9 @@ static void move__key_of_another_type__says_so_and_changes_nothing(void **state)
 {
     struct world *w = *state;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    free(redis_text(w, "SET", "asynq:{" Q "}:t:odd", "x", NULL));
+    free(redis_text(w, "SET", K("t:odd"), "x", NULL));
     assert_int_equal(move(w, DEL, "odd", &err), LUNAQ_EREPLY);
-    assert_int_equal(redis_int(w, "EXISTS", "asynq:{" Q "}:t:odd", NULL), 1);
+    assert_int_equal(redis_int(w, "EXISTS", K("t:odd"), NULL), 1);
 }
 
 static void run__archived_after_its_last_retry__starts_afresh(void **state)
@@ -161,8 +161,8 @@ static void run__archived_after_its_last_retry__starts_afresh(void **state)
     struct planted p = {
         .queue = Q, .id = "spent", .state = LUNAQ_ARCHIVED, .retried = 3};
     plant(w, &p);
-    redis_int(w, "HSET", "asynq:{" Q "}:t:spent", "lunaq_crashes", "3",
-              "lunaq_cancel", "me", NULL);
+    redis_int(w, "HSET", K("t:spent"), "lunaq_crashes", "3", "lunaq_cancel",
+              "me", NULL);
     assert_int_equal(move(w, RUN, "spent", NULL), 0);
     lunaq_task_list *list = NULL;
     assert_int_equal(lunaq_task_find(w->client, Q, "spent", &list, NULL), 0);
@@ -175,8 +175,7 @@ static void run__archived_after_its_last_retry__starts_afresh(void **state)
     assert_int_equal(t->timeout_ms, 1800000);
     lunaq_task_list_free(list);
     assert_int_equal(
-        redis_int(w, "HEXISTS", "asynq:{" Q "}:t:spent", "lunaq_cancel", NULL),
-        0);
+        redis_int(w, "HEXISTS", K("t:spent"), "lunaq_cancel", NULL), 0);
 }
 
 static void run__retry__keeps_its_failures(void **state)
@@ -197,10 +196,9 @@ static void run__archived_undecodable_message__is_left_as_it_is(void **state)
     struct world *w = *state;
     struct planted p = {.queue = Q, .id = "broken", .state = LUNAQ_ARCHIVED};
     plant(w, &p);
-    redis_hset(w, "asynq:{" Q "}:t:broken", "msg", "\x30\x03\xff\xff\xff", 5);
+    redis_hset(w, K("t:broken"), "msg", "\x30\x03\xff\xff\xff", 5);
     assert_int_equal(move(w, RUN, "broken", NULL), 0);
-    assert_int_equal(
-        redis_int(w, "HSTRLEN", "asynq:{" Q "}:t:broken", "msg", NULL), 5);
+    assert_int_equal(redis_int(w, "HSTRLEN", K("t:broken"), "msg", NULL), 5);
 }
 
 static void delete__lock_named_in_the_message_only__releases_it(void **state)
@@ -233,10 +231,24 @@ static void delete__active_that_nobody_holds__is_mended(void **state)
     struct world *w = *state;
     struct planted p = {.queue = Q, .id = "lost", .state = LUNAQ_ACTIVE};
     plant(w, &p);
-    redis_int(w, "LREM", "asynq:{" Q "}:active", "0", "lost", NULL);
-    redis_int(w, "ZREM", "asynq:{" Q "}:lease", "lost", NULL);
+    redis_int(w, "LREM", K("active"), "0", "lost", NULL);
+    redis_int(w, "ZREM", K("lease"), "lost", NULL);
     assert_int_equal(move(w, DEL, "lost", NULL), 0);
     assert_int_equal(state_of(w, "lost"), 0);
+    assert_sound(w, Q);
+}
+
+static void run__task_that_is_not_where_it_says__ends_in_one_place(void **state)
+{
+    struct world *w = *state;
+    struct planted p = {.queue = Q, .id = "astray", .state = LUNAQ_RETRY};
+    plant(w, &p);
+    redis_int(w, "ZREM", K("retry"), "astray", NULL);
+    redis_int(w, "ZADD", K("completed"), "1", "astray", NULL);
+    redis_int(w, "LPUSH", K("active"), "astray", NULL);
+    redis_int(w, "ZADD", K("lease"), "1", "astray", NULL);
+    assert_int_equal(move(w, RUN, "astray", NULL), 0);
+    assert_int_equal(state_of(w, "astray"), LUNAQ_PENDING);
     assert_sound(w, Q);
 }
 
@@ -246,10 +258,10 @@ static void run__task_in_an_aggregation_set__is_refused(void **state)
     struct planted p = {
         .queue = Q, .id = "taken", .state = LUNAQ_AGGREGATING, .group = "g"};
     plant(w, &p);
-    redis_int(w, "ZREM", "asynq:{" Q "}:g:g", "taken", NULL);
-    redis_int(w, "ZADD", "asynq:{" Q "}:g:g:set", "1700000000", "taken", NULL);
-    redis_int(w, "ZADD", "asynq:{" Q "}:aggregation_sets", "1700000000",
-              "asynq:{" Q "}:g:g:set", NULL);
+    redis_int(w, "ZREM", K("g:g"), "taken", NULL);
+    redis_int(w, "ZADD", K("g:g:set"), "1700000000", "taken", NULL);
+    redis_int(w, "ZADD", K("aggregation_sets"), "1700000000", K("g:g:set"),
+              NULL);
     assert_int_equal(move(w, RUN, "taken", NULL), LUNAQ_ESTATE);
     assert_int_equal(move(w, DEL, "taken", NULL), LUNAQ_ESTATE);
     assert_int_equal(state_of(w, "taken"), LUNAQ_AGGREGATING);
@@ -268,9 +280,8 @@ static void archive__too_old_ones__are_deleted_with_their_locks(void **state)
     plant(w, &now);
     assert_int_equal(move(w, ARC, "now", NULL), 0);
     assert_int_equal(state_of(w, "now"), LUNAQ_ARCHIVED);
-    assert_int_equal(redis_int(w, "EXISTS", "asynq:{" Q "}:t:old", LOCK, NULL),
-                     0);
-    assert_int_equal(redis_int(w, "ZCARD", "asynq:{" Q "}:archived", NULL), 1);
+    assert_int_equal(redis_int(w, "EXISTS", K("t:old"), LOCK, NULL), 0);
+    assert_int_equal(redis_int(w, "ZCARD", K("archived"), NULL), 1);
 }
 
 /* ---- whole states ---------------------------------------------------------
@@ -304,24 +315,20 @@ static void move_many(struct world *w, lunaq_state state, lunaq_move how)
 static void run_all__retry__all_are_pending(void **state)
 {
     move_many(*state, LUNAQ_RETRY, RUN);
-    assert_int_equal(redis_int(*state, "LLEN", "asynq:{" Q "}:pending", NULL),
-                     230);
+    assert_int_equal(redis_int(*state, "LLEN", K("pending"), NULL), 230);
 }
 
 static void run_all__groups__all_are_pending(void **state)
 {
     move_many(*state, LUNAQ_AGGREGATING, RUN);
-    assert_int_equal(redis_int(*state, "LLEN", "asynq:{" Q "}:pending", NULL),
-                     230);
-    assert_int_equal(redis_int(*state, "EXISTS", "asynq:{" Q "}:groups", NULL),
-                     0);
+    assert_int_equal(redis_int(*state, "LLEN", K("pending"), NULL), 230);
+    assert_int_equal(redis_int(*state, "EXISTS", K("groups"), NULL), 0);
 }
 
 static void archive_all__pending__all_are_archived(void **state)
 {
     move_many(*state, LUNAQ_PENDING, ARC);
-    assert_int_equal(redis_int(*state, "ZCARD", "asynq:{" Q "}:archived", NULL),
-                     230);
+    assert_int_equal(redis_int(*state, "ZCARD", K("archived"), NULL), 230);
 }
 
 static void delete_all__completed__nothing_is_left(void **state)
@@ -341,8 +348,8 @@ static void move_all__ids_without_a_task__are_dropped(void **state)
     struct world *w = *state;
     int64_t moved = 0;
     plant_many(w, LUNAQ_PENDING, 3);
-    redis_int(w, "RPUSH", "asynq:{" Q "}:pending", "ghost", NULL);
-    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "1", "ghost", NULL);
+    redis_int(w, "RPUSH", K("pending"), "ghost", NULL);
+    redis_int(w, "ZADD", K("retry"), "1", "ghost", NULL);
     assert_int_equal(
         lunaq_task_move_all(w->client, Q, LUNAQ_PENDING, ARC, &moved, NULL), 0);
     assert_int_equal(moved, 3);
@@ -383,6 +390,7 @@ int main(int argc, char **argv)
         TEST(delete__lock_named_in_the_message_only__releases_it),
         TEST(delete__lock_of_another_task__stays),
         TEST(delete__active_that_nobody_holds__is_mended),
+        TEST(run__task_that_is_not_where_it_says__ends_in_one_place),
         TEST(run__task_in_an_aggregation_set__is_refused),
         TEST(archive__too_old_ones__are_deleted_with_their_locks),
         TEST(run_all__retry__all_are_pending),

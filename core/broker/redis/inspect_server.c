@@ -17,7 +17,7 @@ static int servers_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     lq_cmd_c(cmd, LQ_KEY_WORKERS);
     lq_cmd_c(cmd, LQ_KEY_SERVERS ":");
     lq_cmd_c(cmd, LQ_KEY_WORKERS ":");
-    lq_cmd_c(cmd, "lunaq:servers:");
+    lq_cmd_c(cmd, LQ_KEY_OWN_SERVERS);
     return LUNAQ_OK;
 }
 
