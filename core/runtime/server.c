@@ -21,7 +21,8 @@ int lq_server_new(lq_runtime **out, const lq_runtime_options *options,
     if (!rt)
         return lq_fail_nomem(err);
     rt->o = *options;
-    rt->workers = lq_calloc(options->worker_threads, sizeof(*rt->workers));
+    rt->workers =
+        lq_calloc(options->worker_threads, sizeof(struct lq_worker *));
     if (!rt->workers) {
         lq_free(rt);
         return lq_fail_nomem(err);

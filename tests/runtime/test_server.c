@@ -202,7 +202,7 @@ static void wait_now(world *w, int n)
 static int64_t integer_reply(const char *const *words)
 {
     char *reply = redis_server_command(&redis, words);
-    int64_t n = reply && reply[0] == ':' ? atoll(reply + 1) : -1;
+    int64_t n = reply && reply[0] == ':' ? strtoll(reply + 1, NULL, 10) : -1;
     free(reply);
     return n;
 }

@@ -152,23 +152,23 @@ struct expired_case {
     const char *name;
     uint32_t token;
     int32_t crashes, retried;
+    enum lq_outcome_kind outcome;
     int64_t limit;
     const char *cancel;
-    enum lq_outcome_kind outcome;
 };
 
 static const struct expired_case expired_cases[] = {
-    {"vanished__once__is_pending_again", 7, 0, 0, 3, NULL, LQ_CRASHED},
-    {"vanished__with_no_attempt_left__is_pending_again", 7, 1, 3, 3, NULL,
-     LQ_CRASHED},
-    {"vanished__for_the_third_time__is_archived", 7, 2, 0, 3, NULL, LQ_ARCHIVE},
-    {"vanished__without_a_limit__is_pending_again", 7, 99, 0, 0, NULL,
-     LQ_CRASHED},
-    {"vanished__after_a_cancel__is_archived", 7, 0, 0, 3, "by ops", LQ_ARCHIVE},
-    {"go_holder__vanished__is_retried_by_asynqs_rules", 0, 0, 0, 3, NULL,
-     LQ_RETRY_AT},
-    {"go_holder__with_no_attempt_left__is_archived", 0, 0, 3, 3, NULL,
-     LQ_ARCHIVE},
+    {"vanished__once__is_pending_again", 7, 0, 0, LQ_CRASHED, 3, NULL},
+    {"vanished__with_no_attempt_left__is_pending_again", 7, 1, 3, LQ_CRASHED, 3,
+     NULL},
+    {"vanished__for_the_third_time__is_archived", 7, 2, 0, LQ_ARCHIVE, 3, NULL},
+    {"vanished__without_a_limit__is_pending_again", 7, 99, 0, LQ_CRASHED, 0,
+     NULL},
+    {"vanished__after_a_cancel__is_archived", 7, 0, 0, LQ_ARCHIVE, 3, "by ops"},
+    {"go_holder__vanished__is_retried_by_asynqs_rules", 0, 0, 0, LQ_RETRY_AT, 3,
+     NULL},
+    {"go_holder__with_no_attempt_left__is_archived", 0, 0, 3, LQ_ARCHIVE, 3,
+     NULL},
 };
 
 static void test_expired(void **state)
