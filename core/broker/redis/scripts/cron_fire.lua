@@ -23,20 +23,19 @@ local queue = {
   pending = KEYS[3], scheduled = KEYS[4], groups = KEYS[5],
   prefix = ARGV[5], group_prefix = ARGV[6]
 }
-local bits = tonumber(ARGV[7])
-local item = {id = ARGV[8], msg = ARGV[9], at_ms = 0}
-local at = 10
-if bits % 2 >= 1 then
-  item.at_ms = tonumber(ARGV[at])
+local bits, at = tonumber(ARGV[7]), 10
+local due, unique, ttl, group = 0, nil, nil, nil
+if bits % 2 == 1 then
+  due = tonumber(ARGV[at])
   at = at + 1
 end
 if bits % 4 >= 2 then
-  item.unique, item.ttl = ARGV[at], tonumber(ARGV[at + 1])
+  unique, ttl = ARGV[at], ARGV[at + 1]
   at = at + 2
 end
-if bits >= 4 then item.group = ARGV[at] end
+if bits >= 4 then group = ARGV[at] end
 local ready = {}
-local code = enqueue(queue, item, ready)
+local code = enqueue(queue, ready, ARGV[8], ARGV[9], due, unique, ttl, group)
 -- A key of a wrong type: the tick is not used up.
 if code == 'W' then return {0, string.format('%.0f', last or 0), code} end
 call('HSET', KEYS[1], entry, ARGV[2])

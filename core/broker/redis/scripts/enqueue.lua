@@ -12,25 +12,35 @@ local queue = {
   pending = KEYS[1], scheduled = KEYS[2], groups = KEYS[3],
   prefix = ARGV[1], group_prefix = ARGV[2]
 }
-local codes, ready = {}, {}
+local codes, ready, keys, first = {}, {}, {}, {}
 local at = 3
 while at <= #ARGV do
   local bits = tonumber(ARGV[at])
-  local item = {id = ARGV[at + 1], msg = ARGV[at + 2], at_ms = 0}
-  at = at + 3
-  if bits % 2 >= 1 then
-    item.at_ms = tonumber(ARGV[at])
-    at = at + 1
+  first[#first + 1] = at
+  keys[#keys + 1] = queue.prefix .. ARGV[at + 1]
+  at = at + 3 + bits % 2 + (bits % 4 >= 2 and 2 or 0) + (bits >= 4 and 1 or 0)
+end
+queue.fresh = call('EXISTS', unpack(keys)) == 0
+for i = 1, #first do
+  at = first[i]
+  local bits = tonumber(ARGV[at])
+  if bits == 0 then
+    codes[i] = enqueue(queue, ready, ARGV[at + 1], ARGV[at + 2], 0)
+  else
+    local id, msg = ARGV[at + 1], ARGV[at + 2]
+    local due, unique, ttl, group = 0, nil, nil, nil
+    at = at + 3
+    if bits % 2 == 1 then
+      due = tonumber(ARGV[at])
+      at = at + 1
+    end
+    if bits % 4 >= 2 then
+      unique, ttl = ARGV[at], ARGV[at + 1]
+      at = at + 2
+    end
+    if bits >= 4 then group = ARGV[at] end
+    codes[i] = enqueue(queue, ready, id, msg, due, unique, ttl, group)
   end
-  if bits % 4 >= 2 then
-    item.unique, item.ttl = ARGV[at], tonumber(ARGV[at + 1])
-    at = at + 2
-  end
-  if bits >= 4 then
-    item.group = ARGV[at]
-    at = at + 1
-  end
-  codes[#codes + 1] = enqueue(queue, item, ready)
 end
 if #ready > 0 then call('LPUSH', queue.pending, unpack(ready)) end
 return table.concat(codes)

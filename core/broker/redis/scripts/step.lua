@@ -30,6 +30,7 @@ local next_key, next_arg = 1, 7
 local free, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local token = tonumber(ARGV[3])
 local codes, faults, taken = {}, {}, {}
+local long_name = string.rep('-', 65)
 
 -- Adds n to a counter; a day's counter, new, lives for 90 days.  Totals start
 -- again at the limit of 64 bits, as Asynq's do.
@@ -77,6 +78,24 @@ local function settle(q, at, n)
   local all_there = #done_keys == 0 or
                     call('EXISTS', unpack(done_keys)) == #done_keys
 
+  -- Ending many of few: one reading and rewriting of active costs less than a
+  -- search for each.  (Not on Redis 6.2, which when full lets a script write
+  -- only after something that frees memory.)
+  local list, inside
+  if n >= 8 and redis.REDIS_VERSION_NUM then
+    local length = pcall('LLEN', q.active)
+    if type(length) == 'number' and length <= 3 * n then
+      list, inside = call('LRANGE', q.active, 0, -1), {}
+      for i = 1, #list do inside[list[i]] = true end
+    end
+  end
+  local function remove(from, id)
+    if not inside then return pcall('LREM', q.active, from, id) end
+    if not inside[id] then return 0 end
+    inside[id] = nil
+    return 1
+  end
+
   local unlease, unlink, requeue, adds = {}, {}, {}, nil
   local processed, failed, discarded, archived = 0, 0, 0, false
   local types = {}
@@ -119,7 +138,7 @@ local function settle(q, at, n)
     if not own then
       code = 'L'
     elseif kind == 1 or kind == 8 then
-      local r = pcall('LREM', q.active, from, id)
+      local r = remove(from, id)
       if r == 1 then
         unlease[#unlease + 1] = id
         if all_there or call('EXISTS', key) == 1 then
@@ -164,7 +183,7 @@ local function settle(q, at, n)
         code = 'W'
         unique = nil
       else
-        local r = pcall('LREM', q.active, from, id)
+        local r = remove(from, id)
         if r ~= 1 then
           if r ~= 0 then code = 'W' end
           unique = nil
@@ -217,7 +236,17 @@ local function settle(q, at, n)
     codes[first_code + i] = code
   end
 
-  if #unlease > 0 then call('ZREM', q.lease, unpack(unlease)) end
+  if #unlease > 0 then
+    if inside then
+      local rest = {}
+      for i = 1, #list do
+        if inside[list[i]] then rest[#rest + 1] = list[i] end
+      end
+      call('DEL', q.active)
+      if #rest > 0 then call('RPUSH', q.active, unpack(rest)) end
+    end
+    call('ZREM', q.lease, unpack(unlease))
+  end
   if #unlink > 0 then call('UNLINK', unpack(unlink)) end
   if adds then
     for key, list in pairs(adds) do call('ZADD', key, unpack(list)) end
@@ -263,12 +292,18 @@ local function take(q, n)
     local bad = type(r) == 'table' and 'active: ' .. r.err
     if not bad then
       local score = lease_score(lease_ms, token)
-      local leases = {}
+      -- A sorted set of up to 128 members is a flat list, which is searched
+      -- and, with scores that are no integers, parsed from its start each
+      -- time: 5 us a task at 100.  A member of more than 64 bytes turns it
+      -- into a tree for as long as it lives.  r: how many are active now.
+      local flat = r >= 8 and r <= 256
+      local leases = flat and {score, long_name} or {}
       for i = 1, got do
-        leases[2 * i - 1] = score
-        leases[2 * i] = ids[i]
+        leases[#leases + 1] = score
+        leases[#leases + 1] = ids[i]
       end
       r = pcall('ZADD', q.lease, unpack(leases))
+      if flat then pcall('ZREM', q.lease, long_name) end
       if type(r) == 'table' then
         bad = 'lease: ' .. r.err
         call('LPOP', q.active, got)
