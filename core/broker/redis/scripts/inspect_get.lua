@@ -11,4 +11,5 @@ local scored = {active = KEYS[2], scheduled = KEYS[3], retry = KEYS[4],
 local t = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result',
   'lunaq_crashes')
 local at = t[1] and scored[t[1]]
-return {t[1], t[2], t[3], t[4], at and redis.call('ZSCORE', at, ARGV[1]) or false}
+local score = at and redis.call('ZSCORE', at, ARGV[1]) or false
+return {t[1], t[2], t[3], t[4], score}

@@ -102,7 +102,8 @@ local function trim()
   local over = redis.call('ZCARD', archived) - #old - archive_max
   if over > 0 then
     over = math.min(over, 2 * limit)
-    for _, id in ipairs(redis.call('ZRANGE', archived, #old, #old + over - 1)) do
+    local first, last = #old, #old + over - 1
+    for _, id in ipairs(redis.call('ZRANGE', archived, first, last)) do
       old[#old + 1] = id
     end
   end
