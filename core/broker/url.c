@@ -145,6 +145,10 @@ static int parse_tcp(lq_url *u, lq_str s, lunaq_error *err)
             host = before;
             tail = after.len ? after : LQ_STR("?");
         }
+        if (host.len && memchr(host.p, ':', host.len))
+            return lq_fail(err, LUNAQ_ECONFIG,
+                           "broker URL: write an IPv6 address in brackets, "
+                           "such as [::1]:6379");
     }
     int64_t port = 0;
     if (tail.len && (!lq_str_int64(tail, &port) || port < 1 || port > 65535))
@@ -153,10 +157,6 @@ static int parse_tcp(lq_url *u, lq_str s, lunaq_error *err)
                        (int)(tail.len < 60 ? tail.len : 60), tail.p);
     if (tail.len)
         u->port = (int)port;
-    if (memchr(host.p ? host.p : "", ':', host.len))
-        return lq_fail(err, LUNAQ_ECONFIG,
-                       "broker URL: write an IPv6 address in brackets, such "
-                       "as [::1]:6379");
     u->host = host.len ? lq_strdup_n(host) : lq_strdup("127.0.0.1");
     return u->host ? LUNAQ_OK : lq_fail_nomem(err);
 }

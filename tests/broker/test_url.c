@@ -1,1 +1,147 @@
-int main(void){return 0;}
+/* Broker URLs. */
+#include "support/test.h"
+
+#include "broker/url.h"
+
+#include <stdio.h>
+
+struct good {
+    const char *text;
+    const char *host, *user, *password;
+    int port, database;
+    const char *shown;
+};
+
+static struct good good[] = {
+    {"redis://h", "h", NULL, NULL, 6379, 0, "redis://h:6379/0"},
+    {"redis://h:7000/4", "h", NULL, NULL, 7000, 4, "redis://h:7000/4"},
+    {"redis://h/", "h", NULL, NULL, 6379, 0, "redis://h:6379/0"},
+    {"h:7000", "h", NULL, NULL, 7000, 0, "redis://h:7000/0"},
+    {"localhost", "localhost", NULL, NULL, 6379, 0, "redis://localhost:6379/0"},
+    {"redis://", "127.0.0.1", NULL, NULL, 6379, 0, "redis://127.0.0.1:6379/0"},
+    {":7000", "127.0.0.1", NULL, NULL, 7000, 0, "redis://127.0.0.1:7000/0"},
+    {"redis://u:p@h", "h", "u", "p", 6379, 0, "redis://h:6379/0"},
+    {"redis://:p@h", "h", NULL, "p", 6379, 0, "redis://h:6379/0"},
+    {"redis://u@h", "h", "u", NULL, 6379, 0, "redis://h:6379/0"},
+    {"redis://u:a%40b%3Ac%2F@h", "h", "u", "a@b:c/", 6379, 0,
+     "redis://h:6379/0"},
+    {"redis://u:a:b@c@h", "h", "u", "a:b@c", 6379, 0, "redis://h:6379/0"},
+    {"redis://[::1]:7000/2", "::1", NULL, NULL, 7000, 2,
+     "redis://[::1]:7000/2"},
+    {"redis://[::1]", "::1", NULL, NULL, 6379, 0, "redis://[::1]:6379/0"},
+    {"redis-socket:///run/r.sock", "/run/r.sock", NULL, NULL, 0, 0,
+     "redis-socket:///run/r.sock"},
+    {"redis-socket:///run/r.sock?db=3", "/run/r.sock", NULL, NULL, 0, 3,
+     "redis-socket:///run/r.sock?db=3"},
+    {"redis-socket://u:p@/run/r.sock", "/run/r.sock", "u", "p", 0, 0,
+     "redis-socket:///run/r.sock"},
+    {"redis-socket:///run/a@b.sock", "/run/a@b.sock", NULL, NULL, 0, 0,
+     "redis-socket:///run/a@b.sock"},
+    {"redis-socket://r.sock", "r.sock", NULL, NULL, 0, 0,
+     "redis-socket://r.sock"},
+};
+
+static void assert_same(const char *a, const char *b)
+{
+    if (a && b)
+        assert_string_equal(a, b);
+    else
+        assert_ptr_equal(a, b);
+}
+
+static void test_good(void **state)
+{
+    const struct good *row = *state;
+    lq_url u;
+    char shown[100];
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    if (lq_url_parse(&u, row->text, &err))
+        fail_msg("%s: %s", row->text, err.message);
+    assert_same(u.host, row->host);
+    assert_same(u.user, row->user);
+    assert_same(u.password, row->password);
+    assert_int_equal(u.port, row->port);
+    assert_int_equal(u.database, row->database);
+    lq_url_show(&u, shown, sizeof(shown));
+    assert_string_equal(shown, row->shown);
+    lq_url_release(&u);
+}
+
+struct bad {
+    const char *text, *says;
+};
+
+static struct bad bad[] = {
+    {"", "empty"},
+    {"http://h", "unknown scheme 'http'"},
+    {"rediss://h", "TLS"},
+    {"redis-sentinel://h", "sentinel"},
+    {"redis://h:0", "port"},
+    {"redis://h:65536", "port"},
+    {"redis://h:", "port"},
+    {"redis://[::1]:", "port"},
+    {"redis://h:7000x", "port"},
+    {"redis://h/x", "database"},
+    {"redis://h/-1", "database"},
+    {"redis://[::1", "']'"},
+    {"redis://::1", "brackets"},
+    {"redis://u:%zz@h", "percent"},
+    {"redis://u:%00@h", "percent"},
+    {"redis://u:%4@h", "percent"},
+    {"redis-socket://", "path"},
+    {"redis-socket:///run/r.sock?x=1", "db="},
+    {"redis-socket:///run/r.sock?db=x", "db="},
+};
+
+static void test_bad(void **state)
+{
+    const struct bad *row = *state;
+    lq_url u;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    assert_int_equal(lq_url_parse(&u, row->text, &err), LUNAQ_ECONFIG);
+    if (!strstr(err.message, row->says))
+        fail_msg("%s: %s", row->text, err.message);
+    assert_null(u.host);
+}
+
+static void parse__null__is_refused(void **state)
+{
+    lq_url u;
+    (void)state;
+    assert_int_equal(lq_url_parse(&u, NULL, NULL), LUNAQ_ECONFIG);
+}
+
+static void parse__failure__does_not_repeat_the_password(void **state)
+{
+    static const char *const texts[] = {
+        "redis://u:sesame@h:x", "redis://u:sesame@h/x",
+        "redis-socket://u:sesame@/r?x", "redis://u:sesame%zz@h",
+        "u:sesame@h:x"};
+    (void)state;
+    for (size_t i = 0; i < LQ_COUNT(texts); i++) {
+        lq_url u;
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        assert_int_equal(lq_url_parse(&u, texts[i], &err), LUNAQ_ECONFIG);
+        assert_null(strstr(err.message, "sesame"));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct CMUnitTest tests[LQ_COUNT(good) + LQ_COUNT(bad) + 2];
+    size_t n = 0;
+    for (size_t i = 0; i < LQ_COUNT(good); i++)
+        tests[n++] =
+            (struct CMUnitTest){good[i].text, test_good, NULL, NULL, &good[i]};
+    for (size_t i = 0; i < LQ_COUNT(bad); i++)
+        tests[n++] =
+            (struct CMUnitTest){bad[i].text, test_bad, NULL, NULL, &bad[i]};
+    const struct CMUnitTest plain[] = {
+        cmocka_unit_test(parse__null__is_refused),
+        cmocka_unit_test(parse__failure__does_not_repeat_the_password),
+    };
+    memcpy(tests + n, plain, sizeof(plain));
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("url", tests, NULL, NULL);
+}
