@@ -5,3 +5,7 @@ foreach(part IN ITEMS pool)
   lunaq_test(test_db_${part} LABEL system SOURCES test_db_${part}.c ${db_world}
     LAYERS db loop base LINKS PkgConfig::PQ PkgConfig::UV)
 endforeach()
+lunaq_test(test_db_migrate LABEL system SOURCES test_db_migrate.c ${postgres}
+  LAYERS db loop base LINKS PkgConfig::PQ PkgConfig::UV)
+target_compile_definitions(test_db_migrate PRIVATE
+  MIGRATIONS="${PROJECT_SOURCE_DIR}/migrations")
