@@ -1,0 +1,259 @@
+/* A snapshot in one worker's state: see generation.h. */
+#include "lua/generation.h"
+
+#include "base/alloc.h"
+#include "lua/call.h"
+#include "lua/sandbox.h"
+
+#define LOAD_MS 1000 /* for the top-level code of one file */
+
+/* ---- files --------------------------------------------------------------- */
+
+/* Pushes the file's main function, with the environment on top as its _ENV
+ * (and pops that); raises the parser's message. */
+static void load_text(lua_State *L, const lq_lua_file *file)
+{
+    const char *chunk = lua_pushfstring(L, "@%s", file->name);
+    if (luaL_loadbufferx(L, file->text.p ? file->text.p : "", file->text.len,
+                         chunk, "t"))
+        lua_error(L);
+    lua_pushvalue(L, -3);
+    lua_setupvalue(L, -2, 1);
+    lua_replace(L, -3); /* env, chunk, f → f, chunk */
+    lua_pop(L, 1);
+}
+
+void lq_lua_run_file(lq_lua_host *host, int env_ref, const lq_lua_file *file)
+{
+    lua_State *L = host->L;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, env_ref);
+    load_text(L, file);
+    if (lq_lua_call(host, LQ_PHASE_LOADING, 0, 1, LOAD_MS, NULL) == LUA_OK)
+        return;
+    if (lua_istable(L, -1)) { /* an error table, of a module or of theirs */
+        lua_pushliteral(L, "message");
+        lua_rawget(L, -2);
+    }
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "%s: a %s value was raised at the file's top level",
+                   file->name, luaL_typename(L, -1));
+    if (strchr(lua_tostring(L, -1), ':') == NULL)
+        luaL_error(L, "%s: %s", file->name, lua_tostring(L, -1));
+    lua_error(L);
+}
+
+/* ---- require ------------------------------------------------------------- */
+
+/* "lib.a.b" → "lib/a/b.lua"; false when it is nothing of lib. */
+static bool module_file(const char *name, char *out, size_t size)
+{
+    size_t n = strlen(name);
+    if (strncmp(name, "lib.", 4) != 0 || n + 5 > size || strstr(name, "..") ||
+        strpbrk(name, "/\\"))
+        return false;
+    memcpy(out, name, n);
+    for (size_t i = 0; i < n; i++)
+        if (out[i] == '.')
+            out[i] = '/';
+    memcpy(out + n, ".lua", 5);
+    return true;
+}
+
+/* require(name); upvalues: the source (light), the modules table.  The
+ * environment is the caller's function's own: upvalue 3. */
+static int require(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    const lq_lua_source *source = lua_touserdata(L, lua_upvalueindex(1));
+    lua_settop(L, 1);
+    if (lua_getfield(L, lua_upvalueindex(2), name) != LUA_TNIL) {
+        if (lua_islightuserdata(L, -1))
+            return luaL_error(L, "require \"%s\": it requires itself", name);
+        return 1;
+    }
+    char path[512];
+    const lq_lua_file *file = NULL;
+    if (module_file(name, path, sizeof path))
+        file = lq_lua_source_find(source, path);
+    else
+        return luaL_error(L,
+                          "require \"%s\": only files of lib/ can be required, "
+                          "as \"lib.name\"",
+                          name);
+    if (!file)
+        return luaL_error(L, "require \"%s\": there is no %s", name, path);
+
+    lua_pushlightuserdata(L, L); /* being loaded */
+    lua_setfield(L, lua_upvalueindex(2), name);
+    lua_pushvalue(L, lua_upvalueindex(3));
+    const char *chunk = lua_pushfstring(L, "@%s", file->name);
+    int status = luaL_loadbufferx(L, file->text.p ? file->text.p : "",
+                                  file->text.len, chunk, "t");
+    if (status == LUA_OK) {
+        lua_pushvalue(L, -3);
+        lua_setupvalue(L, -2, 1);
+        lua_pushvalue(L, 1);
+        /* Not lua_callk(): two runs could find it half loaded. */
+        status = lua_pcall(L, 1, 1, 0);
+    }
+    if (status != LUA_OK) {
+        lua_pushnil(L);
+        lua_setfield(L, lua_upvalueindex(2), name);
+        return lua_error(L);
+    }
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushboolean(L, 1);
+    }
+    lua_pushvalue(L, -1);
+    lua_setfield(L, lua_upvalueindex(2), name);
+    return 1;
+}
+
+void lq_lua_make_environment(lua_State *L, const lq_lua_source *source,
+                             int *env_ref, int *modules_ref)
+{
+    lua_newtable(L); /* modules */
+    lua_pushvalue(L, -1);
+    *modules_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lq_lua_push_globals(L); /* a table of its own */
+    lua_pushvalue(L, -1);
+    lq_lua_readonly_environment(L); /* modules, globals, env */
+    lua_pushlightuserdata(L, (void *)(uintptr_t)source);
+    lua_pushvalue(L, -4);
+    lua_pushvalue(L, -3);
+    lua_pushcclosure(L, require, 3);
+    lua_setfield(L, -3, "require");
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "_G");
+    lq_lua_bind_load(L, -2, -1);
+    *env_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 2);
+}
+
+/* ---- making one ---------------------------------------------------------- */
+
+static int make_environment(lua_State *L)
+{
+    lq_lua_generation *g = lua_touserdata(L, 1);
+    lq_lua_make_environment(L, &g->snapshot->source, &g->env_ref,
+                            &g->modules_ref);
+    return 0;
+}
+
+int lq_lua_generation_new(lq_lua_generation **out, lq_lua_host *host,
+                          lq_lua_snapshot *snapshot, lunaq_error *err)
+{
+    lq_lua_generation *g = lq_calloc(1, sizeof *g);
+    if (!g)
+        return lq_fail_nomem(err);
+    g->host = host;
+    g->refs = 1;
+    g->env_ref = g->modules_ref = LUA_NOREF;
+    g->snapshot = lq_lua_snapshot_ref(snapshot);
+    lq_list_append(&host->generations, &g->node);
+    g->handlers = lq_calloc(snapshot->spec_count, sizeof *g->handlers);
+    if (!g->handlers)
+        goto out;
+    for (size_t i = 0; i < snapshot->spec_count; i++)
+        g->handlers[i] = (lq_lua_handler){.spec = &snapshot->specs[i],
+                                          .run_ref = LUA_NOREF,
+                                          .backoff_ref = LUA_NOREF};
+    lua_pushcfunction(host->L, make_environment);
+    lua_pushlightuserdata(host->L, g);
+    if (lua_pcall(host->L, 1, 0, 0)) {
+        lua_pop(host->L, 1);
+        goto out;
+    }
+    *out = g;
+    return LUNAQ_OK;
+out:
+    lq_lua_generation_unref(g);
+    return lq_fail_nomem(err);
+}
+
+/* Keeps the functions of the handler on top of the stack. */
+static int load_one(lua_State *L)
+{
+    lq_lua_generation *g = lua_touserdata(L, 1);
+    lq_lua_handler *h = &g->handlers[g->loaded];
+    lq_lua_run_file(g->host, g->env_ref, h->spec->file);
+    if (lua_istable(L, -1)) {
+        lua_pushliteral(L, "backoff");
+        if (lua_rawget(L, -2) == LUA_TFUNCTION)
+            h->backoff_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        else
+            lua_pop(L, 1);
+        lua_pushliteral(L, "run");
+        lua_rawget(L, -2);
+    }
+    if (!lua_isfunction(L, -1))
+        return luaL_error(L, "%s: it returned no handler this time",
+                          h->spec->file->name);
+    h->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+int lq_lua_generation_load_next(lq_lua_generation *g, bool *more,
+                                lunaq_error *err)
+{
+    if (g->loaded < g->snapshot->spec_count) {
+        lua_State *L = g->host->L;
+        lua_pushcfunction(L, load_one);
+        lua_pushlightuserdata(L, g);
+        if (lua_pcall(L, 1, 0, 0)) {
+            const char *text = lua_tostring(L, -1);
+            int rc = lq_fail(err, LUNAQ_EHANDLER, "%s", text ? text : "?");
+            lua_pop(L, 1);
+            return rc;
+        }
+        g->loaded++;
+    }
+    *more = g->loaded < g->snapshot->spec_count;
+    return LUNAQ_OK;
+}
+
+void lq_lua_generation_switch(lq_lua_generation *g)
+{
+    lq_lua_generation *old = g->host->live;
+    g->host->live = g;
+    lq_lua_generation_unref(old);
+}
+
+const lq_lua_handler *lq_lua_generation_find(const lq_lua_generation *g,
+                                             lq_str type)
+{
+    const lq_lua_spec *spec = lq_lua_snapshot_find(g->snapshot, type);
+    return spec ? &g->handlers[spec - g->snapshot->specs] : NULL;
+}
+
+lq_lua_generation *lq_lua_generation_ref(lq_lua_generation *g)
+{
+    g->refs++;
+    return g;
+}
+
+void lq_lua_generation_unref(lq_lua_generation *g)
+{
+    if (g && --g->refs == 0)
+        lq_lua_generation_free(g);
+}
+
+void lq_lua_generation_free(lq_lua_generation *g)
+{
+    lua_State *L = g->host->L;
+    if (g->host->live == g)
+        g->host->live = NULL;
+    lq_list_remove(&g->node);
+    if (L) {
+        for (size_t i = 0; g->handlers && i < g->snapshot->spec_count; i++) {
+            luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].run_ref);
+            luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].backoff_ref);
+        }
+        luaL_unref(L, LUA_REGISTRYINDEX, g->env_ref);
+        luaL_unref(L, LUA_REGISTRYINDEX, g->modules_ref);
+    }
+    lq_free(g->handlers);
+    lq_lua_snapshot_unref(g->snapshot);
+    lq_free(g);
+}

@@ -1,0 +1,82 @@
+/* One generation of a handler folder as C values: bytes, options, cron.
+ *
+ * Made by the loader, then never changed: all threads read it, and the last
+ * reference frees it.
+ */
+#ifndef LQ_LUA_SNAPSHOT_H
+#define LQ_LUA_SNAPSHOT_H
+
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "lua/source.h"
+#include "runner/runner.h"
+
+enum lq_lua_arg_type {
+    LQ_ARG_ANY,
+    LQ_ARG_STRING,
+    LQ_ARG_NUMBER,
+    LQ_ARG_INTEGER,
+    LQ_ARG_BOOLEAN,
+    LQ_ARG_TABLE,
+    LQ_ARG_TYPES
+};
+extern const char *const lq_lua_arg_names[LQ_ARG_TYPES];
+
+typedef struct lq_lua_arg {
+    const char *name;
+    enum lq_lua_arg_type type;
+    bool optional;
+} lq_lua_arg;
+
+/* A handler file's options.  -1: not said. */
+typedef struct lq_lua_spec {
+    const lq_lua_file *file;
+    const char *doc; /* or NULL */
+    const char *queue;
+    int64_t max_retry, timeout_ms, retention_ms, unique_ms;
+    const char **unique_by;
+    size_t unique_by_count;
+    lq_lua_arg *args;
+    size_t arg_count;
+    int64_t *backoff_ms; /* the last repeats */
+    size_t backoff_count;
+    bool backoff_function;
+    const char **types; /* "session:process"; "url:" = any other url:* */
+    size_t type_count;
+    bool any; /* its types are such prefixes */
+} lq_lua_spec;
+
+/* A cron entry, with all that its lq_enqueue points to. */
+typedef struct lq_lua_cron {
+    struct lq_lua_cron *next;
+    const char *spec, *name, *type;
+    lq_lua_spec *handler;
+    lq_enqueue item;
+    bool ready; /* item was made */
+} lq_lua_cron;
+
+typedef struct lq_lua_snapshot {
+    atomic_int refs;
+    int64_t generation; /* given when it is made; counts from 1 */
+    lq_lua_source source;
+    lq_arena mem;
+    lq_lua_spec *specs;
+    size_t spec_count;
+    size_t type_count;
+    lq_map types; /* type or prefix → lq_lua_spec */
+    lq_lua_cron *crons;
+} lq_lua_snapshot;
+
+lq_lua_snapshot *lq_lua_snapshot_new(void); /* NULL: out of memory */
+lq_lua_snapshot *lq_lua_snapshot_ref(lq_lua_snapshot *s);
+void lq_lua_snapshot_unref(lq_lua_snapshot *s); /* NULL is fine */
+/** The handler of a type: its own, else that of the longest "a:b:" prefix, else
+ *  the one for anything; NULL when there is none. */
+const lq_lua_spec *lq_lua_snapshot_find(const lq_lua_snapshot *s, lq_str type);
+
+/** Fills what the caller left out of a task to enqueue with what its handler
+ *  file says (queue, max_retry, timeout_ms, retention_ms, unique_ms). */
+void lq_lua_spec_defaults(const lq_lua_spec *spec, lunaq_task *task);
+
+#endif

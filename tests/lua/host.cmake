@@ -1,0 +1,11 @@
+# The Lua host: runs, limits, sandbox, modules, reload.
+foreach(name outcomes limits sandbox modules reload)
+  if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
+    lunaq_test(test_lua_${name} LABEL lua
+      SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c
+              ${CMAKE_CURRENT_LIST_DIR}/world.c
+      LAYERS lua db task loop broker base
+      LINKS PkgConfig::LUA PkgConfig::CJSON PkgConfig::CRYPTO PkgConfig::UV
+            PkgConfig::PQ m)
+  endif()
+endforeach()
