@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define T(id) "asynq:{" Q "}:t:" id
-#define K(name) "asynq:{" Q "}:" name
+#define T(id) ("asynq:{" Q "}:t:" id)
+#define K(name) ("asynq:{" Q "}:" name)
 
 static void assert_int_reply(const char *reply, int64_t n)
 {
@@ -75,7 +75,7 @@ static void bytes__enqueue__writes_what_asynq_writes(void **state)
 static void bytes__unique__writes_lock_and_field(void **state)
 {
     world *w = *state;
-    static const char key[] =
+    static const char *const key =
         K("unique:email:send:cfeb4906248f18cb94f202711c2a34cf");
     lunaq_task t = LUNAQ_TASK_INIT;
     t.type = "email:send";

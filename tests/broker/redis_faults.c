@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define T(id) "asynq:{" Q "}:t:" id
-#define K(name) "asynq:{" Q "}:" name
+#define T(id) ("asynq:{" Q "}:t:" id)
+#define K(name) ("asynq:{" Q "}:" name)
 
 static int64_t integer(const char *reply)
 {
@@ -190,6 +190,27 @@ static void settle__task_gone__is_not_found_and_leaves_no_trace(void **state)
     assert_int_equal(codes[1], LUNAQ_OK);
     assert_int_equal(world_end(w, LQ_DONE, "a002"), LUNAQ_ENOTFOUND);
     assert_int_equal(integer(REDIS("EXISTS", K("active"), K("lease"))), 0);
+}
+
+static void crashed__count_is_no_number__starts_again(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    world_take_id(w, "one");
+    (void)REDIS("HSET", T("one"), "lunaq_crashes", "many");
+    assert_int_equal(world_end(w, LQ_CRASHED, "one"), LUNAQ_OK);
+    world_take_id(w, "one");
+    assert_int_equal(w->step.taken[0].crashes, 1);
+}
+
+static void take__canceled_in_an_earlier_life__is_not_canceled(void **state)
+{
+    world *w = *state;
+    world_put(w, "one");
+    (void)REDIS("HSET", T("one"), "lunaq_cancel", "by ann");
+    world_take_id(w, "one");
+    assert_int_equal(world_end(w, LQ_RETRY_AT, "one"), LUNAQ_OK);
+    assert_int_equal(world_state(w, "one"), LUNAQ_RETRY);
 }
 
 static void settle__lease_of_a_wrong_type__is_told(void **state)
@@ -513,6 +534,8 @@ size_t redis_faults(struct CMUnitTest *out)
         WORLD_TEST(settle__target_of_a_wrong_type__changes_nothing),
         WORLD_TEST(settle__task_of_a_wrong_type__answers_for_itself),
         WORLD_TEST(settle__task_gone__is_not_found_and_leaves_no_trace),
+        WORLD_TEST(crashed__count_is_no_number__starts_again),
+        WORLD_TEST(take__canceled_in_an_earlier_life__is_not_canceled),
         WORLD_TEST(settle__lease_of_a_wrong_type__is_told),
         WORLD_TEST(forward__dangling_id__is_dropped),
         WORLD_TEST(forward__more_than_a_batch__is_due_again_at_once),

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
     if (redis_server_start(redis_world_server(), NULL, NULL))
         return 77; /* skipped */
     world_use(redis_world_factory());
+    n += suite_enqueue(tests + n);
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_due(tests + n);

@@ -434,6 +434,8 @@ static void output__stays_where_it_is_while_more_is_submitted(void **state)
     lq_proto_sent(p, before.len);
     assert_int_equal(lq_proto_output(p).len, 199 * before.len);
     lq_proto_lost(p, &why);
+    for (size_t i = 0; i < LQ_COUNT(ops); i++)
+        assert_ptr_equal(lq_proto_finished(p), &ops[i].op);
 }
 
 static void memory__runs_out_anywhere__ends_the_operation_alone(void **state)

@@ -19,7 +19,7 @@ static size_t line_max(char type)
         return 64;
     case '+':
     case '-':
-        return 64 * 1024;
+        return (size_t)64 * 1024;
     default:
         return 0;
     }

@@ -224,7 +224,10 @@ local function settle(q, at, n)
             call('HSET', key, 'state', 'scheduled')
             add(target, ceil(now + number / 1000), id)
           else
-            if kind == 7 then call('HINCRBY', key, 'lunaq_crashes', 1) end
+            if kind == 7 and type(pcall('HINCRBY', key, 'lunaq_crashes', 1))
+               == 'table' then
+              call('HSET', key, 'lunaq_crashes', 1)
+            end
             call('HSET', key, 'state', 'pending')
             requeue[#requeue + 1] = id
           end
@@ -320,7 +323,9 @@ local function take(q, n)
       local m = #taken
       if h[1] then
         call('HSET', key, 'state', 'active')
-        call('HDEL', key, 'pending_since')
+        -- A cancel request of an earlier life goes too: Asynq's inspector,
+        -- running an archived task again, does not know of it.
+        call('HDEL', key, 'pending_since', 'lunaq_cancel')
         taken[m + 1] = id
         taken[m + 2] = h[1]
         taken[m + 3] = q.number + 128 * (tonumber(h[2]) or 0)
