@@ -6,9 +6,14 @@
 static void conn_event(void *ud, int events);
 static void conn_timer(void *ud);
 
-static void no_notice(void *arg, const PGresult *r)
+static void noticed(void *arg, const PGresult *r)
 {
     lq_conn *c = arg;
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    /* The server's last words to an idle connection: it shuts down, crashed,
+     * or an administrator wants it so. */
+    if (state && strncmp(state, "57P", 3) == 0)
+        c->broken = true;
     if (lq_log_on(c->db->log, LUNAQ_LOG_DEBUG))
         LQ_LOG(c->db->log, DEBUG, "database notice",
                lq_fc("notice", PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY)));
@@ -124,7 +129,7 @@ int lq_conn_open(lq_db *db, lunaq_error *err)
         rc = lq_fail_nomem(err);
         goto fail;
     }
-    PQsetNoticeReceiver(c->pg, no_notice, c);
+    PQsetNoticeReceiver(c->pg, noticed, c);
     if (PQstatus(c->pg) == CONNECTION_BAD || watch(c, LQ_POLL_WRITE)) {
         const char *why = PQerrorMessage(c->pg);
         rc = lq_fail(err, LUNAQ_EDATABASE, "%s", why);
@@ -170,8 +175,10 @@ static void conn_event(void *ud, int events)
 
 bool lq_conn_alive(lq_conn *c)
 {
-    return !c->broken && PQconsumeInput(c->pg) &&
-           PQstatus(c->pg) == CONNECTION_OK;
+    if (c->broken || !PQconsumeInput(c->pg))
+        return false;
+    (void)PQisBusy(c->pg); /* looks at what came */
+    return !c->broken && PQstatus(c->pg) == CONNECTION_OK;
 }
 
 /* ---- the end ------------------------------------------------------------ */
