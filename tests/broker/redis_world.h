@@ -9,6 +9,10 @@
 /** The server of the program. */
 redis_server *redis_world_server(void);
 const world_factory *redis_world_factory(void);
+/** The same as a user who may touch only asynq:* and lunaq:* and nothing
+ *  dangerous.  INFO is among that, so the server's version stays unknown and the
+ *  scripts go out in the form for Redis 6.2. */
+const world_factory *redis_world_limited(void);
 
 /** Sends a command of words, ended by NULL, as the macro does; its reply as raw
  *  RESP, the test's until its teardown of the next call. */

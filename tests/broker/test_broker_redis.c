@@ -21,6 +21,12 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     int failed =
         _cmocka_run_group_tests("broker on redis", tests, n, NULL, NULL);
+    world_use(redis_world_limited());
+    n = suite_enqueue(tests);
+    n += suite_task(tests + n);
+    n += suite_lease(tests + n);
+    failed += _cmocka_run_group_tests("broker on redis, limited user", tests, n,
+                                      NULL, NULL);
     redis_server_stop(redis_world_server());
     return failed;
 }
