@@ -46,7 +46,7 @@ static void begin(lq_post *post)
     if (!rc)
         rc = lq_scheduler_start(&c->scheduler, c, &err);
     if (!rc)
-        rc = lq_watchdog_start(&c->watchdog, c, &err);
+        rc = lq_watchdog_start(&c->watchdog, &err);
     if (rc)
         LQ_LOG(c->rt->o.log, ERROR, "a background service did not start",
                lq_fc("reason", err.message));
@@ -122,8 +122,7 @@ int lq_control_start(lq_runtime *rt, lunaq_error *err)
     c->handlers_post.fn = handlers_changed;
     c->goodbye_post.fn = goodbye;
     c->close_post.fn = do_close;
-    c->watchdog.control = c;
-    pthread_mutex_init(&c->watchdog.mutex, NULL);
+    lq_watchdog_init(&c->watchdog, c);
     int rc = lq_loop_new(&c->loop, err);
     if (rc) {
         lq_free(c);

@@ -106,14 +106,22 @@ void lq_watchdog_disable(lq_watchdog *d)
     pthread_mutex_unlock(&d->mutex);
 }
 
-int lq_watchdog_start(lq_watchdog *d, struct lq_control *c, lunaq_error *err)
+void lq_watchdog_init(lq_watchdog *d, struct lq_control *c)
 {
     d->control = c;
     d->tick_post.fn = wake;
-    int rc = lq_timer_new(&d->tick, c->loop, tick, d, err);
+    pthread_mutex_init(&d->mutex, NULL);
+}
+
+int lq_watchdog_start(lq_watchdog *d, lunaq_error *err)
+{
+    int rc = lq_timer_new(&d->tick, d->control->loop, tick, d, err);
     if (rc)
         return rc;
-    return lq_periodic_start(&d->look, c->loop, 1000, 1000, look, d, err);
+    if (atomic_load(&d->ticking)) /* a handler ran while it was loaded */
+        lq_timer_start(d->tick, TICK_MS);
+    return lq_periodic_start(&d->look, d->control->loop, 1000, 1000, look, d,
+                             err);
 }
 
 void lq_watchdog_stop(lq_watchdog *d)

@@ -23,7 +23,10 @@ typedef struct lq_watchdog {
     bool disabled;         /* the runners may be gone */
 } lq_watchdog;
 
-int lq_watchdog_start(lq_watchdog *d, struct lq_control *c, lunaq_error *err);
+/** Before the first runner exists: they may wake it from then on. */
+void lq_watchdog_init(lq_watchdog *d, struct lq_control *c);
+/** On the control thread. */
+int lq_watchdog_start(lq_watchdog *d, lunaq_error *err);
 void lq_watchdog_stop(lq_watchdog *d);
 /** No runner is looked at after it returns.  Any thread. */
 void lq_watchdog_disable(lq_watchdog *d);
