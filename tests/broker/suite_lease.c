@@ -141,6 +141,13 @@ static void expired__above_its_limit__is_due_again_at_once(void **state)
     assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
     assert_int_equal(op.count, 3);
     assert_int_equal(op.next_ms, 0);
+    for (size_t i = 0; i < 143; i++)
+        assert_int_equal(world_put(w, NULL), LUNAQ_OK);
+    assert_int_equal(world_take(w, 100), 100);
+    assert_int_equal(world_take(w, 43), 43);
+    lq_op_release(&op.op);
+    assert_int_equal(list_expired(w, &op), 100);
+    assert_int_equal(op.next_ms, 0);
     lq_op_release(&op.op);
 }
 

@@ -23,10 +23,7 @@ repeat
     local token = token_of(score)
     if token == 0 and score > now - 30 then
       later(score + 30)
-    elseif found == limit then
-      later(now)
-      break
-    else
+    elseif found < limit then
       found = found + 1
       local h = pcall('HMGET', ARGV[1] .. id, 'msg', 'lunaq_crashes',
                       'lunaq_cancel')
@@ -38,6 +35,8 @@ repeat
     end
   end
 until #page < 200 or found == limit or from >= 10000
+-- There may be more.
+if found == limit then later(now) end
 local first = call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.17g', now),
                    '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 if first[1] then
