@@ -177,6 +177,8 @@ int lq_migrations_read(lq_migrations *m, const char *folder,
 {
     int rc = 0;
     memset(m, 0, sizeof *m);
+    if (!folder)
+        return 0;
     DIR *dir = opendir(folder);
     if (!dir && errno == ENOENT)
         return 0;

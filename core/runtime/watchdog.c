@@ -9,9 +9,9 @@
 #define QUIET_TICKS 20
 #define WARN_AFTER_MS 10000 /* inside one run: worth a line in the log */
 
-static void tick(void *ud)
+/* Ticks every runner that is inside a run; true when there is one. */
+static bool tick_all(lq_watchdog *d)
 {
-    lq_watchdog *d = ud;
     lq_runtime *rt = d->control->rt;
     int64_t now = lq_mono_ns();
     bool busy = false;
@@ -27,13 +27,23 @@ static void tick(void *ud)
                 r->ops->tick(r, now);
         }
     pthread_mutex_unlock(&d->mutex);
-    d->quiet_ticks = busy ? 0 : d->quiet_ticks + 1;
-    if (d->quiet_ticks < QUIET_TICKS) {
-        lq_timer_start(d->tick, TICK_MS);
-        return;
+    return busy;
+}
+
+static void tick(void *ud)
+{
+    lq_watchdog *d = ud;
+
+    d->quiet_ticks = tick_all(d) ? 0 : d->quiet_ticks + 1;
+    if (d->quiet_ticks >= QUIET_TICKS) {
+        /* Who becomes busy from here on sees `ticking` false and wakes us; who
+         * became busy just before saw it true, so look once more. */
+        atomic_store(&d->ticking, false);
+        if (!tick_all(d) || atomic_exchange(&d->ticking, true))
+            return;
+        d->quiet_ticks = 0;
     }
-    /* A runner that became busy since sees `ticking` false and wakes us. */
-    atomic_store(&d->ticking, false);
+    lq_timer_start(d->tick, TICK_MS);
 }
 
 static void wake(lq_post *post)
@@ -46,7 +56,8 @@ static void wake(lq_post *post)
 
 void lq_watchdog_wake(lq_watchdog *d)
 {
-    if (atomic_load_explicit(&d->ticking, memory_order_relaxed))
+    /* Not relaxed: the runner's own mark must be visible before. */
+    if (atomic_load(&d->ticking))
         return;
     if (!atomic_exchange(&d->ticking, true))
         lq_loop_post(d->control->loop, &d->tick_post);

@@ -355,6 +355,7 @@ static void do_end_runs(lq_worker *w)
 static void do_close(lq_worker *w)
 {
     w->closing = 1 + (int)w->rt->o.queue_count;
+    w->link_up = false; /* what is closed carries no further step */
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         lq_waiter_close(&w->queues[i].waiter);
     if (w->link)
