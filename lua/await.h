@@ -63,6 +63,9 @@ lq_run *lq_lua_run_here(lua_State *L);
 /** Pushes an error table {kind, message, traceback} with __tostring and raises
  *  it.  format as lua_pushfstring. */
 int lq_lua_raise(lua_State *L, const char *kind, const char *format, ...);
+/** Pushes such an error table, with the place and the traceback of here, for
+ *  who adds fields to it before lua_error().  Raises when memory is out. */
+void lq_lua_push_raised(lua_State *L, const char *kind, const char *message);
 /** Pushes nil and the error table instead, for the try_ twins; returns 2. */
 int lq_lua_soft(lua_State *L, const char *kind, const char *format, ...);
 

@@ -1,9 +1,9 @@
 /* One wait for the database: see the header. */
-#include "db_query.h"
+#include "lua/db_query.h"
 
 #include "base/clock.h"
-#include "json.h"
-#include "mod_db.h"
+#include "lua/json.h"
+#include "lua/mod_db.h"
 
 #include <lauxlib.h>
 
@@ -126,7 +126,10 @@ void lq_db_query_refused(lq_db_query_ud *q, int rc, const lunaq_error *err)
 int lq_db_query_fail(lua_State *L, lq_db_query_ud *q)
 {
     const char *text = q->message.p ? q->message.p : lunaq_strerror(q->rc);
-    lq_lua_soft(L, "db", "%s", text);
+    if (q->soft)
+        lq_lua_soft(L, "db", "%s", text);
+    else
+        lq_lua_push_raised(L, "db", text);
     if (q->sqlstate[0]) {
         lua_pushstring(L, q->sqlstate);
         lua_setfield(L, -2, "sqlstate");

@@ -3,7 +3,7 @@
 #ifndef LQ_DB_QUERY_H
 #define LQ_DB_QUERY_H
 
-#include "await.h"
+#include "lua/await.h"
 #include "db/db.h"
 
 /* What a statement's rows become. */

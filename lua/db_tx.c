@@ -6,8 +6,8 @@
  * error, so none can be swallowed.  Only the way through the end of the
  * function commits.
  */
-#include "db_query.h"
-#include "mod_db.h"
+#include "lua/db_query.h"
+#include "lua/mod_db.h"
 
 #include <lauxlib.h>
 

@@ -69,6 +69,12 @@ int lq_lua_raise(lua_State *L, const char *kind, const char *format, ...)
     return lua_error(L);
 }
 
+void lq_lua_push_raised(lua_State *L, const char *kind, const char *message)
+{
+    lua_pushstring(L, message);
+    wrap(L, kind, true);
+}
+
 int lq_lua_soft(lua_State *L, const char *kind, const char *format, ...)
 {
     lua_pushnil(L);

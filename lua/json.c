@@ -7,7 +7,7 @@
  * \u0000 and accepts trailing bytes; the tests keep it as an oracle for what it
  * does right.)
  */
-#include "json.h"
+#include "lua/json.h"
 
 #include <lauxlib.h>
 #include <math.h>

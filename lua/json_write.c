@@ -4,7 +4,7 @@
  * of Lua cannot leak: members wait on the Lua stack while their names are
  * sorted, and only raw access is used.
  */
-#include "json.h"
+#include "lua/json.h"
 
 #include "base/alloc.h"
 

@@ -13,10 +13,10 @@
  * string of bytes, NULL is absent from the row.  nil and db.null are NULL as
  * parameters.
  */
-#include "mod_db.h"
+#include "lua/mod_db.h"
 
-#include "db_query.h"
-#include "json.h"
+#include "lua/db_query.h"
+#include "lua/json.h"
 
 #include <lauxlib.h>
 

@@ -1,8 +1,8 @@
 /* The module `json` of handlers: encode and decode, their try_ twins, and what
  * Lua has no word for: null and arrays. */
-#include "json.h"
+#include "lua/json.h"
 
-#include "await.h"
+#include "lua/await.h"
 
 #include <lauxlib.h>
 

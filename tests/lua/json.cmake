@@ -5,5 +5,15 @@ lunaq_test(test_json LABEL lua SOURCES test_json.c ${json_sources}
 lunaq_test(test_json_random LABEL lua SOURCES test_json_random.c ${json_sources}
   LAYERS base LINKS PkgConfig::LUA PkgConfig::CJSON)
 foreach(name test_json test_json_random)
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/lua)
+  target_include_directories(${name} PRIVATE
+    $<TARGET_PROPERTY:lunaq_lua,INTERFACE_INCLUDE_DIRECTORIES>)
+endforeach()
+
+# The modules json and db, in the real host; db with a real PostgreSQL.
+foreach(name json_module db)
+  lunaq_test(test_lua_${name} LABEL lua SOURCES test_lua_${name}.c world.c
+             ${PROJECT_SOURCE_DIR}/tests/support/postgres_server.c
+    LAYERS lua db task loop broker base
+    LINKS PkgConfig::LUA PkgConfig::CJSON PkgConfig::CRYPTO PkgConfig::UV
+          PkgConfig::PQ m)
 endforeach()

@@ -1,7 +1,7 @@
 /* JSON: what is read, what is refused and where, and how values are written. */
 #include "support/test.h"
 
-#include "json.h"
+#include "lua/json.h"
 
 #include <lauxlib.h>
 #include <lualib.h>

@@ -3,7 +3,7 @@
 #include "support/test.h"
 
 #include "base/alloc.h"
-#include "json.h"
+#include "lua/json.h"
 
 #include <cjson/cJSON.h>
 #include <lauxlib.h>
