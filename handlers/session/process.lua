@@ -1,11 +1,29 @@
 -- Turns a stopped session into work: one url:summarize task for each page that
--- was visited.  Safe to run twice: a page whose task is still known is not
--- enqueued again.
+-- was visited.  Safe to run twice: a page whose task is still waiting or
+-- running is not enqueued again.
 --
 -- Archived at once: an unusable payload, a session that does not exist.
 -- Retried: the database or the broker cannot be reached.
 
 local AI_QUEUE = "ai"
+local BATCH = 500
+
+-- Tasks for pages[first] and those behind it, at most BATCH.
+local function enqueue_batch(session_id, pages, first)
+  local tasks = {}
+  for i = first, math.min(first + BATCH - 1, #pages) do
+    tasks[#tasks + 1] = {
+      type = "url:summarize",
+      payload = { session_id = session_id, url = pages[i].url },
+      queue = AI_QUEUE,
+      unique = "24h",
+    }
+  end
+  local _, refused = queue.enqueue_many(tasks)
+  for _, reason in pairs(refused or {}) do
+    if reason.kind ~= "duplicate" then error(reason) end
+  end
+end
 
 return {
   doc = "Turn a stopped session into summaries and a mind map.",
@@ -31,10 +49,7 @@ return {
     local pages = db.query(
       "select distinct url from page_visits where session_id = $1 order by url",
       id)
-    for _, page in ipairs(pages) do
-      queue.enqueue("url:summarize", { session_id = id, url = page.url },
-        { queue = AI_QUEUE })
-    end
+    for first = 1, #pages, BATCH do enqueue_batch(id, pages, first) end
 
     log.info("session processing completed",
       { session_id = id, pages = #pages })

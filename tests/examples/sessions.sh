@@ -36,7 +36,7 @@ is() { [ "$1" = "$2" ] || { echo "     got '$1', wanted '$2'"; false; }; }
 
 # enqueue TYPE [argument…]: $id is the task; its result is kept.
 enqueue() { id=$("$lunaq" enqueue "$@" --retention 1h --json |
-  sed -n 's/.*"id": *"\([^"]*\)".*/\1/p'); }
+  sed -n 's/.*"id":[[:space:]]*"\([^"]*\)".*/\1/p'); }
 state() { redis hget "asynq:{$1}:t:$id" state; }
 # settled QUEUE STATE: waits until the task is in it.
 settled() {
@@ -92,7 +92,7 @@ enqueue session:process session_id:=7
 check process__id_is_a_number__is_archived settled default archived
 enqueue session:process
 check process__no_payload__is_archived settled default archived
-enqueue session:process --payload '{"session_id":'
+enqueue session:process --payload - <<<'{"session_id":'
 check process__payload_is_not_json__is_archived settled default archived
 
 # ---- while the database is away --------------------------------------------------

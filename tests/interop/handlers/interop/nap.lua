@@ -1,0 +1,1 @@
+return function() lunaq.sleep(0.01) end
