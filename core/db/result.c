@@ -39,7 +39,7 @@ bool lq_db_result_take(lq_db_result *result, PGresult *r)
     }
     if (result->count == result->cap) {
         size_t cap = result->cap ? result->cap * 2 : 1;
-        PGresult **more = lq_realloc(result->parts, cap * sizeof *more);
+        PGresult **more = lq_realloc(result->parts, cap * sizeof(PGresult *));
         if (!more) {
             PQclear(r);
             return false;

@@ -168,12 +168,15 @@ const char *ask_cell(const ask *a, size_t row, size_t column)
     case LQ_DB_TEXT:
         snprintf(text, sizeof text, "'%.*s'", LQ_STR_ARG(v.str));
         break;
-    case LQ_DB_BYTES:
-        snprintf(text, sizeof text, "x'");
-        for (size_t i = 0; i < v.str.len && i < 200; i++)
-            snprintf(text + 2 + 2 * i, sizeof text - 2 - 2 * i, "%02x",
+    case LQ_DB_BYTES: {
+        size_t len = 0;
+        text[len++] = 'x';
+        text[len++] = '\'';
+        for (size_t i = 0; i < v.str.len && i < 200; i++, len += 2)
+            snprintf(text + len, sizeof text - len, "%02x",
                      (unsigned char)v.str.p[i]);
-        strcat(text, "'");
+        snprintf(text + len, sizeof text - len, "'");
+    }
     }
     lq_buf_release(&scratch);
     return text;

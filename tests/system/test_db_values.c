@@ -119,10 +119,10 @@ static void bytes__for_a_bytea__are_kept(void **state)
     ask_release(&a);
     for (size_t i = 0; i < LQ_COUNT(samples); i++) {
         char want[64] = "x'";
-        for (size_t j = 0; j < samples[i].len; j++)
-            snprintf(want + 2 + 2 * j, 3, "%02x",
-                     (unsigned char)samples[i].p[j]);
-        strcat(want, "'");
+        size_t len = 2;
+        for (size_t at = 0; at < samples[i].len; at++, len += 2)
+            snprintf(want + len, 3, "%02x", (unsigned char)samples[i].p[at]);
+        snprintf(want + len, 2, "'");
         ask_now(&world, &a, NULL,
                 "insert into bytes values ($1, $2) "
                 "returning v",
