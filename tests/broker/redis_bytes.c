@@ -290,6 +290,19 @@ static void bytes__token__is_a_key_for_a_day(void **state)
     assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
     assert_in_range((int64_t)number(REDIS("TTL", key)), 86390, 86400);
     lq_op_release(&op.op);
+
+    /* Only its owner gives it back. */
+    lq_op_goodbye bye = {.op.kind = LQ_OP_GOODBYE,
+                         .host = LQ_STR("h"),
+                         .server_id = LQ_STR("another"),
+                         .tokens = &w->token,
+                         .token_count = 1};
+    assert_int_equal(world_call(w, &bye.op), LUNAQ_OK);
+    assert_int_reply(REDIS("EXISTS", key), 1);
+    bye.server_id = LQ_STR("server");
+    assert_int_equal(world_call(w, &bye.op), LUNAQ_OK);
+    assert_int_reply(REDIS("EXISTS", key), 0);
+    lq_op_release(&bye.op);
 }
 
 /* ---- channels ------------------------------------------------------------ */
@@ -345,8 +358,11 @@ static void cancel__of_an_active_task__is_published(void **state)
                        .reason = LQ_STR("by \xff ann")};
     world_put(w, "t1");
     world_take_id(w, "t1");
+    (void)REDIS("CONFIG", "RESETSTAT");
     assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
     lq_op_release(&op.op);
+    assert_non_null(
+        strstr(REDIS("INFO", "commandstats"), "cmdstat_publish:calls=1,"));
     /* What becomes protobuf text has to be UTF-8. */
     assert_bulk(REDIS("HGET", T("t1"), "lunaq_cancel"), "by ? ann");
 }

@@ -10,8 +10,8 @@
 redis_server *redis_world_server(void);
 const world_factory *redis_world_factory(void);
 /** The same as a user who may touch only asynq:* and lunaq:* and nothing
- *  dangerous.  INFO is among that, so the server's version stays unknown and the
- *  scripts go out in the form for Redis 6.2. */
+ *  dangerous.  INFO is among that, so the server's version stays unknown and
+ * the scripts go out in the form for Redis 6.2. */
 const world_factory *redis_world_limited(void);
 
 /** Sends a command of words, ended by NULL, as the macro does; its reply as raw
@@ -22,6 +22,7 @@ const char *redis_world_do(const char *const *words);
 /* Tests that only Redis has. */
 size_t redis_bytes(struct CMUnitTest *out);
 size_t redis_faults(struct CMUnitTest *out);
+size_t redis_outage(struct CMUnitTest *out);
 size_t redis_lost(struct CMUnitTest *out);
 
 #endif

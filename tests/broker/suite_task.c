@@ -172,6 +172,27 @@ static void done__lock_of_another__is_left_alone(void **state)
     assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
 }
 
+static void archive__unique__keeps_the_lock(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    char key[LUNAQ_NAME_MAX * 2 + 80];
+    lq_buf msg;
+    t.unique_ms = 60000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    world_take_id(w, "one");
+    lq_unique_key(key, LQ_STR(Q), LQ_STR("t"), (lq_str){0});
+    lq_buf_init(&msg, 0);
+    lq_outcome o = {.kind = LQ_ARCHIVE,
+                    .id = LQ_STR("one"),
+                    .msg = world_msg(&msg, "one"),
+                    .unique_key = lq_str_c(key)};
+    assert_int_equal(world_settle(w, o), LUNAQ_OK);
+    lq_buf_release(&msg);
+    t.task_id = "two";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
+}
+
 static void complete__keeps_it_with_its_result(void **state)
 {
     world *w = *state;
@@ -473,6 +494,7 @@ size_t suite_task(struct CMUnitTest *out)
         WORLD_TEST(done__active__is_deleted_and_counted),
         WORLD_TEST(done__unique__releases_the_lock),
         WORLD_TEST(done__lock_of_another__is_left_alone),
+        WORLD_TEST(archive__unique__keeps_the_lock),
         WORLD_TEST(complete__keeps_it_with_its_result),
         WORLD_TEST(retry__failure__waits_and_counts),
         WORLD_TEST(retry__no_failure__counts_nothing),

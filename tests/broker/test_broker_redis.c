@@ -16,6 +16,7 @@ int main(int argc, char **argv)
     n += suite_due(tests + n);
     n += redis_bytes(tests + n);
     n += redis_faults(tests + n);
+    n += redis_outage(tests + n);
     n += redis_lost(tests + n);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
