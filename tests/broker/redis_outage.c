@@ -102,10 +102,18 @@ static void ping__evicting_server__is_warned_of(void **state)
 
 /* ---- the connection ------------------------------------------------------ */
 
+static redis_server durable;
+
+/* Also when the test has failed in the middle. */
+static int stop_durable(void **state)
+{
+    redis_server_stop(&durable);
+    return world_teardown(state);
+}
+
 static void server_restarts__the_next_call_connects_again(void **state)
 {
     world *w = *state;
-    redis_server durable;
     lq_caller *old = w->caller;
     if (redis_server_start_durable(&durable))
         skip();
@@ -128,7 +136,6 @@ static void server_restarts__the_next_call_connects_again(void **state)
     world_audit(w, Q);
     lq_caller_close(w->caller);
     w->caller = old;
-    redis_server_stop(&durable);
 }
 
 static void login__right_and_wrong(void **state)
@@ -184,7 +191,9 @@ size_t redis_outage(struct CMUnitTest *out)
         WORLD_TEST(script_flush__every_operation_goes_on),
         WORLD_TEST(full_server__drains_while_enqueues_are_refused),
         WORLD_TEST(ping__evicting_server__is_warned_of),
-        WORLD_TEST(server_restarts__the_next_call_connects_again),
+        cmocka_unit_test_setup_teardown(
+            server_restarts__the_next_call_connects_again, world_setup,
+            stop_durable),
         WORLD_TEST(login__right_and_wrong),
         WORLD_TEST(nobody_there__says_so),
     };
