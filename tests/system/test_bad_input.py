@@ -148,7 +148,7 @@ class Bad(World):
         self.daemon.wait("succeeded", task_id=task)
 
     def test_errors__of_every_kind__are_failures_with_a_text(self):
-        wanted = {"table": "", "none": "nil", "number": "42", "boolean": "true",
+        wanted = {"table": "", "none": "nil", "number": "42", "boolean": "boolean",
                   "fn": "", "tostring": "", "notext": "",
                   "index": "raise.lua:", "long": "xxx", "bytes": "bad ",
                   "pair": "as a pair"}

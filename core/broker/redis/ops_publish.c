@@ -46,8 +46,11 @@ static int goodbye_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_goodbye *o = (const lq_op_goodbye *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_goodbye, 5 + (uint32_t)o->token_count);
+    lq_cmd_script(c, &lq_script_goodbye, 7 + (uint32_t)o->token_count);
     build_server_keys(c, o->host, o->pid, o->server_id);
+    /* A server's scheduler has the server's name. */
+    lq_cmd_c(c, LQ_KEY_SCHEDULERS);
+    lq_cmd_server(c, LQ_KEY_SCHEDULERS ":", o->host, o->pid, o->server_id);
     for (size_t k = 0; k < o->token_count; k++)
         lq_cmd_token(c, o->tokens[k]);
     lq_cmd_str(c, o->server_id);
