@@ -97,6 +97,8 @@ static int send_statement(lq_conn *c, lunaq_error *err)
     lq_db_call *call = c->call;
     int n = (int)call->param_count, sent;
     Oid *types = NULL;
+    if (call->any_risky && !c->stmt && !c->db->no_prepare)
+        return lq_fail_nomem(err); /* guessing a type could store other bytes */
     if (call->any_risky) {
         types = lq_arena_alloc(&call->arena, (size_t)n * sizeof *types);
         if (!types)
@@ -270,13 +272,13 @@ static void end_well(lq_conn *c)
 static void save_types(lq_stmt *s, const PGresult *r)
 {
     int n = PQnparams(r);
-    s->described = true; /* without memory: as if all were texts */
     s->types = lq_malloc((size_t)(n > 0 ? n : 1) * sizeof *s->types);
     if (!s->types)
-        return;
+        return; /* step_over() sees that it is not described */
     for (int i = 0; i < n; i++)
         s->types[i] = PQparamtype(r, i);
     s->type_count = n;
+    s->described = true;
 }
 
 static void deliver_chunk(lq_conn *c)
@@ -384,6 +386,9 @@ static bool step_over(lq_conn *c)
         c->server_timeout_ms = c->wanted_timeout_ms;
     } else if (step == LQ_STEP_PREPARE) {
         c->stmt->prepared = true;
+    } else if (step == LQ_STEP_DESCRIBE && !c->stmt->described) {
+        end_failed(c, LUNAQ_ENOMEM, NULL, "out of memory");
+        goes_on = false;
     } else if (step == LQ_STEP_EXECUTE) {
         end_well(c);
         goes_on = false;

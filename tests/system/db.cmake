@@ -1,7 +1,7 @@
 set(postgres ${PROJECT_SOURCE_DIR}/tests/support/postgres_server.c)
 set(loop_world ${PROJECT_SOURCE_DIR}/tests/support/loop_world.c)
 set(db_world db_world.c ${postgres} ${loop_world})
-foreach(part IN ITEMS pool values tx outage)
+foreach(part IN ITEMS pool values tx outage memory)
   lunaq_test(test_db_${part} LABEL system SOURCES test_db_${part}.c ${db_world}
     LAYERS db loop base LINKS PkgConfig::PQ PkgConfig::UV)
 endforeach()
