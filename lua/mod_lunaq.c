@@ -56,7 +56,7 @@ static int lunaq_sleep(lua_State *L)
 
 static int lunaq_now(lua_State *L)
 {
-    lua_pushnumber(L, (lua_Number)lq_now_ms() / 1000);
+    lua_pushnumber(L, (lua_Number)lq_now_us() / 1e6);
     return 1;
 }
 

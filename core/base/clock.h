@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 int64_t lq_now_ms(void);  /* Unix milliseconds, may step */
+int64_t lq_now_us(void);  /* the same in microseconds */
 int64_t lq_mono_ns(void); /* monotonic nanoseconds */
 static inline int64_t lq_mono_ms(void)
 {

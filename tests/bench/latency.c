@@ -1,143 +1,135 @@
 /* bench_latency: enqueue -> start of the handler, on an idle queue.
  *
- *     bench_latency broker rate seconds
+ *     bench_latency broker queue rate seconds
  *
- * One process enqueues at a steady rate with the C client; the other embeds a
- * server whose handler compares the instant in the payload with its own.  The
- * clock is the same monotonic one.  The handler is a C callback: it pays a hop
- * to a thread of the callback pool, which a Lua handler does not, and in turn
- * reads the clock in nanoseconds, which Lua cannot.  So the figure is an upper
- * bound.  Prints p50 and p99. */
-#include <pthread.h>
-#include <stdbool.h>
+ * Enqueues at a steady rate with the C client, into a queue that a lunaqd
+ * serves whose handler of bench:start returns lunaq.now(), and then reads the
+ * results.  Both instants are the system's wall clock, in microseconds; the
+ * first is taken just before the call that enqueues, the second is the first
+ * thing the handler does.  Prints p50 and p99. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <time.h>
 
-#include <lunaq/server.h>
+#include <lunaq/lunaq.h>
 
 #include "sample.h"
 
-struct starts {
-    pthread_mutex_t lock;
-    pthread_cond_t all;
-    int64_t *took;
-    int64_t count, total;
-};
+enum { PAGE = 1000, WAIT_S = 20, KEEP_MS = 600000 };
 
-static int started(lunaq_run *run, void *userdata)
+static int64_t wall_ns(void)
 {
-    int64_t now = sample_now_ns(), sent = 0;
-    struct starts *s = userdata;
-    size_t len;
-    const void *payload = lunaq_run_payload(run, &len);
-    if (len != sizeof sent)
-        return lunaq_run_skip_retry(run, "not a task of this bench");
-    memcpy(&sent, payload, sizeof sent);
-    pthread_mutex_lock(&s->lock);
-    if (s->count < s->total)
-        s->took[s->count++] = now - sent;
-    if (s->count == s->total)
-        pthread_cond_signal(&s->all);
-    pthread_mutex_unlock(&s->lock);
-    return LUNAQ_OK;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Waits until the parent says by a byte that the server is up. */
-static int produce(const char *broker, int64_t rate, int64_t total, int go)
+static int produce(lunaq_client *client, const char *queue, int64_t rate,
+                   int64_t total, lunaq_error *err)
 {
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    lunaq_client *client = NULL;
-    lunaq_client_options options = LUNAQ_CLIENT_OPTIONS_INIT;
-    options.broker = broker;
-    char byte;
-    if (read(go, &byte, 1) != 1)
-        return 1;
-    int rc = lunaq_client_open(&client, &options, &err);
+    int rc = LUNAQ_OK;
     int64_t next = sample_now_ns() + 1000000000; /* let the queue be idle */
     for (int64_t i = 0; i < total && rc == 0; i++) {
+        char payload[32];
         sample_sleep_until(next);
         next += 1000000000 / rate;
         lunaq_task task = LUNAQ_TASK_INIT;
-        int64_t now = sample_now_ns();
         task.type = "bench:start";
-        task.queue = "latency";
-        task.payload = &now;
-        task.payload_len = sizeof now;
-        rc = lunaq_client_enqueue(client, &task, NULL, &err);
+        task.queue = queue;
+        task.retention_ms = KEEP_MS;
+        task.payload = payload;
+        task.payload_len =
+            (size_t)snprintf(payload, sizeof payload, "%" PRId64, wall_ns());
+        rc = lunaq_client_enqueue(client, &task, NULL, err);
     }
-    if (rc)
-        fprintf(stderr, "bench_latency: %s\n", err.message);
-    lunaq_client_close(client);
-    return rc ? 1 : 0;
+    return rc;
 }
 
-static int serve(const char *broker, struct starts *s, int go, int64_t seconds)
+static int wait_all(lunaq_client *client, const char *queue, int64_t total,
+                    lunaq_error *err)
 {
-    static const lunaq_queue_weight queues[] = {{"latency", 1}};
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    lunaq_server *server = NULL;
-    lunaq_server_options options = LUNAQ_SERVER_OPTIONS_INIT;
-    options.broker = broker;
-    options.queues = queues;
-    options.queue_count = 1;
-    options.log_level = LUNAQ_LOG_WARN;
-    int rc = lunaq_server_open(&server, &options, &err);
-    if (!rc)
-        rc = lunaq_server_handle(server, "bench:start", started, s, &err);
-    if (!rc)
-        rc = lunaq_server_start(server, &err);
-    if (rc)
-        fprintf(stderr, "bench_latency: %s\n", err.message);
-    if (!rc && write(go, "g", 1) == 1) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += seconds + 30;
-        pthread_mutex_lock(&s->lock);
-        int timed_out = 0;
-        while (s->count < s->total && !timed_out)
-            timed_out = pthread_cond_timedwait(&s->all, &s->lock, &until);
-        pthread_mutex_unlock(&s->lock);
+    int64_t until = sample_now_ns() + WAIT_S * INT64_C(1000000000);
+    int64_t done = 0;
+    while (done < total) {
+        lunaq_queue_list *list = NULL;
+        int rc = lunaq_queue_list_open(client, queue, &list, err);
+        if (rc)
+            return rc;
+        done = lunaq_queue_list_at(list, 0)->completed;
+        lunaq_queue_list_free(list);
+        if (sample_now_ns() > until) {
+            fprintf(stderr, "bench_latency: %" PRId64 " of %" PRId64 " ran\n",
+                    done, total);
+            return LUNAQ_ETIMEOUT;
+        }
+        sample_sleep_until(sample_now_ns() + 50000000);
     }
-    lunaq_server_close(server);
-    return rc;
+    return LUNAQ_OK;
+}
+
+/* Payload and result are numbers in decimal. */
+static double number_of(const void *bytes, size_t len)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", (int)len, (const char *)bytes);
+    return strtod(text, NULL);
+}
+
+static int collect(lunaq_client *client, const char *queue, int64_t *took,
+                   size_t total, size_t *count, lunaq_error *err)
+{
+    lunaq_task_query query = LUNAQ_TASK_QUERY_INIT;
+    query.queue = queue;
+    query.state = LUNAQ_COMPLETED;
+    query.page_size = PAGE;
+    for (*count = 0; *count < total; query.page++) {
+        lunaq_task_list *list = NULL;
+        int rc = lunaq_task_list_open(client, &query, &list, err);
+        if (rc)
+            return rc;
+        size_t n = lunaq_task_list_count(list);
+        for (size_t i = 0; i < n && *count < total; i++) {
+            const lunaq_task_info *t = lunaq_task_list_at(list, i);
+            double sent_us = number_of(t->payload, t->payload_len) / 1e3;
+            double start_us = number_of(t->result, t->result_len) * 1e6;
+            took[(*count)++] = (int64_t)((start_us - sent_us) * 1e3);
+        }
+        lunaq_task_list_free(list);
+        if (n == 0)
+            return LUNAQ_ENOTFOUND;
+    }
+    return LUNAQ_OK;
 }
 
 int main(int argc, char **argv)
 {
-    int64_t rate = argc == 4 ? strtoll(argv[2], NULL, 10) : 0;
-    int64_t seconds = argc == 4 ? strtoll(argv[3], NULL, 10) : 0;
-    struct starts s = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                       .all = PTHREAD_COND_INITIALIZER,
-                       .total = rate * seconds};
-    int go[2], status = 0;
-    if (rate <= 0 || s.total <= 0) {
-        fprintf(stderr, "usage: bench_latency broker rate seconds\n");
+    int64_t rate = argc == 5 ? strtoll(argv[3], NULL, 10) : 0;
+    int64_t total = argc == 5 ? rate * strtoll(argv[4], NULL, 10) : 0;
+    if (rate <= 0 || total <= 0) {
+        fprintf(stderr, "usage: bench_latency broker queue rate seconds\n");
         return 2;
     }
-    s.took = calloc((size_t)s.total, sizeof *s.took);
-    if (!s.took || pipe(go)) {
-        free(s.took);
-        return 1;
-    }
-    pid_t child = fork(); /* before there are threads */
-    if (child == 0) {
-        close(go[1]);
-        _exit(produce(argv[1], rate, s.total, go[0]));
-    }
-    close(go[0]);
-    int rc = child < 0 ? 1 : serve(argv[1], &s, go[1], seconds);
-    close(go[1]);
-    if (child > 0)
-        waitpid(child, &status, 0);
-    if (rc == 0 && status == 0 && s.count == s.total)
-        sample_print(s.took, (size_t)s.count);
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lunaq_client *client = NULL;
+    lunaq_client_options options = LUNAQ_CLIENT_OPTIONS_INIT;
+    options.broker = argv[1];
+    size_t count = 0;
+    int64_t *took = calloc((size_t)total, sizeof *took);
+    int rc = took ? lunaq_client_open(&client, &options, &err) : LUNAQ_ENOMEM;
+    if (!rc)
+        rc = produce(client, argv[2], rate, total, &err);
+    if (!rc)
+        rc = wait_all(client, argv[2], total, &err);
+    if (!rc)
+        rc = collect(client, argv[2], took, (size_t)total, &count, &err);
+    if (rc)
+        fprintf(stderr, "bench_latency: %s %s\n", lunaq_strerror(rc),
+                err.message);
     else
-        fprintf(stderr, "bench_latency: %lld of %lld tasks started\n",
-                (long long)s.count, (long long)s.total);
-    rc = rc || status || s.count < s.total;
-    free(s.took);
+        sample_print(took, count);
+    lunaq_client_close(client);
+    free(took);
     return rc ? 1 : 0;
 }
