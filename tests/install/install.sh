@@ -38,23 +38,33 @@ expect pkg_config__version "$(pkg-config --modversion lunaq)" \
 LD_LIBRARY_PATH=$lib "$PRIVATE/by-pkg-config"
 expect pkg_config__consumer_enqueues "$(pending)" 1
 
+# shellcheck disable=SC2046,SC2086
+"$cc" -std=c11 -Wall -Wextra -Werror $flags -o "$PRIVATE/server" \
+  "$here/consumer_server.c" $(pkg-config --cflags --libs lunaq-server)
+LD_LIBRARY_PATH=$lib "$PRIVATE/server"
+expect pkg_config__server_runs_the_task "$(pending)" 0
+
 mkdir "$PRIVATE/consumer"
-cp "$here/consumer.c" "$PRIVATE/consumer"
+cp "$here/consumer.c" "$here/consumer_server.c" "$PRIVATE/consumer"
 cat >"$PRIVATE/consumer/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.25)
 project(consumer LANGUAGES C)
 find_package(lunaq 0.1 REQUIRED CONFIG)
 add_executable(consumer consumer.c)
 target_link_libraries(consumer PRIVATE lunaq::lunaq)
+add_executable(server consumer_server.c)
+target_link_libraries(server PRIVATE lunaq::server)
 END
 "$cmake" -S "$PRIVATE/consumer" -B "$PRIVATE/consumer/build" \
   -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
   -DCMAKE_C_FLAGS="$flags" >>"$PRIVATE/log"
 "$cmake" --build "$PRIVATE/consumer/build" >>"$PRIVATE/log"
 "$PRIVATE/consumer/build/consumer"
-expect find_package__consumer_enqueues "$(pending)" 2
+expect find_package__consumer_enqueues "$(pending)" 1
+"$PRIVATE/consumer/build/server"
+expect find_package__server_runs_the_task "$(pending)" 0
 
 # The programs find their library beside them.
 "$prefix/bin/lunaq" enqueue hello
-expect installed_cli__enqueues "$(pending)" 3
+expect installed_cli__enqueues "$(pending)" 1
 expect manual__is_installed "$(find "$prefix" -name lunaq.1 | wc -l)" 1
