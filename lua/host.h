@@ -50,11 +50,11 @@ typedef struct lq_lua_run {
     int co_ref;                    /* anchors co */
     struct lq_lua_generation *gen; /* counted */
     const struct lq_lua_handler *handler;
-    struct lq_lua_task *task; /* the handler's argument */
-    lq_await *parked;         /* what it waits for */
-    lua_State **chain;        /* coroutines inside co that a pause passed
-                                 through, innermost first */
+    lq_await *parked;  /* what it waits for */
+    lua_State **chain; /* coroutines inside co that a pause passed
+                          through, innermost first */
     size_t chain_len, chain_cap;
+    size_t depth; /* coroutines active inside co now */
     enum lq_lua_phase phase;
     enum lq_lua_pause pause;
     enum lq_cancel why;     /* set with `ending` */

@@ -143,6 +143,17 @@ void lq_lua_decide_end(lq_lua_run *r, enum lq_cancel why)
         atomic_store(&r->host->until_ns, r->limit_ns);
 }
 
+void lq_lua_check_time(lua_State *L)
+{
+    lq_lua_run *r = lq_lua_here(L);
+    if (r->limit_ns == 0 || r->host->mode == LUNAQ_INTERRUPT_NONE ||
+        lq_mono_ns() < r->limit_ns)
+        return;
+    if (!r->ending)
+        lq_lua_decide_end(r, LQ_CANCEL_DEADLINE);
+    lq_lua_end_here(L);
+}
+
 static void interrupted(lua_State *L, lua_Debug *ar)
 {
     (void)ar;

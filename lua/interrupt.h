@@ -42,6 +42,9 @@ bool lq_lua_may_pause(lua_State *L);
 /** Goes on ending the run of L: yields, or raises where that is impossible.
  *  Does not return to its caller's caller; `return lq_lua_end_here(L)`. */
 int lq_lua_end_here(lua_State *L);
+/** For C functions that may have taken long: ends the run of L if its time is
+ *  up. */
+void lq_lua_check_time(lua_State *L);
 /** Decides that a run ends, which is executing or will be closed. */
 void lq_lua_decide_end(lq_lua_run *r, enum lq_cancel why);
 

@@ -22,9 +22,11 @@ static lua_State *check_co(lua_State *L)
 
 /* ---- the chain of a pause ------------------------------------------------ */
 
+/* Room for every coroutine that is active now, and one more: a pause must not
+ * fail. */
 static void reserve_chain(lua_State *L, lq_lua_run *r)
 {
-    if (r->chain_len < r->chain_cap)
+    if (r->chain_len + r->depth < r->chain_cap)
         return;
     size_t cap = r->chain_cap ? r->chain_cap * 2 : 4;
     lua_State **chain = lq_realloc((void *)r->chain, cap * sizeof *chain);
@@ -93,9 +95,11 @@ static int drive(lua_State *L, lua_State *co, int nargs, bool wrapped)
         reserve_chain(L, r);
     int nres = 0;
     r->pinned += pins;
+    r->depth++;
     lq_lua_executes(r->host, co);
     int status = lua_resume(co, L, nargs, &nres);
     lq_lua_executes(r->host, L);
+    r->depth--;
     r->pinned -= pins;
     if (status != LUA_OK && status != LUA_YIELD)
         return failed(L, co, wrapped);

@@ -5,9 +5,12 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "lua/error.h"
+#include "base/str.h"
+#include "lua/interrupt.h"
 #include "lua/sandbox.h"
 
+#define LOOK_STEPS 100000 /* between looks at the clock: about a millisecond   \
+                           */
 #define SMALL 64 /* bytes of pattern that need no memory of their own */
 
 /* ---- one search ---------------------------------------------------------- */
@@ -41,13 +44,20 @@ static void search_init(lua_State *L, struct search *s, const char *subject,
                       .subject = subject,
                       .end = subject + subject_len,
                       .steps = LQ_LUA_MATCH_STEPS + 4 * subject_len};
+    s->m.look_at = s->m.steps - LOOK_STEPS;
 }
 
+/* A hook sees only Lua's own instructions, so long searches look at the clock
+ * themselves. */
 static const char *try_at(lua_State *L, lq_match *m, const char *at)
 {
     const char *e = lq_match_at(m, at);
     if (m->error)
         luaL_error(L, "%s", m->error);
+    if (m->steps < m->look_at) {
+        m->look_at = m->steps > LOOK_STEPS ? m->steps - LOOK_STEPS : 0;
+        lq_lua_check_time(L);
+    }
     return e;
 }
 
@@ -165,6 +175,7 @@ static int gmatch_next(lua_State *L)
 {
     struct walk *w = lua_touserdata(L, lua_upvalueindex(1));
     w->m.steps = LQ_LUA_MATCH_STEPS;
+    w->m.look_at = LQ_LUA_MATCH_STEPS - LOOK_STEPS;
     for (const char *from = w->next; from <= w->m.end; from++) {
         const char *to = try_at(L, &w->m, from);
         if (!to || to == w->last)

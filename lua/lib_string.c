@@ -28,8 +28,11 @@ static int str_rep(lua_State *L)
     luaL_checklstring(L, 1, &len);
     lua_Integer n = luaL_checkinteger(L, 2);
     luaL_optlstring(L, 3, "", &gap);
-    if (n > 0 && len + gap > 0 &&
-        (lua_Unsigned)n > LQ_LUA_STRING_MAX / (len + gap))
+    if (len + gap == 0) { /* the library would loop n times over nothing */
+        lua_pushliteral(L, "");
+        return 1;
+    }
+    if (n > 0 && (lua_Unsigned)n > LQ_LUA_STRING_MAX / (len + gap))
         return too_long(L, "string.rep");
     return call_original(L);
 }

@@ -13,8 +13,11 @@
 
 #define TASK_NAME "lunaq.task"
 
-struct lq_lua_task {
-    lq_lua_run *r; /* NULL: over */
+/* The run's struct outlives the run, as long as the state; its serial tells
+ * whether it is still the same run. */
+struct task {
+    lq_lua_run *r;
+    uint32_t serial;
 };
 
 /* The user value: the payload, once decoded. */
@@ -22,22 +25,20 @@ struct lq_lua_task {
 
 void lq_lua_task_push(lua_State *L, lq_lua_run *r)
 {
-    struct lq_lua_task *t = lua_newuserdatauv(L, sizeof *t, 1);
-    t->r = r;
+    struct task *t = lua_newuserdatauv(L, sizeof *t, 1);
+    *t = (struct task){r, r->serial};
     luaL_setmetatable(L, TASK_NAME);
-    r->task = t;
 }
 
-void lq_lua_task_over(struct lq_lua_task *t)
+static bool is_over(const struct task *t)
 {
-    if (t)
-        t->r = NULL;
+    return t->r->serial != t->serial;
 }
 
 static lq_lua_run *check_task(lua_State *L)
 {
-    struct lq_lua_task *t = luaL_checkudata(L, 1, TASK_NAME);
-    if (!t->r)
+    struct task *t = luaL_checkudata(L, 1, TASK_NAME);
+    if (is_over(t))
         luaL_error(L, "this task's run is over");
     return t->r;
 }
@@ -91,7 +92,7 @@ void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
                        char *refusal, size_t size)
 {
     index = lua_absindex(L, index);
-    struct lq_lua_task *t = lua_touserdata(L, index);
+    struct task *t = lua_touserdata(L, index);
     lunaq_error err = LUNAQ_ERROR_INIT;
     *refusal = 0;
     if (push_payload(L, index, t->r->run, &err)) {
@@ -248,8 +249,8 @@ static int task_newindex(lua_State *L)
 
 static int task_tostring(lua_State *L)
 {
-    struct lq_lua_task *t = luaL_checkudata(L, 1, TASK_NAME);
-    if (!t->r) {
+    struct task *t = luaL_checkudata(L, 1, TASK_NAME);
+    if (is_over(t)) {
         lua_pushliteral(L, "task (over)");
         return 1;
     }

@@ -8,16 +8,13 @@
 
 /** Makes the metatable.  Raises. */
 void lq_lua_task_open(lua_State *L);
-/** Pushes the task of r and notes it in r->task.  Raises. */
+/** Pushes the task of r.  Kept beyond the run, it says that the run is over.
+ *  Raises. */
 void lq_lua_task_push(lua_State *L, lq_lua_run *r);
 /** Checks the payload of the task at index against the handler's args; writes
  *  what is wrong, or "".  Raises. */
 void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
                        char *refusal, size_t size);
-/** The run is over: a task that a handler kept says so from now on.  NULL is
- *  fine. */
-void lq_lua_task_over(struct lq_lua_task *task);
-
 int luaopen_lunaq_log(lua_State *L);
 int luaopen_lunaq_queue(lua_State *L);
 

@@ -56,7 +56,8 @@ const char *lq_pattern_compile(lq_pattern *out, void *memory, const char *p,
 typedef struct lq_match {
     const lq_pattern *pattern;
     const char *subject, *end;
-    uint64_t steps; /* left */
+    uint64_t steps;   /* left */
+    uint64_t look_at; /* the caller's: when to look at the clock */
     const char *error;
     int depth;
     int count; /* captures */

@@ -66,8 +66,6 @@ static void refuse(lq_run *run, enum lq_verdict_kind kind, const char *error,
 static void give_back(lq_lua_run *r)
 {
     lq_lua_host *host = r->host;
-    lq_lua_task_over(r->task);
-    r->task = NULL;
     if (r->co_ref != LUA_NOREF)
         luaL_unref(host->L, LUA_REGISTRYINDEX, r->co_ref);
     struct lq_lua_generation *gen = r->gen;

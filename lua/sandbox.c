@@ -69,6 +69,8 @@ static void make_proxy(lua_State *L)
     lua_setfield(L, -2, "__pairs");
     lua_pushboolean(L, 1);
     lua_rawsetp(L, -2, &marker);
+    if (luaL_getmetafield(L, -3, "__call") != LUA_TNIL)
+        lua_setfield(L, -2, "__call"); /* db("reporting") */
     lua_setmetatable(L, -2);
     lua_replace(L, -3); /* proxy, real */
     lua_pop(L, 1);
