@@ -381,8 +381,8 @@ typedef struct lq_op_goodbye {
 
 /* Fires a tick once: when `instant_ms` is later than the entry's last one (in
  * the broker), that becomes instant_ms and the task is enqueued; else nothing.
- * With item NULL it only reads `last_ms`; with first_ms it also sets an entry
- * never seen to that instant, so that "@every" counts from its first sight. */
+ * With item NULL it only reads; with first_ms it also sets an entry never seen
+ * to that instant, so that "@every" counts from its first sight. */
 typedef struct lq_op_cron_fire {
     lq_op op;
     lq_str queue;
@@ -391,7 +391,8 @@ typedef struct lq_op_cron_fire {
     int64_t first_ms; /* 0 = do not set */
     lq_enqueue *item;
     bool fired;      /* result */
-    int64_t last_ms; /* result: the last instant now; 0 = never fired */
+    bool never;      /* result: last_ms is its first sight, it never fired */
+    int64_t last_ms; /* result: the last instant now; 0 = never seen */
 } lq_op_cron_fire;
 
 /* Publishes the entries of a scheduler for inspectors; none: takes them away.

@@ -22,7 +22,7 @@ typedef struct lq_cron_entry {
     lq_arena copy;
     lq_enqueue item;
     bool seen;       /* its last instant was read from the broker */
-    int64_t last_ms; /* 0 = never */
+    int64_t last_ms; /* 0 = it never fired */
     int64_t next_ms; /* 0 = never */
     bool kept;
 } lq_cron_entry;
@@ -234,8 +234,8 @@ static void ticked(lq_op *op)
         if (s->fire.fired)
             log_tick(s, e);
         e->seen = true;
-        e->last_ms = s->fire.last_ms;
-        e->next_ms = lq_cron_next_ms(&e->cron, e->last_ms);
+        e->last_ms = s->fire.never ? 0 : s->fire.last_ms;
+        e->next_ms = lq_cron_next_ms(&e->cron, s->fire.last_ms);
     } else if (rc != LUNAQ_EBROKER && rc != LUNAQ_EUNKNOWN &&
                rc != LUNAQ_ECANCELED &&
                lq_log_gate(&s->control->rt->log_gate, 5000)) {
@@ -261,29 +261,42 @@ static void published(lq_op *op)
     lq_periodic_over(&s->publish);
 }
 
+#define OPTIONS_MAX 5
+
+static void add_seconds(lq_buf *b, const char *name, int64_t seconds)
+{
+    lq_buf_add_c(b, name);
+    lq_buf_add_char(b, '(');
+    lq_duration_go(b, seconds * 1000);
+    lq_buf_add_char(b, ')');
+}
+
 /* What the entry passes at enqueue, as Asynq writes options. */
 static size_t options_of(lq_scheduler *s, const lq_cron_entry *e, lq_str *out)
 {
     const lq_task *t = &e->item.task;
-    lq_buf b;
+    const struct {
+        const char *name;
+        int64_t seconds;
+    } durations[] = {{"Timeout", t->timeout_s},
+                     {"Unique", e->item.unique_s},
+                     {"Retention", t->retention_s}};
+    lq_buf b[OPTIONS_MAX];
     size_t n = 0;
 
-    lq_buf_init(&b, 2048);
-    lq_buf_printf(&b, "Queue(\"%.*s\")", LQ_STR_ARG(t->queue));
-    out[n++].p = lq_arena_dup(&s->pub_mem, lq_buf_str(&b));
-    lq_buf_clear(&b);
-    lq_buf_printf(&b, "MaxRetry(%d)", (int)t->max_retry);
-    out[n++].p = lq_arena_dup(&s->pub_mem, lq_buf_str(&b));
-    if (t->timeout_s) {
-        lq_buf_clear(&b);
-        lq_buf_add_c(&b, "Timeout(");
-        lq_duration_go(&b, t->timeout_s * 1000);
-        lq_buf_add_c(&b, ")");
-        out[n++].p = lq_arena_dup(&s->pub_mem, lq_buf_str(&b));
+    for (size_t i = 0; i < OPTIONS_MAX; i++)
+        lq_buf_init(&b[i], 2048);
+    lq_buf_printf(&b[n++], "Queue(\"%.*s\")", LQ_STR_ARG(t->queue));
+    lq_buf_printf(&b[n++], "MaxRetry(%d)", (int)t->max_retry);
+    for (size_t i = 0; i < LQ_COUNT(durations); i++)
+        if (durations[i].seconds > 0)
+            add_seconds(&b[n++], durations[i].name, durations[i].seconds);
+    for (size_t i = 0; i < n; i++) {
+        char *text = lq_arena_dup(&s->pub_mem, lq_buf_str(&b[i]));
+        out[i] = lq_str_c(text ? text : "Queue(\"\")");
     }
-    lq_buf_release(&b);
-    for (size_t i = 0; i < n; i++)
-        out[i] = lq_str_c(out[i].p ? out[i].p : "Queue(\"\")");
+    for (size_t i = 0; i < OPTIONS_MAX; i++)
+        lq_buf_release(&b[i]);
     return n;
 }
 
@@ -301,7 +314,7 @@ static void publish(void *ud)
         return;
     }
     for (const lq_cron_entry *e = s->entries; e; e = e->next) {
-        lq_str options[4];
+        lq_str options[OPTIONS_MAX];
         lq_cron_msg m = {.id = lq_str_c(e->id),
                          .spec = lq_str_c(e->spec),
                          .type = e->item.task.type,

@@ -139,7 +139,8 @@ static void bytes__group__writes_set_zset_and_field(void **state)
     t.unique_ms = 0;
     t.process_in_ms = 60000;
     put(w, &t);
-    assert_bulk(REDIS("HGET", T("t3"), "group"), "g1");
+    assert_bulk(REDIS("HGET", T("t3"), "lunaq_group"), "g1");
+    assert_int_reply(REDIS("HEXISTS", T("t3"), "group"), 0);
     assert_bulk(REDIS("HGET", T("t3"), "state"), "scheduled");
 }
 

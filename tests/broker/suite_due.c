@@ -207,7 +207,13 @@ static void cron__never_seen__starts_at_its_first_sight(void **state)
     assert_int_equal(fire(w, 0, 0, NULL).last_ms, 0);
     assert_int_equal(fire(w, 0, 1700000000123, NULL).last_ms, 1700000000123);
     assert_int_equal(fire(w, 0, 1700000099999, NULL).last_ms, 1700000000123);
+    assert_true(fire(w, 0, 0, NULL).never);
     assert_int_equal(world_take(w, 1), 0);
+    assert_false(fire(w, 1700000000123, 0, "one").fired);
+    lq_op_cron_fire op = fire(w, 1700003600000, 0, "two");
+    assert_true(op.fired);
+    assert_false(op.never);
+    assert_false(fire(w, 0, 0, NULL).never);
 }
 
 static void cron__tick__fires_once(void **state)

@@ -59,6 +59,9 @@ static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     lq_str code = lq_reply_str(lq_reply_at(reply, 2));
     o->fired = lq_reply_int(lq_reply_at(reply, 0), 0) == 1;
     o->last_ms = lq_reply_int(lq_reply_at(reply, 1), 0);
+    o->never = o->last_ms <= 0;
+    if (o->last_ms < 0)
+        o->last_ms = -o->last_ms;
     if (reply->count != 3 || (o->fired && !code.len))
         return lq_redis_odd(op);
     if (code.len && o->item && !lq_enqueue_item_parse(o->item, code.p[0]))

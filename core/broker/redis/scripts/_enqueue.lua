@@ -35,9 +35,10 @@ local function enqueue(queue, ready, id, msg, at_ms, unique, ttl, group)
   if delayed then
     call('HSET', key, 'msg', msg, 'state', 'scheduled')
     if unique then call('HSET', key, 'unique_key', unique) end
-    -- Asynq forgets the group of a scheduled task; with the field the
-    -- forwarder puts it there when it is due.
-    if group then call('HSET', key, 'group', group) end
+    -- Asynq forgets the group of a scheduled task; with the field our
+    -- forwarder puts it there when it is due.  It is not Asynq's field: Go's
+    -- forwarder would put it into a group that is not announced.
+    if group then call('HSET', key, 'lunaq_group', group) end
     call('ZADD', queue.scheduled, ceil(at_ms / 1000), id)
     return 'S'
   end

@@ -1,10 +1,11 @@
 -- Fires a tick of a periodic entry, once.
 --
--- KEYS  lunaq's cron (hash entry → last instant), the entry's history, pending
---       scheduled groups
+-- KEYS  lunaq's cron (hash entry → last instant; negative: seen then, never
+--       fired), the entry's history, pending scheduled groups
 -- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), event,
 --       prefix of task keys, prefix of groups, then the task as in enqueue
--- Returns {fired, last ms (0 = never), what became of the task or ''}
+-- Returns {fired, last ms as stored (0 = never seen), what became of the task
+--          or ''}
 -- Cost  O(1)
 -- @include _time
 -- @include _type
@@ -13,10 +14,10 @@ local entry, instant, first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local stored = call('HGET', KEYS[1], entry)
 local last = tonumber(stored or nil)
 if not last and first > 0 then
-  last = first
-  call('HSET', KEYS[1], entry, ARGV[3])
+  last = -first
+  call('HSET', KEYS[1], entry, string.format('%.0f', last))
 end
-if instant < 0 or last and instant <= last then
+if instant < 0 or last and instant <= math.abs(last) then
   return {0, string.format('%.0f', last or 0), ''}
 end
 local queue = {

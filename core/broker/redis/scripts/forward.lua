@@ -21,7 +21,9 @@ for k = 1, 2 do
   for i = 1, #ids do
     local id = ids[i]
     local key = prefix .. id
-    local h = pcall('HMGET', key, 'msg', 'group', 'lunaq_cancel')
+    local h = pcall('HMGET', key, 'msg', 'group', 'lunaq_cancel',
+                    'lunaq_group')
+    local group = h[2] or h[4]
     if h.err or not h[1] then
       -- An id without a task: dropped, below.
       if not h.err then call('UNLINK', key) end
@@ -29,12 +31,13 @@ for k = 1, 2 do
       call('HSET', key, 'msg', with_error(h[1], h[3]), 'state', 'archived')
       call('ZADD', KEYS[5], now_s, id)
       archived = true
-    elseif h[2] and h[2] ~= '' and may_hold(ARGV[2] .. h[2], 'zset') and
+    elseif group and group ~= '' and may_hold(ARGV[2] .. group, 'zset') and
            may_hold(KEYS[4], 'set') then
-      call('ZADD', ARGV[2] .. h[2], now_s, id)
+      call('ZADD', ARGV[2] .. group, now_s, id)
       -- Asynq leaves this out, and the group waits for another task.
-      call('SADD', KEYS[4], h[2])
-      call('HSET', key, 'state', 'aggregating')
+      call('SADD', KEYS[4], group)
+      call('HSET', key, 'state', 'aggregating', 'group', group)
+      if h[4] then call('HDEL', key, 'lunaq_group') end
       moved = moved + 1
     else
       call('HSET', key, 'state', 'pending', 'pending_since', since)
