@@ -15,6 +15,7 @@ static int resize(lunaq_run *run, void *userdata)
     if (len == 0)
         return lunaq_run_skip_retry(run, "the payload is empty");
     printf("image:resize %.*s\n", (int)len, payload);
+    fflush(stdout);
     return lunaq_run_set_result(run, "resized", 7);
 }
 

@@ -25,7 +25,7 @@ LUNAQ_BROKER=redis-socket:///nowhere "$examples/enqueue" hello '{}' 2>err || rc=
 [ "$rc" = 1 ] && grep -q nowhere err
 
 # embed: runs one of them in C, the other in Lua, and ends clean on TERM.
-private_run embed stdbuf -oL "$examples/embed"
+private_run embed "$examples/embed"
 pid=$!
 private_wait 15 "embed runs its C handler" grep -q 'image:resize {"width":80}' \
   embed.log
