@@ -235,6 +235,8 @@ static int read_unique(struct reader *r)
         rc = read_by(r);
     lua_pop(L, 1);
 out:
+    if (r->has_unique && r->task.unique_ms == 0)
+        r->task.unique_ms = -1; /* not what the handler file says either */
     lua_pop(L, 1);
     return rc;
 }
