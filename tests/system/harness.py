@@ -492,6 +492,9 @@ class World(unittest.TestCase):
             if daemon.process.poll() is None:
                 daemon.kill()
             daemon.process.stdout.close()
+        for daemon in self.daemons:
+            if any("Sanitizer:" in text for text in daemon.text):
+                self.fail(f"{daemon.name}:\n" + "\n".join(daemon.text))
 
     def write(self, name, source):
         """Replaces a file of the home at once, as editors do."""
