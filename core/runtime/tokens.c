@@ -26,7 +26,7 @@ static void token_drawn(lq_op *op)
     lq_worker *w = op->ud;
     int rc = op->rc;
 
-    if (rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED) {
+    if (rc && !w->connected) {
         lq_op_release(op);
         return; /* the link comes up again and we begin anew */
     }
@@ -148,14 +148,16 @@ static void reconciled(lq_op *op)
                "a lost reply had given us tasks: returned to their queue",
                lq_fs("queue", w->reconcile_op.queue),
                lq_fi("tasks", w->reconcile_op.returned));
-    lq_op_release(op);
-    if (rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED) {
-        w->reconciling = false; /* comes again with the next link */
-        return;
-    }
-    if (rc && lq_log_gate(&w->rt->log_gate, 5000))
+    if (rc && w->connected && lq_log_gate(&w->rt->log_gate, 5000))
         LQ_LOG(w->rt->o.log, ERROR, "cannot reconcile",
                lq_fc("reason", op->err.message));
+    lq_op_release(op);
+    if (rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED) {
+        w->reconciling = false; /* comes again with the next link, … */
+        if (w->connected)       /* … or soon, when it was refused */
+            lq_timer_start(w->reconcile_timer, REFUSED_MS);
+        return;
+    }
     w->reconcile_at++;
     reconcile_next(w);
 }

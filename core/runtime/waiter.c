@@ -30,9 +30,9 @@ static void waited(lq_op *op)
     give_up(w);
     if (w->state == LQ_WAITER_CLOSING)
         return;
-    if (op->rc && op->rc != LUNAQ_EBROKER && op->rc != LUNAQ_EUNKNOWN) {
-        /* The broker refuses to wait (a wrong key type, out of memory): look
-         * again later instead. */
+    if (op->rc && w->connected) {
+        /* The broker refuses to wait (a wrong key type, out of memory, a
+         * replica): look again later instead. */
         w->state = LQ_WAITER_IDLE;
         lq_timer_start(w->calm, 500 + (int64_t)lq_random(200));
         return;
@@ -67,6 +67,7 @@ static void begin(lq_waiter *w)
 static void link_up(void *ud)
 {
     lq_waiter *w = ud;
+    w->connected = true;
     if (w->state != LQ_WAITER_OPENING)
         return;
     w->state = LQ_WAITER_IDLE;
@@ -78,6 +79,7 @@ static void link_down(void *ud, const lunaq_error *why)
 {
     lq_waiter *w = ud;
     (void)why; /* the worker's own link tells the log */
+    w->connected = false;
     if (w->state == LQ_WAITER_IDLE)
         w->state = LQ_WAITER_OPENING;
 }

@@ -32,6 +32,7 @@ typedef struct lq_waiter {
     int wasted;     /* wakes in a row that gave no task */
     bool woken;     /* the take after its last wake has not been judged */
     bool want;      /* arm as soon as the link is up */
+    bool connected;
     void (*woke)(void *ud, size_t queue);
     void (*idle)(void *ud); /* may be armed again, after a pause */
     void (*closed)(void *ud);

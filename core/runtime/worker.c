@@ -218,8 +218,7 @@ static void stepped(lq_op *op)
         start_taken(w);
         if (more && w->free_count == 0)
             lq_control_kick_others(w->rt, w->index, more);
-    } else if (rc != LUNAQ_EBROKER && rc != LUNAQ_EUNKNOWN &&
-               rc != LUNAQ_ECANCELED) {
+    } else if (w->connected && rc != LUNAQ_ECANCELED) {
         if (lq_log_gate(&w->rt->log_gate, 5000))
             LQ_LOG(w->rt->o.log, ERROR,
                    "broker refused; outcomes are kept and sent again",
@@ -235,7 +234,7 @@ static void stepped(lq_op *op)
 static void retry_due(void *ud)
 {
     lq_worker *w = ud;
-    if (!w->link_up)
+    if (w->connected && !w->link_up)
         lq_tokens_begin(w);
     lq_turn_arm(w->turn);
 }
@@ -303,12 +302,16 @@ static void waiter_idle(void *ud)
 
 static void link_up(void *ud)
 {
-    lq_tokens_begin(ud);
+    lq_worker *w = ud;
+    w->connected = true;
+    lq_tokens_begin(w);
 }
 
 static void link_down(void *ud, const lunaq_error *why)
 {
     lq_worker *w = ud;
+    w->connected = false;
+    lq_timer_stop(w->retry_timer); /* or it would draw a second token */
     lq_tokens_lost(w);
     lq_control_link_down(w->rt, why);
 }
@@ -355,7 +358,8 @@ static void do_end_runs(lq_worker *w)
 static void do_close(lq_worker *w)
 {
     w->closing = 1 + (int)w->rt->o.queue_count;
-    w->link_up = false; /* what is closed carries no further step */
+    /* What is closed carries no further step. */
+    w->connected = w->link_up = false;
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         lq_waiter_close(&w->queues[i].waiter);
     if (w->link)

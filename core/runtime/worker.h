@@ -45,6 +45,7 @@ typedef struct lq_worker {
     lq_loop *loop;
     lq_turn *turn;
     lq_link *link;
+    bool connected;
     bool link_up; /* and we have a token, and have reconciled */
     uint32_t token;
     lq_old_token old[LQ_OLD_TOKENS];

@@ -202,6 +202,27 @@ class Full(World):
         self.assertEqual(daemon.stop(), 0)
         self.check_audit()
 
+    def test_replica_for_a_while__goes_on_when_it_is_a_primary_again(self):
+        daemon = self.start(WORKER_CONCURRENCY=10)
+        self.enqueue_many(20, "nap")
+        wait_for("some run", lambda: len(self.state()["active"]) >= 5)
+        self.r("REPLICAOF", "127.0.0.1", "1")
+        self.addCleanup(self.r, "REPLICAOF", "NO", "ONE")
+        self.r("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        daemon.wait(level="error")
+        self.assertIn("READONLY", str(daemon.find(level="error")[0]))
+        self.r("REPLICAOF", "NO", "ONE")
+        self.wait_empty(seconds=30)
+        self.check_audit()
+        # And it is woken again, not only by and by.
+        took = []
+        for _ in range(10):
+            begun = time.monotonic()
+            task = self.enqueue("good")
+            took.append(daemon.wait("start", task_id=task)["_at"] - begun)
+        self.assertLess(sorted(took)[5], 0.1 * SLOW, took)
+        self.assertEqual(daemon.stop(), 0)
+
 
 if __name__ == "__main__":
     unittest.main()
