@@ -8,7 +8,6 @@
 #include "base/sized.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 static_assert(sizeof(lunaq_client_options) ==
                   offsetof(lunaq_client_options, timeout_ms) + sizeof(int64_t),
@@ -17,20 +16,6 @@ static_assert(sizeof(lunaq_client_options) ==
 const char *lunaq_version(void)
 {
     return LUNAQ_VERSION;
-}
-
-lq_broker_choice lq_broker_choose(const char *given)
-{
-    static const char *const names[] = {"LUNAQ_BROKER", "REDIS_URL",
-                                        "REDIS_ADDR"};
-    if (given && *given)
-        return (lq_broker_choice){given, NULL};
-    for (size_t i = 0; i < LQ_COUNT(names); i++) {
-        const char *value = getenv(names[i]);
-        if (value && *value)
-            return (lq_broker_choice){value, names[i]};
-    }
-    return (lq_broker_choice){LQ_BROKER_DEFAULT, "the default"};
 }
 
 int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,

@@ -2,6 +2,7 @@
  * and owns their order of life.  The only file that sees every layer. */
 #include <lunaq/server.h>
 
+#include "api/broker_choice.h"
 #include "base/clock.h"
 #include "base/sized.h"
 #include "redis/link_poll.h"
@@ -16,7 +17,6 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define CHECK_MS 5000 /* for the broker's first answer */
 #define CALLBACK_THREADS_MAX 64
@@ -51,18 +51,6 @@ static int check_range(const char *name, int64_t value, int64_t min,
         return LUNAQ_OK;
     return lq_fail(err, LUNAQ_ECONFIG, "%s is %lld: use %lld to %lld", name,
                    (long long)value, (long long)min, (long long)max);
-}
-
-static const char *broker_from_environment(lq_arena *mem)
-{
-    static const char *const names[] = {"LUNAQ_BROKER", "REDIS_URL",
-                                        "REDIS_ADDR"};
-    for (size_t i = 0; i < LQ_COUNT(names); i++) {
-        const char *value = getenv(names[i]);
-        if (value && *value)
-            return lq_arena_dup(mem, lq_str_c(value));
-    }
-    return "redis://127.0.0.1:6379";
 }
 
 static const char *dup_or_null(lq_arena *mem, const char *s)
@@ -174,8 +162,8 @@ static int copy_options(lunaq_server *s, const lunaq_server_options *options,
                      : LUNAQ_OK;
     if (rc)
         return rc;
-    o->broker = o->broker && *o->broker ? dup_or_null(&s->mem, o->broker)
-                                        : broker_from_environment(&s->mem);
+    o->broker =
+        lq_arena_dup(&s->mem, lq_str_c(lq_broker_choose(o->broker).url));
     if (!o->broker)
         return lq_fail_nomem(err);
     o->database = dup_or_null(&s->mem, o->database);

@@ -118,9 +118,10 @@ typedef struct lq_link_events {
 } lq_link_events;
 
 struct lq_loop;
-/* Opens a link to a broker; every caller of a link gets one of these. */
+/* Opens a link to a broker.  broker: what this kind of broker's links need; for
+ * Redis the URL, a const char *.  It outlives the link. */
 typedef int lq_link_open_fn(lq_link **out, struct lq_loop *loop,
-                            const char *url, const lq_link_events *events,
+                            const void *broker, const lq_link_events *events,
                             void *ud, lunaq_error *err);
 
 static inline void lq_link_submit(lq_link *link, lq_op *op)

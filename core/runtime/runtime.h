@@ -29,7 +29,7 @@ typedef struct lq_handler_source {
 } lq_handler_source;
 
 typedef struct lq_runtime_options {
-    const char *broker; /* a URL that link_open understands */
+    const void *broker; /* what link_open needs */
     lq_link_open_fn *link_open;
     lq_log *log;
     const struct lq_queue_prio *queues;

@@ -350,10 +350,11 @@ static void link_close(lq_link *link, void (*closed)(void *ud), void *ud)
     lq_turn_arm(l->turn);
 }
 
-int lq_redis_link_open(lq_link **out, lq_loop *loop, const char *url,
+int lq_redis_link_open(lq_link **out, lq_loop *loop, const void *broker,
                        const lq_link_events *events, void *ud, lunaq_error *err)
 {
     static const lq_link_ops ops = {.submit = link_submit, .close = link_close};
+    const char *url = broker;
     struct redis_link *l = lq_calloc(1, sizeof(*l));
     int rc;
 
