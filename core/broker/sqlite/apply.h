@@ -1,0 +1,24 @@
+/* apply: what each operation does to the file, inside a transaction. */
+#ifndef LQ_SQLITE_APPLY_H
+#define LQ_SQLITE_APPLY_H
+
+#include "broker/broker.h"
+#include "sqlite/file.h"
+
+/* What is kept in an archive where the caller does not say. */
+#define LQ_ARCHIVE_MAX 10000
+#define LQ_ARCHIVE_MS ((int64_t)90 * 24 * 3600 * 1000)
+
+/** True when the operation only reads, so that a LQ_SQLITE_READ transaction
+ *  will do. */
+bool lq_sqlite_reads(const lq_op *op);
+
+/** Carries op out in the transaction under way, which has to be of the mode
+ *  that lq_sqlite_reads() asks for.  Sets op->rc, op->err and the results
+ *  (op->mem); does not call op->done.  An operation that fails as a whole
+ *  leaves nothing of itself in the transaction; if lq_sqlite_in_transaction()
+ *  is false after it, nothing of the others either.  WAIT and LISTEN are not
+ *  operations of the file: EINVAL. */
+void lq_sqlite_apply(lq_sqlite *q, lq_op *op, int64_t now_ms);
+
+#endif

@@ -1,0 +1,58 @@
+/* ops: what the files of operations share.
+ *
+ * An operation is a function that works on the connection through statement.h.
+ * It returns what op->rc shall be with the message in op->err; a failure that
+ * the connection keeps (lq_sqlite_fault) comes before that.  When rc is not OK
+ * everything it wrote is undone.  Its arguments have been initialised: results
+ * are zero or the caller's. */
+#ifndef LQ_SQLITE_OPS_H
+#define LQ_SQLITE_OPS_H
+
+#include "sqlite/apply.h"
+#include "sqlite/statement.h"
+
+typedef int lq_sqlite_op_fn(lq_sqlite *q, lq_op *op, int64_t now_ms);
+
+/* Server operations: op_*.c */
+lq_sqlite_op_fn lq_sqlite_ping, lq_sqlite_token, lq_sqlite_token_renew,
+    lq_sqlite_enqueue, lq_sqlite_step, lq_sqlite_extend, lq_sqlite_reconcile,
+    lq_sqlite_expired, lq_sqlite_forward, lq_sqlite_clean, lq_sqlite_repair,
+    lq_sqlite_peek, lq_sqlite_heartbeat, lq_sqlite_goodbye, lq_sqlite_cron_fire,
+    lq_sqlite_cron_publish, lq_sqlite_result, lq_sqlite_cancel, lq_sqlite_audit;
+/* Inspector operations: inspect_*.c */
+lq_sqlite_op_fn lq_sqlite_move, lq_sqlite_move_all, lq_sqlite_task_get,
+    lq_sqlite_task_list, lq_sqlite_task_scan, lq_sqlite_queues,
+    lq_sqlite_queue_stats, lq_sqlite_queue_history, lq_sqlite_queue_pause,
+    lq_sqlite_queue_remove, lq_sqlite_servers, lq_sqlite_crons;
+
+/** The number of a queue: 0 when there is none of this name. */
+int64_t lq_sqlite_queue(lq_sqlite *q, lq_str name);
+/** The same, making it; 0 after a failure. */
+int64_t lq_sqlite_queue_made(lq_sqlite *q, lq_str name);
+/** Where the next new task goes among the pending: behind all of them. */
+int64_t lq_sqlite_tail(lq_sqlite *q, int64_t queue);
+/** Where the first of n tasks that are to run next goes: place, place + 1 …
+ *  place + n - 1 are free and before all of them. */
+int64_t lq_sqlite_front(lq_sqlite *q, int64_t queue, int64_t n);
+/** A unique lock that is no longer this task's is left alone. */
+void lq_sqlite_unlock(lq_sqlite *q, lq_str unique_key, lq_str id);
+/** Deletes archived tasks that are too many or too old, the oldest first, at
+ *  most 10,000, and counts them as dropped.  0: the defaults. */
+void lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t max,
+                            int64_t age_ms, int64_t now_ms);
+/** The message with an error text and the time put behind it: in proto3 the
+ *  last value of a field is the one that counts.  Lives in the connection's
+ *  buffer until the next call. */
+lq_str lq_sqlite_with_error(lq_sqlite *q, lq_str msg, lq_str text,
+                            int64_t now_ms);
+/** Instants that Asynq keeps as whole seconds: rounded up, never early. */
+int64_t lq_sqlite_whole_s(int64_t at_ms);
+/** A buffer of the connection's, empty; one user at a time. */
+lq_buf *lq_sqlite_scratch(lq_sqlite *q);
+
+/** Says after the commit that the queue has new pending tasks. */
+void lq_sqlite_wake_queue(lq_sqlite *q, lq_str name);
+/** Says after the commit that somebody asked to cancel the active task. */
+void lq_sqlite_wake_cancel(lq_sqlite *q, lq_str id);
+
+#endif
