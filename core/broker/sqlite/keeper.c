@@ -1,0 +1,106 @@
+/* The keeper: what a queue file needs while nobody is in a hurry.
+ *
+ * When a second has passed without a commit, the WAL's pages are moved to the
+ * file, and pages that deleted tasks left behind are given back to the system,
+ * a few at a time.  (Under load SQLite itself moves pages after every 4000, and
+ * the writer empties a WAL that grows all the same.)
+ */
+#include "sqlite/engine_parts.h"
+
+#include "base/clock.h"
+#include "sqlite/connection.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define TURN_MS 1000
+#define EMPTY_WAIT_NS ((int64_t)1200000000) /* our readers take 1 s at most */
+#define LOCK_NS ((int64_t)1000000000)
+#define FREE_MIN 512     /* pages kept for the next tasks */
+#define FREE_AT_ONCE 256 /* … given back in one transaction */
+#define ROUNDS 40        /* … of which a turn does so many at most */
+
+bool lq_sqlite_checkpoint(lq_sqlite *q, bool empty)
+{
+    int in_wal = 0, moved = 0;
+
+    if (!empty) {
+        int rc = sqlite3_wal_checkpoint_v2(
+            q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &moved);
+        return rc == SQLITE_OK && moved >= in_wal;
+    }
+    /* Others shall wait at the lock, where waiting costs nothing. */
+    q->deadline_ns = lq_mono_ns() + EMPTY_WAIT_NS;
+    if (lq_sqlite_lock_take(&q->lock, q->deadline_ns, NULL))
+        return false;
+    int rc = sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                       &in_wal, &moved);
+    lq_sqlite_lock_give(&q->lock);
+    return rc == SQLITE_OK;
+}
+
+static int64_t pragma_number(lq_sqlite *q, const char *sql)
+{
+    sqlite3_stmt *stmt = NULL;
+    int64_t n = 0;
+
+    if (sqlite3_prepare_v2(lq_sqlite_db(q), sql, -1, &stmt, NULL) ==
+            SQLITE_OK &&
+        sqlite3_step(stmt) == SQLITE_ROW)
+        n = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return n;
+}
+
+/* Gives free pages back; true: there are more. */
+static bool give_back(lq_sqlite *q)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char sql[64];
+
+    if (pragma_number(q, "PRAGMA freelist_count") < FREE_MIN + FREE_AT_ONCE)
+        return false;
+    if (lq_sqlite_begin(q, LQ_SQLITE_WRITE, lq_mono_ns() + LOCK_NS, &err))
+        return false;
+    snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", FREE_AT_ONCE);
+    if (sqlite3_exec(lq_sqlite_db(q), sql, NULL, NULL, NULL) != SQLITE_OK) {
+        lq_sqlite_rollback(q);
+        return false;
+    }
+    bool wanted = lq_sqlite_lock_wanted(lq_sqlite_lock_of(q));
+    return lq_sqlite_commit(q, &err) == LUNAQ_OK && !wanted;
+}
+
+/* Under the lock: waits for the next turn; false: the end has come. */
+static bool pause_for(lq_sqlite_engine *e, int64_t ms)
+{
+    int64_t until = lq_mono_ns() + ms * 1000000;
+    struct timespec t = {until / 1000000000, until % 1000000000};
+
+    while (!e->stop && pthread_cond_timedwait(&e->stopping, &e->lock, &t) == 0)
+        ;
+    return !e->stop;
+}
+
+void *lq_sqlite_keeper_main(void *arg)
+{
+    lq_sqlite_engine *e = arg;
+    int64_t version = 0, before = -1, moved = -1;
+
+    pthread_mutex_lock(&e->lock);
+    while (pause_for(e, TURN_MS)) {
+        pthread_mutex_unlock(&e->lock);
+        lq_sqlite_data_version(e->keeper, &version, NULL);
+        bool idle = version == before;
+        before = version;
+        if (idle && version != moved &&
+            lq_sqlite_checkpoint(e->keeper, false)) {
+            moved = version;
+            for (int i = 0; i < ROUNDS && give_back(e->keeper); i++)
+                moved = -1; /* what that wrote is moved the next time */
+        }
+        pthread_mutex_lock(&e->lock);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return NULL;
+}
