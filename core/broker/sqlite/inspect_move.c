@@ -1,0 +1,210 @@
+/* Moves by hand: run, archive, delete, one task or a whole state. */
+#include "sqlite/ops.h"
+
+#include "task/codec.h"
+#include "task/state.h"
+
+static const char *move_name(lunaq_move move)
+{
+    switch (move) {
+    case LUNAQ_MOVE_RUN:
+        return "run";
+    case LUNAQ_MOVE_ARCHIVE:
+        return "archive";
+    case LUNAQ_MOVE_DELETE:
+        return "delete";
+    }
+    return NULL;
+}
+
+static bool possible(lunaq_state state, lunaq_move move)
+{
+    switch (state) {
+    case LUNAQ_PENDING:
+        return move != LUNAQ_MOVE_RUN;
+    case LUNAQ_ARCHIVED:
+        return move != LUNAQ_MOVE_ARCHIVE;
+    case LUNAQ_SCHEDULED:
+    case LUNAQ_RETRY:
+    case LUNAQ_COMPLETED:
+    case LUNAQ_AGGREGATING:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- the moves of a row -------------------------------------------------- */
+
+static void delete_row(lq_sqlite *q, int64_t seq)
+{
+    lq_arena mem = {0};
+    lq_query x = lq_query_begin(q, LQ_SQL_MOVE_DELETE);
+    lq_query_int(&x, seq);
+    lq_str key = {0}, id = {0};
+    while (lq_query_row(&x)) {
+        key = lq_column_copy(&x, 0, &mem);
+        id = lq_column_copy(&x, 1, &mem);
+    }
+    lq_query_end(&x);
+    if (key.len > 0)
+        lq_sqlite_unlock(q, key, id);
+    lq_arena_release(&mem);
+}
+
+static void archive_row(lq_sqlite *q, int64_t seq, int64_t now_ms)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_MOVE_ARCHIVE);
+    lq_query_int(&x, seq);
+    lq_query_int(&x, now_ms);
+    lq_query_run(&x);
+}
+
+/* A person wants an archived task tried again: with all its retries, else the
+ * first failure archives it at once.  The message without its count of
+ * failures; p NULL: leave it as it is. */
+static lq_str afresh(lq_sqlite *q, int64_t seq)
+{
+    lq_str fresh = {0};
+    lq_task t = {0};
+    lq_query x = lq_query_begin(q, LQ_SQL_MOVE_MSG);
+    lq_query_int(&x, seq);
+    if (lq_query_row(&x) &&
+        lq_task_decode(&t, lq_column_bytes(&x, 0), NULL) == LUNAQ_OK &&
+        t.retried > 0) {
+        lq_buf *out = lq_sqlite_scratch(q);
+        t.retried = 0;
+        lq_task_encode(out, &t);
+        if (out->failed)
+            lq_sqlite_fault_nomem(q);
+        else
+            fresh = lq_buf_str(out);
+    }
+    lq_task_release(&t);
+    lq_query_end(&x);
+    return fresh;
+}
+
+static void run_row(lq_sqlite *q, int64_t queue, int64_t seq, lunaq_state from,
+                    int64_t now_ms)
+{
+    int64_t place = lq_sqlite_tail(q, queue);
+    lq_str msg = {0};
+    if (from == LUNAQ_ARCHIVED)
+        msg = afresh(q, seq);
+    lq_query x = lq_query_begin(q, LQ_SQL_MOVE_RUN);
+    lq_query_int(&x, seq);
+    lq_query_int(&x, now_ms);
+    lq_query_int(&x, place);
+    lq_query_blob(&x, msg);
+    lq_query_run(&x);
+}
+
+static void move_row(lq_sqlite *q, int64_t queue, int64_t seq, lunaq_state from,
+                     lunaq_move move, int64_t now_ms)
+{
+    switch (move) {
+    case LUNAQ_MOVE_DELETE:
+        delete_row(q, seq);
+        break;
+    case LUNAQ_MOVE_ARCHIVE:
+        archive_row(q, seq, now_ms);
+        break;
+    case LUNAQ_MOVE_RUN:
+        run_row(q, queue, seq, from, now_ms);
+        break;
+    }
+}
+
+/* What comes after the rows: bounds of the archive, who is to be woken. */
+static void settle(lq_sqlite *q, int64_t queue, lq_str name, lunaq_move move,
+                   int64_t now_ms)
+{
+    if (move == LUNAQ_MOVE_ARCHIVE)
+        lq_sqlite_trim_archive(q, queue, 0, 0, now_ms);
+    if (move == LUNAQ_MOVE_RUN)
+        lq_sqlite_wake_queue(q, name);
+}
+
+/* ---- one task ------------------------------------------------------------ */
+
+/* What a person can do about a state that does not allow the move. */
+static int refuse(lunaq_error *err, const lq_op_move *op, lunaq_state state)
+{
+    return lq_fail(err, LUNAQ_ESTATE, "task %.*s in queue '%.*s' is %s%s",
+                   LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue),
+                   lunaq_state_name(state),
+                   state == LUNAQ_ACTIVE ? ": wait for its end, or cancel it"
+                                         : " already");
+}
+
+int lq_sqlite_move(lq_sqlite *q, lq_op *base, int64_t now_ms)
+{
+    const lq_op_move *op = (const lq_op_move *)base;
+    if (!move_name(op->move) || op->id.len == 0)
+        return lq_fail(&base->err, LUNAQ_EINVAL,
+                       "move: needs a task id and run, archive or delete");
+    int64_t queue = lq_sqlite_queue(q, op->queue);
+    int64_t seq = 0;
+    lunaq_state state = LUNAQ_STATE_ANY;
+    lq_query x = lq_query_begin(q, LQ_SQL_MOVE_FIND);
+    lq_query_int(&x, queue);
+    lq_query_text(&x, op->id);
+    if (lq_query_row(&x)) {
+        seq = lq_column_int(&x, 0);
+        state = (lunaq_state)lq_column_int(&x, 1);
+    }
+    lq_query_end(&x);
+    if (state == LUNAQ_STATE_ANY)
+        return lq_fail(&base->err, LUNAQ_ENOTFOUND,
+                       "no task %.*s in queue '%.*s'", LQ_STR_ARG(op->id),
+                       LQ_STR_ARG(op->queue));
+    if (!possible(state, op->move))
+        return refuse(&base->err, op, state);
+    move_row(q, queue, seq, state, op->move, now_ms);
+    settle(q, queue, op->queue, op->move, now_ms);
+    return LUNAQ_OK;
+}
+
+/* ---- a batch of a state -------------------------------------------------- */
+
+static const struct {
+    enum lq_sql batch, left;
+} sources[] = {
+    [LUNAQ_PENDING] = {LQ_SQL_BATCH_PENDING, LQ_SQL_LEFT_PENDING},
+    [LUNAQ_SCHEDULED] = {LQ_SQL_BATCH_SCHEDULED, LQ_SQL_LEFT_SCHEDULED},
+    [LUNAQ_RETRY] = {LQ_SQL_BATCH_RETRY, LQ_SQL_LEFT_RETRY},
+    [LUNAQ_ARCHIVED] = {LQ_SQL_BATCH_ARCHIVED, LQ_SQL_LEFT_ARCHIVED},
+    [LUNAQ_COMPLETED] = {LQ_SQL_BATCH_COMPLETED, LQ_SQL_LEFT_COMPLETED},
+    [LUNAQ_AGGREGATING] = {LQ_SQL_BATCH_GROUPS, LQ_SQL_LEFT_GROUPS},
+};
+
+int lq_sqlite_move_all(lq_sqlite *q, lq_op *base, int64_t now_ms)
+{
+    lq_op_move_all *op = (lq_op_move_all *)base;
+    int64_t seqs[LQ_BATCH_MAX];
+    int64_t n = 0;
+    if (!move_name(op->move))
+        return lq_fail(&base->err, LUNAQ_EINVAL,
+                       "move: needs run, archive or delete");
+    if (!possible(op->state, op->move))
+        return lq_fail(&base->err, LUNAQ_ESTATE, "cannot %s all %s tasks",
+                       move_name(op->move), lunaq_state_name(op->state));
+    int64_t queue = lq_sqlite_queue(q, op->queue);
+    lq_query x = lq_query_begin(q, sources[op->state].batch);
+    lq_query_int(&x, queue);
+    lq_query_int(&x, LQ_BATCH_MAX);
+    while (n < LQ_BATCH_MAX && lq_query_row(&x))
+        seqs[n++] = lq_column_int(&x, 0);
+    lq_query_end(&x);
+    for (int64_t i = 0; i < n; i++)
+        move_row(q, queue, seqs[i], op->state, op->move, now_ms);
+    if (n > 0)
+        settle(q, queue, op->queue, op->move, now_ms);
+    x = lq_query_begin(q, sources[op->state].left);
+    lq_query_int(&x, queue);
+    op->left = lq_query_one(&x, 0);
+    op->moved = n;
+    op->more = op->left > 0;
+    return LUNAQ_OK;
+}
