@@ -161,6 +161,41 @@ static int parse_tcp(lq_url *u, lq_str s, lunaq_error *err)
     return u->host ? LUNAQ_OK : lq_fail_nomem(err);
 }
 
+/* sqlite:dir/queue.db, sqlite:/dir/queue.db, sqlite:///dir/queue.db */
+static int parse_sqlite(lq_url *u, lq_str s, lunaq_error *err)
+{
+    lq_str rest = s, path = s;
+
+    if (cut(&rest, '?', true, &path)) {
+        u->normal = lq_str_eq(rest, LQ_STR("durability=normal"));
+        if (!u->normal && !lq_str_eq(rest, LQ_STR("durability=full")))
+            return lq_fail(err, LUNAQ_ECONFIG,
+                           "broker URL: after the '?' only durability=full "
+                           "and durability=normal are known");
+    }
+    if (lq_str_starts(path, LQ_STR("//"))) {
+        path = lq_str_n(path.p + 2, path.len - 2);
+        if (!lq_str_starts(path, LQ_STR("/")))
+            return lq_fail(err, LUNAQ_ECONFIG,
+                           "broker URL: write sqlite:%.*s for a file below "
+                           "the working folder, sqlite:///path for any other",
+                           (int)(path.len < 60 ? path.len : 60), path.p);
+    }
+    if (!path.len)
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "broker URL: sqlite: needs a file, such as "
+                       "sqlite:.lunaq/queue.db");
+    u->host = decode(path);
+    return u->host ? LUNAQ_OK
+                   : lq_fail(err, LUNAQ_ECONFIG,
+                             "broker URL: the path has a bad percent escape");
+}
+
+bool lq_url_is_sqlite(const char *text)
+{
+    return lq_str_starts(lq_str_c(text), LQ_STR("sqlite:"));
+}
+
 int lq_url_parse(lq_url *out, const char *text, lunaq_error *err)
 {
     lq_str s = lq_str_c(text);
@@ -169,8 +204,11 @@ int lq_url_parse(lq_url *out, const char *text, lunaq_error *err)
     const char *mark = text ? strstr(text, "://") : NULL;
     if (!s.len) {
         lq_fail(err, rc,
-                "broker URL: is empty: such as "
+                "broker URL: is empty: such as sqlite:.lunaq/queue.db or "
                 "redis://127.0.0.1:6379");
+    } else if (lq_url_is_sqlite(text)) {
+        out->scheme = LQ_URL_SQLITE;
+        rc = parse_sqlite(out, lq_str_n(s.p + 7, s.len - 7), err);
     } else if (lq_str_starts(s, LQ_STR("redis://"))) {
         rc = parse_tcp(out, lq_str_n(s.p + 8, s.len - 8), err);
     } else if (lq_str_starts(s, LQ_STR("redis-socket://"))) {
@@ -183,7 +221,7 @@ int lq_url_parse(lq_url *out, const char *text, lunaq_error *err)
     } else if (mark && (mark - text) < 24 &&
                !memchr(text, '@', (size_t)(mark - text))) {
         lq_fail(err, rc,
-                "broker URL: unknown scheme '%.*s' (known: redis, "
+                "broker URL: unknown scheme '%.*s' (known: sqlite, redis, "
                 "redis-socket)",
                 (int)(mark - text), text);
     } else {
@@ -205,7 +243,9 @@ void lq_url_release(lq_url *u)
 void lq_url_show(const lq_url *u, char *out, size_t size)
 {
     const char *host = u->host ? u->host : "";
-    if (u->scheme == LQ_URL_REDIS_SOCKET)
+    if (u->scheme == LQ_URL_SQLITE)
+        snprintf(out, size, "sqlite:%s", host);
+    else if (u->scheme == LQ_URL_REDIS_SOCKET)
         snprintf(out, size,
                  u->database ? "redis-socket://%s?db=%d" : "redis-socket://%s",
                  host, u->database);

@@ -39,6 +39,12 @@ static struct good good[] = {
      "redis-socket:///run/a@b.sock"},
     {"redis-socket://r.sock", "r.sock", NULL, NULL, 0, 0,
      "redis-socket://r.sock"},
+    {"sqlite:.lunaq/queue.db", ".lunaq/queue.db", NULL, NULL, 0, 0,
+     "sqlite:.lunaq/queue.db"},
+    {"sqlite:/var/q.db", "/var/q.db", NULL, NULL, 0, 0, "sqlite:/var/q.db"},
+    {"sqlite:///var/q.db", "/var/q.db", NULL, NULL, 0, 0, "sqlite:/var/q.db"},
+    {"sqlite:a%20b@c:1/q%3f.db?durability=normal", "a b@c:1/q?.db", NULL, NULL,
+     0, 0, "sqlite:a b@c:1/q?.db"},
 };
 
 static void assert_same(const char *a, const char *b)
@@ -91,6 +97,12 @@ static struct bad bad[] = {
     {"redis-socket://", "path"},
     {"redis-socket:///run/r.sock?x=1", "db="},
     {"redis-socket:///run/r.sock?db=x", "db="},
+    {"sqlite:", "needs a file"},
+    {"sqlite://", "sqlite:"},
+    {"sqlite://q.db", "sqlite:q.db"},
+    {"sqlite:q.db?durability=none", "durability="},
+    {"sqlite:q.db?x=1", "durability="},
+    {"sqlite:q%zz.db", "percent"},
 };
 
 static void test_bad(void **state)
@@ -126,9 +138,21 @@ static void parse__failure__does_not_repeat_the_password(void **state)
     }
 }
 
+static void parse__sqlite__says_how_durable(void **state)
+{
+    lq_url u;
+    (void)state;
+    assert_int_equal(lq_url_parse(&u, "sqlite:q?durability=normal", NULL), 0);
+    assert_true(u.normal);
+    lq_url_release(&u);
+    assert_int_equal(lq_url_parse(&u, "sqlite:q?durability=full", NULL), 0);
+    assert_false(u.normal);
+    lq_url_release(&u);
+}
+
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[LQ_COUNT(good) + LQ_COUNT(bad) + 2];
+    static struct CMUnitTest tests[LQ_COUNT(good) + LQ_COUNT(bad) + 3];
     size_t n = 0;
     for (size_t i = 0; i < LQ_COUNT(good); i++)
         tests[n++] =
@@ -139,6 +163,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(parse__null__is_refused),
         cmocka_unit_test(parse__failure__does_not_repeat_the_password),
+        cmocka_unit_test(parse__sqlite__says_how_durable),
     };
     memcpy(tests + n, plain, sizeof(plain));
     if (argc > 1)

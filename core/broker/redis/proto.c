@@ -47,6 +47,11 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
 {
     lq_proto *p = lq_calloc(1, sizeof(*p));
     *out = NULL;
+    if (url->scheme == LQ_URL_SQLITE) {
+        lq_free(p);
+        return lq_fail(err, LUNAQ_ECONFIG, "sqlite:%s is not a Redis server",
+                       url->host);
+    }
     if (!p)
         return lq_fail_nomem(err);
     lq_buf_init(&p->front, 0);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -192,13 +193,19 @@ static int open_files(lq_sqlite_engine *e,
     return rc;
 }
 
+/* Signals are for the threads of the program. */
 static int start(pthread_t *thread, bool *started, void *(*fn)(void *),
                  void *arg, lunaq_error *err)
 {
-    if (pthread_create(thread, NULL, fn, arg))
-        return lq_fail(err, LUNAQ_ENOMEM, "sqlite: cannot start a thread");
-    *started = true;
-    return LUNAQ_OK;
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    *started = rc == 0;
+    return rc ? lq_fail(err, LUNAQ_ENOMEM, "sqlite: cannot start a thread")
+              : LUNAQ_OK;
 }
 
 static int start_threads(lq_sqlite_engine *e, lunaq_error *err)
