@@ -53,6 +53,10 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_SERVERS] = "servers",
         [LQ_OP_CRONS] = "crons",
         [LQ_OP_AUDIT] = "audit",
+        [LQ_OP_EXPORT] = "export",
+        [LQ_OP_IMPORT] = "import",
+        [LQ_OP_EXPORT_QUEUE] = "export queue",
+        [LQ_OP_IMPORT_QUEUE] = "import queue",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

@@ -68,6 +68,10 @@ enum lq_op_kind {
     LQ_OP_SERVERS,
     LQ_OP_CRONS,
     LQ_OP_AUDIT,
+    LQ_OP_EXPORT,
+    LQ_OP_IMPORT,
+    LQ_OP_EXPORT_QUEUE,
+    LQ_OP_IMPORT_QUEUE,
     LQ_OP_KINDS
 };
 
@@ -522,6 +526,7 @@ typedef struct lq_op_queue_remove {
     lq_op op; /* rc ENOTFOUND, ESTATE */
     lq_str queue;
     bool force;
+    bool active;     /* with force: also active tasks, whose holders are gone */
     char cursor[32]; /* in: "" to begin; out: where to go on */
     bool more;       /* result: call again */
 } lq_op_queue_remove;

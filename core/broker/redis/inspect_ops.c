@@ -29,6 +29,14 @@ const lq_redis_op *lq_inspect_row(enum lq_op_kind kind)
         return &lq_inspect_servers;
     case LQ_OP_CRONS:
         return &lq_inspect_crons;
+    case LQ_OP_EXPORT:
+        return &lq_inspect_export;
+    case LQ_OP_IMPORT:
+        return &lq_inspect_import;
+    case LQ_OP_EXPORT_QUEUE:
+        return &lq_inspect_export_queue;
+    case LQ_OP_IMPORT_QUEUE:
+        return &lq_inspect_import_queue;
     default:
         return NULL;
     }

@@ -242,7 +242,7 @@ static int remove_build(lq_op *base, uint32_t i, lq_cmd *cmd)
         lq_cmd_queue(cmd, op->queue, keys[k]);
     lq_cmd_queue(cmd, op->queue, "");
     lq_cmd_own(cmd, op->queue, "");
-    lq_cmd_c(cmd, op->force ? "1" : "0");
+    lq_cmd_c(cmd, !op->force ? "0" : op->active ? "2" : "1");
     lq_cmd_c(cmd, op->cursor);
     lq_cmd_int(cmd, REMOVE_PART);
     return LUNAQ_OK;

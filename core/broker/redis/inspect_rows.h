@@ -21,5 +21,10 @@ extern const lq_redis_op lq_inspect_queue_remove;
 /* inspect_server.c */
 extern const lq_redis_op lq_inspect_servers;
 extern const lq_redis_op lq_inspect_crons;
+/* inspect_copy.c */
+extern const lq_redis_op lq_inspect_export;
+extern const lq_redis_op lq_inspect_import;
+extern const lq_redis_op lq_inspect_export_queue;
+extern const lq_redis_op lq_inspect_import_queue;
 
 #endif

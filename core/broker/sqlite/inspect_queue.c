@@ -179,7 +179,7 @@ int lq_sqlite_queue_remove(lq_sqlite *q, lq_op *base, int64_t now_ms)
     int64_t queue = lq_sqlite_queue(q, op->queue);
     if (queue == 0) /* someone else may have removed it meanwhile */
         return first ? no_queue(&base->err, op->queue) : LUNAQ_OK;
-    if (ask(q, LQ_SQL_QUEUE_ACTIVE, queue, 0))
+    if (!(op->force && op->active) && ask(q, LQ_SQL_QUEUE_ACTIVE, queue, 0))
         return lq_fail(&base->err, LUNAQ_ESTATE,
                        "queue '%.*s' has active tasks: wait for their end, or "
                        "cancel them",

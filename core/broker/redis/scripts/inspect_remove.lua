@@ -3,7 +3,7 @@
 -- KEYS  1 pending  2 active  3 lease  4 scheduled  5 retry  6 archived
 --       7 completed  8 groups  9 aggregation_sets  10 paused
 -- ARGV  1 Asynq's prefix of the queue's keys  2 lunaq's
---       3 force: 1 | 0  4 cursor: "tasks", or "scan:<n>"  5 tasks a part
+--       3 force: 2 also active tasks | 1 | 0  4 cursor: "tasks", or "scan:<n>"  5 tasks a part
 -- Returns the next cursor, "done" at the end, "active" or "tasks?" when it
 --       holds such and may not be removed.
 -- Cost  O(tasks a part); the scan walks all keys of the server once.
@@ -12,8 +12,8 @@
 -- counters, orphans, lunaq's own keys.  Meanwhile the queue is paused, so that
 -- no server takes from it.
 local asynq, lunaq = ARGV[1], ARGV[2]
-local force, cursor, part = ARGV[3] == '1', ARGV[4], tonumber(ARGV[5])
-local lists = {[KEYS[1]] = true}
+local force, cursor, part = ARGV[3] ~= '0', ARGV[4], tonumber(ARGV[5])
+local lists = {[KEYS[1]] = true, [KEYS[2]] = true}
 local tasks = {KEYS[4], KEYS[5], KEYS[6], KEYS[7]}
 local collections = {}
 for i = 1, 10 do collections[KEYS[i]] = true end
@@ -55,12 +55,14 @@ local function drain(key, room)
   return room - #ids
 end
 
-if redis.call('EXISTS', KEYS[2]) == 1 then return 'active' end
+if ARGV[3] ~= '2' and redis.call('EXISTS', KEYS[2]) == 1 then
+  return 'active'
+end
 if not force and waiting() then return 'tasks?' end
 redis.call('SETNX', KEYS[10], redis.call('TIME')[1])
 
 if cursor == 'tasks' then
-  local room = drain(KEYS[1], part)
+  local room = drain(KEYS[2], drain(KEYS[1], part))
   for _, key in ipairs(tasks) do room = drain(key, room) end
   for _, key in ipairs(group_keys()) do room = drain(key, room) end
   return room > 0 and 'scan:0' or 'tasks'
