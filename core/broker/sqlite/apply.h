@@ -13,12 +13,16 @@
  *  will do. */
 bool lq_sqlite_reads(const lq_op *op);
 
-/** Carries op out in the transaction under way, which has to be of the mode
- *  that lq_sqlite_reads() asks for.  Sets op->rc, op->err and the results
- *  (op->mem); does not call op->done.  An operation that fails as a whole
- *  leaves nothing of itself in the transaction; if lq_sqlite_in_transaction()
- *  is false after it, nothing of the others either.  WAIT and LISTEN are not
- *  operations of the file: EINVAL. */
+/** Carries op, readied by lq_op_init(), out in the transaction under way, which
+ * has to be of the mode that lq_sqlite_reads() asks for.  Sets op->rc, op->err
+ * and the results (op->mem); does not call op->done.  An operation that fails
+ * as a whole leaves nothing of itself in the transaction; if
+ * lq_sqlite_in_transaction() is false after it, nothing of the others either.
+ * WAIT and LISTEN are not operations of the file: EINVAL. */
 void lq_sqlite_apply(lq_sqlite *q, lq_op *op, int64_t now_ms);
+
+/** Makes op one that failed, with the items of its batch: what it did is not
+ *  in the file, because its transaction could not begin or not be committed. */
+void lq_sqlite_undone(lq_op *op, const lunaq_error *why);
 
 #endif

@@ -52,6 +52,21 @@ int64_t lq_sqlite_whole_s(int64_t at_ms);
 /** A buffer of the connection's, empty; one user at a time. */
 lq_buf *lq_sqlite_scratch(lq_sqlite *q);
 
+/* Where enqueue puts tasks: of the queue used last. */
+typedef struct lq_sqlite_line {
+    lq_str name;
+    int64_t queue; /* 0: none yet */
+    int64_t tail;  /* next place; 0: not known */
+} lq_sqlite_line;
+
+/** Enqueues one task; its result is in e->code. */
+void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
+                            int64_t now_ms);
+/** Archives a task because somebody asked to cancel it.  msg: its message, as
+ *  a view into anything but the scratch buffer. */
+void lq_sqlite_archive_canceled(lq_sqlite *q, int64_t seq, lq_str msg,
+                                lq_str reason, int64_t now_ms);
+
 /** Says after the commit that the queue has new pending tasks. */
 void lq_sqlite_wake_queue(lq_sqlite *q, lq_str name);
 /** Says after the commit that somebody asked to cancel the active task. */

@@ -34,7 +34,7 @@ const char *lq_sql_text(enum lq_sql which);
 typedef struct lq_query {
     lq_sqlite *q;
     sqlite3_stmt *stmt; /* NULL after a failure */
-    int bound, column;
+    int bound;          /* parameters so far */
 } lq_query;
 
 lq_query lq_query_begin(lq_sqlite *q, enum lq_sql which);

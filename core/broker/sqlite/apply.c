@@ -1,0 +1,118 @@
+#include "sqlite/apply.h"
+
+#include "sqlite/connection.h"
+#include "sqlite/ops.h"
+
+static const struct row {
+    lq_sqlite_op_fn *fn;
+    bool reads;
+} rows[LQ_OP_KINDS] = {
+    [LQ_OP_PING] = {lq_sqlite_ping, true},
+    [LQ_OP_TOKEN] = {lq_sqlite_token, false},
+    [LQ_OP_TOKEN_RENEW] = {lq_sqlite_token_renew, false},
+    [LQ_OP_ENQUEUE] = {lq_sqlite_enqueue, false},
+    [LQ_OP_STEP] = {lq_sqlite_step, false},
+    [LQ_OP_EXTEND] = {lq_sqlite_extend, false},
+    [LQ_OP_RECONCILE] = {lq_sqlite_reconcile, false},
+    [LQ_OP_EXPIRED] = {lq_sqlite_expired, true},
+    [LQ_OP_FORWARD] = {lq_sqlite_forward, false},
+    [LQ_OP_CLEAN] = {lq_sqlite_clean, false},
+    [LQ_OP_REPAIR] = {lq_sqlite_repair, false},
+    [LQ_OP_PEEK] = {lq_sqlite_peek, true},
+    [LQ_OP_HEARTBEAT] = {lq_sqlite_heartbeat, false},
+    [LQ_OP_GOODBYE] = {lq_sqlite_goodbye, false},
+    [LQ_OP_CRON_FIRE] = {lq_sqlite_cron_fire, false},
+    [LQ_OP_CRON_PUBLISH] = {lq_sqlite_cron_publish, false},
+    [LQ_OP_RESULT] = {lq_sqlite_result, false},
+    [LQ_OP_CANCEL] = {lq_sqlite_cancel, false},
+    [LQ_OP_AUDIT] = {lq_sqlite_audit, true},
+    [LQ_OP_MOVE] = {lq_sqlite_move, false},
+    [LQ_OP_MOVE_ALL] = {lq_sqlite_move_all, false},
+    [LQ_OP_TASK_GET] = {lq_sqlite_task_get, true},
+    [LQ_OP_TASK_LIST] = {lq_sqlite_task_list, true},
+    [LQ_OP_TASK_SCAN] = {lq_sqlite_task_scan, true},
+    [LQ_OP_QUEUES] = {lq_sqlite_queues, true},
+    [LQ_OP_QUEUE_STATS] = {lq_sqlite_queue_stats, true},
+    [LQ_OP_QUEUE_HISTORY] = {lq_sqlite_queue_history, true},
+    [LQ_OP_QUEUE_PAUSE] = {lq_sqlite_queue_pause, false},
+    [LQ_OP_QUEUE_REMOVE] = {lq_sqlite_queue_remove, false},
+    [LQ_OP_SERVERS] = {lq_sqlite_servers, true},
+    [LQ_OP_CRONS] = {lq_sqlite_crons, true},
+};
+
+static const struct row *row_of(enum lq_op_kind kind)
+{
+    size_t i = (size_t)kind;
+    return i < LQ_COUNT(rows) && rows[i].fn ? &rows[i] : NULL;
+}
+
+bool lq_sqlite_reads(const lq_op *op)
+{
+    const struct row *row = row_of(op->kind);
+    /* A cron_fire without a task and a first sight only asks. */
+    if (op->kind == LQ_OP_CRON_FIRE) {
+        const lq_op_cron_fire *o = (const lq_op_cron_fire *)op;
+        return !o->item && o->first_ms <= 0;
+    }
+    return !row || row->reads;
+}
+
+void lq_sqlite_undone(lq_op *op, const lunaq_error *why)
+{
+    op->err = *why;
+    op->rc = why->code;
+    if (op->kind == LQ_OP_ENQUEUE) {
+        lq_op_enqueue *o = (lq_op_enqueue *)op;
+        for (size_t i = 0; i < o->count; i++)
+            o->items[i]->code = op->rc;
+    } else if (op->kind == LQ_OP_STEP) {
+        lq_op_step *o = (lq_op_step *)op;
+        o->taken = NULL;
+        o->taken_count = 0;
+    } else if (op->kind == LQ_OP_TOKEN) {
+        ((lq_op_token *)op)->token = 0;
+    } else if (op->kind == LQ_OP_CRON_FIRE) {
+        ((lq_op_cron_fire *)op)->fired = false;
+    }
+}
+
+void lq_sqlite_apply(lq_sqlite *q, lq_op *op, int64_t now_ms)
+{
+    const struct row *row = row_of(op->kind);
+    bool writes = !lq_sqlite_reads(op);
+    lunaq_error why;
+
+    q->fault = (lunaq_error)LUNAQ_ERROR_INIT;
+    if (!row) {
+        op->rc = lq_fail(&op->err, LUNAQ_EINVAL,
+                         "sqlite: %s is no operation of a queue file",
+                         lq_op_name(op->kind));
+        return;
+    }
+    if (!lq_sqlite_in_transaction(q)) {
+        lq_fail(&why, LUNAQ_EBROKER,
+                "sqlite: %s: the transaction was rolled back", q->path);
+        lq_sqlite_undone(op, &why);
+        return;
+    }
+    int rc = writes ? lq_sqlite_control(q, LQ_SQL_SAVE) : SQLITE_OK;
+    if (rc) {
+        lq_sqlite_fault(q, lq_sqlite_failed(q, rc, NULL, &why), why.message);
+        writes = false;
+    } else {
+        op->rc = row->fn(q, op, now_ms);
+    }
+    if (q->fault.code) {
+        why = q->fault;
+        lq_error_prefix(&why, "%s", lq_op_name(op->kind));
+        lq_sqlite_undone(op, &why);
+    }
+    /* What cannot be undone alone takes the whole transaction with it. */
+    if (writes && lq_sqlite_in_transaction(q) &&
+        ((op->rc && lq_sqlite_control(q, LQ_SQL_UNDO)) ||
+         lq_sqlite_control(q, LQ_SQL_KEEP))) {
+        why = (lunaq_error){LUNAQ_EBROKER, "sqlite: could not be undone"};
+        lq_sqlite_undone(op, op->rc ? &op->err : &why);
+        (void)lq_sqlite_control(q, LQ_SQL_ROLLBACK);
+    }
+}

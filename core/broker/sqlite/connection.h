@@ -1,0 +1,23 @@
+/* connection: what an lq_sqlite holds, for the files of this layer's core
+ * (file.c, open.c, statement.c, apply.c) alone. */
+#ifndef LQ_SQLITE_CONNECTION_H
+#define LQ_SQLITE_CONNECTION_H
+
+#include "sqlite/statement.h"
+
+struct lq_sqlite {
+    sqlite3 *db;
+    char *path;
+    lq_sqlite_lock lock;
+    int64_t deadline_ns; /* until when SQLite's own locks are waited for */
+    bool under_way;      /* a transaction was begun and not ended */
+    lunaq_error fault;   /* of the operation under way */
+    lq_sqlite_wakes wakes;
+    lq_buf scratch;
+    sqlite3_stmt *stmts[LQ_SQL_COUNT]; /* prepared at their first use */
+};
+
+/** Runs a statement without parameters or rows; SQLite's code. */
+int lq_sqlite_control(lq_sqlite *q, enum lq_sql which);
+
+#endif

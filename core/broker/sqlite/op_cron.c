@@ -1,0 +1,64 @@
+/* Periodic entries: CRON_FIRE, CRON_PUBLISH. */
+#include "sqlite/ops.h"
+
+/* The last instant of an entry; negative: seen then, never fired; 0: never
+ * seen. */
+static int64_t last_of(lq_sqlite *q, int64_t queue, lq_str entry)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_CRON_LAST);
+    lq_query_int(&x, queue);
+    lq_query_text(&x, entry);
+    return lq_query_one(&x, 0);
+}
+
+static void set_last(lq_sqlite *q, int64_t queue, lq_str entry, int64_t ms)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_CRON_SET);
+    lq_query_int(&x, queue);
+    lq_query_text(&x, entry);
+    lq_query_int(&x, ms);
+    (void)lq_query_run(&x);
+}
+
+int lq_sqlite_cron_fire(lq_sqlite *q, lq_op *op, int64_t now_ms)
+{
+    lq_op_cron_fire *o = (lq_op_cron_fire *)op;
+    bool writes = o->item || o->first_ms > 0;
+    int64_t queue = writes ? lq_sqlite_queue_made(q, o->queue)
+                           : lq_sqlite_queue(q, o->queue);
+    int64_t last = last_of(q, queue, o->entry_id);
+
+    o->fired = false;
+    if (!last && o->first_ms > 0) {
+        last = -o->first_ms;
+        set_last(q, queue, o->entry_id, last);
+    }
+    if (o->item && o->instant_ms > (last < 0 ? -last : last)) {
+        lq_sqlite_line line = {.queue = 0};
+        lq_sqlite_enqueue_item(q, &line, o->item, now_ms);
+        last = o->instant_ms;
+        set_last(q, queue, o->entry_id, last);
+        o->fired = true;
+    }
+    o->never = last <= 0;
+    o->last_ms = last < 0 ? -last : last;
+    return LUNAQ_OK;
+}
+
+int lq_sqlite_cron_publish(lq_sqlite *q, lq_op *op, int64_t now_ms)
+{
+    lq_op_cron_publish *o = (lq_op_cron_publish *)op;
+    int64_t ends_ms = now_ms + (o->ttl_ms > 0 ? o->ttl_ms : 20000);
+    lq_query x = lq_query_begin(q, LQ_SQL_ENTRIES_GONE);
+    lq_query_text(&x, o->scheduler_id);
+    (void)lq_query_run(&x);
+    for (size_t i = 0; i < o->count; i++) {
+        x = lq_query_begin(q, LQ_SQL_ENTRY_ADD);
+        lq_query_text(&x, o->scheduler_id);
+        lq_query_int(&x, (int64_t)i);
+        lq_query_int(&x, ends_ms);
+        lq_query_blob(&x, o->entries[i].p ? o->entries[i] : LQ_STR(""));
+        (void)lq_query_run(&x);
+    }
+    return LUNAQ_OK;
+}

@@ -1,0 +1,93 @@
+/* ENQUEUE: tasks come in, each for itself. */
+#include "sqlite/connection.h"
+#include "sqlite/ops.h"
+
+/* The line of the task's queue. */
+static bool stand_in(lq_sqlite *q, lq_sqlite_line *line, lq_str name)
+{
+    if (line->queue && lq_str_eq(line->name, name))
+        return true;
+    *line =
+        (lq_sqlite_line){.name = name, .queue = lq_sqlite_queue_made(q, name)};
+    return line->queue != 0;
+}
+
+static bool lock(lq_sqlite *q, const lq_sqlite_line *line, const lq_enqueue *e,
+                 int64_t now_ms)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_LOCK);
+    lq_query_text(&x, e->task.unique_key);
+    lq_query_int(&x, line->queue);
+    lq_query_text(&x, e->task.id);
+    lq_query_int(&x, now_ms + e->unique_s * 1000);
+    lq_query_int(&x, now_ms);
+    return lq_query_run(&x) == 1;
+}
+
+void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
+                            int64_t now_ms)
+{
+    const lq_task *t = &e->task;
+    bool unique = e->unique_s > 0 && t->unique_key.len;
+    bool grouped = t->group_key.len > 0;
+    lunaq_state state = LUNAQ_PENDING;
+    int64_t at_ms = now_ms;
+
+    e->code = LUNAQ_OK;
+    e->delayed = e->process_at_ms > now_ms;
+    if (!stand_in(q, line, t->queue))
+        return;
+    if (e->delayed) {
+        state = LUNAQ_SCHEDULED;
+        at_ms = lq_sqlite_whole_s(e->process_at_ms);
+    } else if (grouped) {
+        state = LUNAQ_AGGREGATING;
+    } else if (!line->tail) {
+        line->tail = lq_sqlite_tail(q, line->queue);
+    }
+    lq_buf *msg = lq_sqlite_scratch(q);
+    lq_task_encode(msg, t);
+    if (msg->failed) {
+        lq_sqlite_fault_nomem(q);
+        return;
+    }
+    lq_query x = lq_query_begin(q, LQ_SQL_TASK_ADD);
+    lq_query_int(&x, line->queue);
+    lq_query_int(&x, state);
+    lq_query_int(&x, at_ms);
+    lq_query_int(&x, state == LUNAQ_PENDING ? line->tail : 0);
+    lq_query_text(&x, t->id);
+    lq_query_text(&x, t->type);
+    lq_query_text(&x, grouped ? t->group_key : (lq_str){0});
+    lq_query_text(&x, unique ? t->unique_key : (lq_str){0});
+    lq_query_blob(&x, lq_buf_str(msg));
+    /* The id first: who repeats an enqueue shall hear that the task is there,
+     * and a task that is refused leaves no lock. */
+    if (lq_query_run(&x) == 0) {
+        e->code = LUNAQ_EEXIST;
+        return;
+    }
+    if (unique && !lock(q, line, e, now_ms)) {
+        x = lq_query_begin(q, LQ_SQL_TASK_UNDO_ADD);
+        (void)lq_query_run(&x);
+        e->code = LUNAQ_EDUPLICATE;
+        return;
+    }
+    if (state == LUNAQ_PENDING) {
+        line->tail++;
+        lq_sqlite_wake_queue(q, t->queue);
+    }
+}
+
+int lq_sqlite_enqueue(lq_sqlite *q, lq_op *op, int64_t now_ms)
+{
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
+    lq_sqlite_line line = {.queue = 0};
+    if (o->count > LQ_BATCH_MAX)
+        return lq_fail(&op->err, LUNAQ_EINVAL,
+                       "sqlite: enqueue: at most %d tasks in one",
+                       LQ_BATCH_MAX);
+    for (size_t i = 0; i < o->count; i++)
+        lq_sqlite_enqueue_item(q, &line, o->items[i], now_ms);
+    return LUNAQ_OK;
+}

@@ -1,0 +1,166 @@
+/* What operations share: queues, places in line, locks, the archive. */
+#include "sqlite/ops.h"
+
+#include "sqlite/connection.h"
+#include "task/wire.h"
+
+/* ---- queues -------------------------------------------------------------- */
+
+int64_t lq_sqlite_queue(lq_sqlite *q, lq_str name)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_QUEUE);
+    lq_query_text(&x, name);
+    return lq_query_one(&x, 0);
+}
+
+int64_t lq_sqlite_queue_made(lq_sqlite *q, lq_str name)
+{
+    int64_t queue = lq_sqlite_queue(q, name);
+    if (queue)
+        return queue;
+    lq_query x = lq_query_begin(q, LQ_SQL_QUEUE_ADD);
+    lq_query_text(&x, name);
+    return lq_query_one(&x, 0);
+}
+
+int64_t lq_sqlite_tail(lq_sqlite *q, int64_t queue)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_TAIL);
+    lq_query_int(&x, queue);
+    return lq_query_one(&x, 0) + 1;
+}
+
+int64_t lq_sqlite_front(lq_sqlite *q, int64_t queue, int64_t n)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_FRONT);
+    lq_query_int(&x, queue);
+    return lq_query_one(&x, 0) - n;
+}
+
+void lq_sqlite_unlock(lq_sqlite *q, lq_str unique_key, lq_str id)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_UNLOCK);
+    lq_query_text(&x, unique_key);
+    lq_query_text(&x, id);
+    (void)lq_query_run(&x);
+}
+
+/* ---- archive ------------------------------------------------------------- */
+
+/* Runs a statement that deletes tasks and names their locks; how many. */
+static int64_t drop(lq_query *x)
+{
+    int64_t n = 0;
+    for (; lq_query_row(x); n++) {
+        lq_str key = lq_column_bytes(x, 0);
+        if (key.len)
+            lq_sqlite_unlock(x->q, key, lq_column_bytes(x, 1));
+    }
+    lq_query_end(x);
+    return n;
+}
+
+void lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t max,
+                            int64_t age_ms, int64_t now_ms)
+{
+    enum { MOST = 10000 };
+    int64_t dropped = 0;
+    lq_query x = lq_query_begin(q, LQ_SQL_ARCHIVE_COUNT);
+    lq_query_int(&x, queue);
+    int64_t excess = lq_query_one(&x, 0) - (max > 0 ? max : LQ_ARCHIVE_MAX);
+    if (excess > 0) {
+        x = lq_query_begin(q, LQ_SQL_ARCHIVE_DROP);
+        lq_query_int(&x, queue);
+        lq_query_int(&x, excess < MOST ? excess : MOST);
+        dropped = drop(&x);
+    }
+    x = lq_query_begin(q, LQ_SQL_ARCHIVE_DROP_OLD);
+    lq_query_int(&x, queue);
+    lq_query_int(&x, now_ms - (age_ms > 0 ? age_ms : LQ_ARCHIVE_MS));
+    lq_query_int(&x, MOST - dropped);
+    dropped += drop(&x);
+    if (dropped > 0) {
+        x = lq_query_begin(q, LQ_SQL_QUEUE_DROPPED);
+        lq_query_int(&x, queue);
+        lq_query_int(&x, dropped);
+        (void)lq_query_run(&x);
+    }
+}
+
+lq_str lq_sqlite_with_error(lq_sqlite *q, lq_str msg, lq_str text,
+                            int64_t now_ms)
+{
+    enum { ERROR_MSG = 7, LAST_FAILED_AT = 11 };
+    lq_buf *buf = lq_sqlite_scratch(q);
+    size_t room =
+        msg.len + lq_wire_room(text) + LQ_WIRE_TAG_MAX + LQ_WIRE_VARINT_MAX;
+    unsigned char *start = (unsigned char *)lq_buf_reserve(buf, room);
+    if (!start) {
+        lq_sqlite_fault_nomem(q);
+        return (lq_str){0};
+    }
+    unsigned char *to = start;
+    if (msg.len)
+        memcpy(to, msg.p, msg.len);
+    to = lq_wire_put_string(to + msg.len, ERROR_MSG, text);
+    to = lq_wire_put_int(to, LAST_FAILED_AT, now_ms / 1000);
+    lq_buf_grew(buf, (size_t)(to - start));
+    return lq_buf_str(buf);
+}
+
+void lq_sqlite_archive_canceled(lq_sqlite *q, int64_t seq, lq_str msg,
+                                lq_str reason, int64_t now_ms)
+{
+    lq_str with = lq_sqlite_with_error(q, msg, reason, now_ms);
+    lq_query x = lq_query_begin(q, LQ_SQL_ARCHIVE_CANCELED);
+    lq_query_int(&x, seq);
+    lq_query_int(&x, now_ms);
+    lq_query_blob(&x, with);
+    lq_query_text(&x, reason);
+    (void)lq_query_run(&x);
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+int64_t lq_sqlite_whole_s(int64_t at_ms)
+{
+    int64_t over = at_ms % 1000;
+    return over > 0 ? at_ms + 1000 - over : at_ms - over;
+}
+
+lq_buf *lq_sqlite_scratch(lq_sqlite *q)
+{
+    lq_buf_clear(&q->scratch);
+    return &q->scratch;
+}
+
+/* Says it once if it was said last. */
+static void say(lq_buf *list, lq_str name)
+{
+    size_t whole = name.len + 1;
+    if (list->len >= whole &&
+        (list->len == whole || list->p[list->len - whole - 1] == 0) &&
+        memcmp(list->p + list->len - whole, name.p, name.len) == 0)
+        return;
+    /* Both or nothing: a waker that is not told polls. */
+    char *to = lq_buf_reserve(list, whole);
+    if (!to) {
+        list->failed = false;
+        return;
+    }
+    memcpy(to, name.p, name.len);
+    to[name.len] = 0;
+    lq_buf_grew(list, whole);
+}
+
+void lq_sqlite_wake_queue(lq_sqlite *q, lq_str name)
+{
+    if (name.len)
+        say(&q->wakes.queues, name);
+}
+
+void lq_sqlite_wake_cancel(lq_sqlite *q, lq_str id)
+{
+    if (id.len)
+        say(&q->wakes.cancels, id);
+}
