@@ -1,7 +1,10 @@
-/* Which broker it is when the caller did not say. */
+/* Which broker it is when the caller did not say, and blocking connections to
+ * whichever it is. */
 #include "api/broker_choice.h"
 
-#include "base/str.h"
+#include "broker/url.h"
+#include "redis/link_poll.h"
+#include "sqlite/caller.h"
 
 #include <stdlib.h>
 
@@ -17,4 +20,20 @@ lq_broker_choice lq_broker_choose(const char *given)
             return (lq_broker_choice){value, names[i]};
     }
     return (lq_broker_choice){LQ_BROKER_DEFAULT, "the default"};
+}
+
+int lq_broker_caller_open(lq_caller **out, const char *url, lunaq_error *err)
+{
+    lq_url parsed;
+
+    *out = NULL;
+    if (!lq_url_is_sqlite(url))
+        return lq_redis_caller_open(out, url, err);
+    int rc = lq_url_parse(&parsed, url, err);
+    if (rc)
+        return rc;
+    const lq_sqlite_options options = {.normal = parsed.normal};
+    rc = lq_sqlite_caller_open(out, parsed.host, &options, err);
+    lq_url_release(&parsed);
+    return rc;
 }

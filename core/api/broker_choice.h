@@ -1,6 +1,9 @@
-/* Which broker it is when the caller did not say. */
+/* Which broker it is when the caller did not say, and blocking connections to
+ * whichever it is. */
 #ifndef LQ_BROKER_CHOICE_H
 #define LQ_BROKER_CHOICE_H
+
+#include "broker/broker.h"
 
 #define LQ_BROKER_DEFAULT "redis://127.0.0.1:6379"
 
@@ -12,5 +15,9 @@ typedef struct lq_broker_choice {
 /** given, else LUNAQ_BROKER, REDIS_URL or REDIS_ADDR of the environment, else
  *  the default; empty values count as unset. */
 lq_broker_choice lq_broker_choose(const char *given);
+
+/** Opens a blocking connection for a broker's URL of any kind (broker/url.h);
+ *  it connects at the first call. */
+int lq_broker_caller_open(lq_caller **out, const char *url, lunaq_error *err);
 
 #endif

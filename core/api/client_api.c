@@ -1,7 +1,6 @@
 /* The public functions that see more than one layer: which broker a client
  * talks to. */
 #include "client/client.h"
-#include "redis/link_poll.h"
 
 #include "api/broker_choice.h"
 #include "base/error.h"
@@ -31,7 +30,7 @@ int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,
     }
     lq_broker_choice broker = lq_broker_choose(o.broker);
     lq_caller *caller = NULL;
-    int rc = lq_redis_caller_open(&caller, broker.url, err);
+    int rc = lq_broker_caller_open(&caller, broker.url, err);
     if (rc) {
         if (broker.source)
             lq_error_prefix(err, "%s", broker.source);

@@ -5,7 +5,7 @@
 #include "api/broker_choice.h"
 #include "base/clock.h"
 #include "base/sized.h"
-#include "redis/link_poll.h"
+#include "broker/url.h"
 #include "db/db.h"
 #include "lua/app.h"
 #include "redis_uv/link_uv.h"
@@ -13,6 +13,8 @@
 #include "runtime/cpus.h"
 #include "runtime/control.h"
 #include "runtime/server.h"
+#include "sqlite/engine.h"
+#include "sqlite_uv/link_sqlite.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -33,6 +35,7 @@ struct lunaq_server {
     lq_log *log;
     lq_callbacks *callbacks;
     lq_lua_app *app;
+    lq_sqlite_engine *engine; /* NULL: the broker is Redis */
     lq_runtime *runtime;
     lq_cron_want *cron;
     lq_enqueue **cron_items;
@@ -222,7 +225,7 @@ static int check_broker(lunaq_server *s, lunaq_error *err)
 {
     lq_caller *caller = NULL;
     lq_op_ping ping = {0};
-    int rc = lq_redis_caller_open(&caller, s->o.broker, err);
+    int rc = lq_broker_caller_open(&caller, s->o.broker, err);
 
     if (rc)
         return rc;
@@ -234,6 +237,23 @@ static int check_broker(lunaq_server *s, lunaq_error *err)
     snprintf(s->broker_version, sizeof(s->broker_version), "%s", ping.version);
     lq_op_release(&ping.op);
     lq_caller_close(caller);
+    return rc;
+}
+
+/* A queue file is opened once a process, for all links. */
+static int open_engine(lunaq_server *s, lunaq_error *err)
+{
+    lq_url url;
+
+    if (!lq_url_is_sqlite(s->o.broker))
+        return LUNAQ_OK;
+    int rc = lq_url_parse(&url, s->o.broker, err);
+    if (rc)
+        return rc;
+    const lq_sqlite_engine_options o = {
+        .path = url.host, .normal = url.normal, .log = s->log};
+    rc = lq_sqlite_engine_open(&s->engine, &o, err);
+    lq_url_release(&url);
     return rc;
 }
 
@@ -290,8 +310,8 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         queues[i] = (struct lq_queue_prio){lq_str_c(s->o.queues[i].queue),
                                            (int32_t)s->o.queues[i].weight};
     lq_runtime_options o = {
-        .broker = s->o.broker,
-        .link_open = lq_redis_link_open,
+        .broker = s->engine ? (const void *)s->engine : s->o.broker,
+        .link_open = s->engine ? lq_sqlite_link_open : lq_redis_link_open,
         .log = s->log,
         .queues = queues,
         .queue_count = s->o.queue_count,
@@ -340,6 +360,8 @@ static int open_parts(lunaq_server *s, const lunaq_server_options *options,
     rc = lq_callbacks_new(&s->callbacks, (size_t)s->o.callback_threads, s->log,
                           err);
     if (!rc)
+        rc = open_engine(s, err);
+    if (!rc)
         rc = check_broker(s, err);
     if (!rc && s->o.database)
         rc = lq_db_migrate(s->o.database, s->o.migrations, s->log, err);
@@ -353,6 +375,7 @@ static void free_server(lunaq_server *s)
     lq_server_free(s->runtime);
     lq_lua_app_free(s->app);
     lq_callbacks_free(s->callbacks);
+    lq_sqlite_engine_close(s->engine);
     lq_log_free(s->log);
     for (size_t i = 0; s->cron_items && i < s->o.cron_count; i++)
         if (s->cron_items[i])

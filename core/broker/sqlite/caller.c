@@ -2,15 +2,15 @@
 
 #include "base/clock.h"
 #include "sqlite/apply.h"
-#include "sqlite/statement.h"
-
-#include <time.h>
+#include "sqlite/wait.h"
+#include "sqlite/wake.h"
 
 struct caller {
     lq_caller base;
     lq_sqlite *q; /* NULL until the first call */
     lq_sqlite_options options;
     char *path;
+    lq_sqlite_ringer ringer;
 };
 
 /* Carries op out in a transaction of its own. */
@@ -30,98 +30,15 @@ static int transact(struct caller *c, lq_op *op, int64_t deadline_ns,
     return lq_sqlite_commit(c->q, why);
 }
 
-static void pause_ms(int64_t ms)
+/* Wakes who waits in other processes, or elsewhere in this one. */
+static void ring(struct caller *c)
 {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&t, NULL);
-}
+    const lq_sqlite_wakes *wakes = lq_sqlite_wakes_of(c->q);
+    lq_sqlite_ringer *r = &c->ringer;
 
-/* Sleeps until another connection has committed, or until the end. */
-static int wait_for_change(struct caller *c, int64_t *version,
-                           int64_t deadline_ns, lunaq_error *why)
-{
-    int64_t ms = 1;
-    for (;;) {
-        int64_t now;
-        int rc = lq_sqlite_data_version(c->q, &now, why);
-        if (rc || now != *version) {
-            *version = now;
-            return rc;
-        }
-        int64_t left_ms = (deadline_ns - lq_mono_ns()) / 1000000;
-        if (left_ms <= 0)
-            return LUNAQ_OK;
-        pause_ms(ms < left_ms ? ms : left_ms);
-        if (ms < 20)
-            ms++;
-    }
-}
-
-static int wait_pending(struct caller *c, lq_op_wait *o, int64_t deadline_ns,
-                        lunaq_error *why)
-{
-    int64_t end_ns = lq_mono_ns() + o->timeout_ms * 1000000;
-    int64_t version = 0;
-    if (end_ns > deadline_ns)
-        end_ns = deadline_ns;
-    o->woke = false;
-    for (;;) {
-        lq_peek peek = {.queue = o->queue};
-        lq_op_peek op = {.op.kind = LQ_OP_PEEK, .queues = &peek, .count = 1};
-        int rc = lq_sqlite_data_version(c->q, &version, why);
-        if (!rc)
-            rc = transact(c, &op.op, deadline_ns, why);
-        if (!rc && op.op.rc) {
-            rc = op.op.rc;
-            *why = op.op.err;
-        }
-        lq_op_release(&op.op);
-        o->woke = !rc && peek.pending > 0;
-        if (rc || o->woke || lq_mono_ns() >= end_ns)
-            return rc;
-        rc = wait_for_change(c, &version, end_ns, why);
-        if (rc)
-            return rc;
-    }
-}
-
-/* Reads the requests since *seen; -1: only where they end. */
-static int read_notes(struct caller *c, lq_op_listen *o, int64_t *seen,
-                      int64_t deadline_ns, lunaq_error *why)
-{
-    int rc = lq_sqlite_begin(c->q, LQ_SQLITE_READ, deadline_ns, why);
-    if (rc)
-        return rc;
-    lq_query x;
-    if (*seen < 0) {
-        x = lq_query_begin(c->q, LQ_SQL_NOTE_LAST);
-        *seen = lq_query_one(&x, 0);
-    } else {
-        x = lq_query_begin(c->q, LQ_SQL_NOTES_SINCE);
-        lq_query_int(&x, *seen);
-        while (lq_query_row(&x)) {
-            *seen = lq_column_int(&x, 0);
-            if (o->cancel)
-                o->cancel(o, lq_column_bytes(&x, 1));
-        }
-        lq_query_end(&x);
-    }
-    return lq_sqlite_commit(c->q, why);
-}
-
-static int listen_for(struct caller *c, lq_op_listen *o, int64_t deadline_ns,
-                      lunaq_error *why)
-{
-    int64_t seen = -1, version = 0;
-    int rc;
-    do {
-        rc = lq_sqlite_data_version(c->q, &version, why);
-        if (!rc)
-            rc = read_notes(c, o, &seen, deadline_ns, why);
-        if (!rc)
-            rc = wait_for_change(c, &version, deadline_ns, why);
-    } while (!rc && lq_mono_ns() < deadline_ns);
-    return rc ? rc : lq_fail(why, LUNAQ_ETIMEOUT, "sqlite: listen: the end");
+    r->file = lq_sqlite_path(c->q);
+    lq_sqlite_ring(r, LQ_SQLITE_BELL_TASK, lq_buf_str(&wakes->queues), NULL);
+    lq_sqlite_ring(r, LQ_SQLITE_BELL_CANCEL, lq_buf_str(&wakes->cancels), NULL);
 }
 
 static int call(lq_caller *caller, lq_op *op, int64_t timeout_ms,
@@ -135,12 +52,13 @@ static int call(lq_caller *caller, lq_op *op, int64_t timeout_ms,
     lq_op_init(op, op->kind);
     if (!c->q)
         rc = lq_sqlite_open(&c->q, c->path, &c->options, deadline_ns, &why);
-    if (!rc && op->kind == LQ_OP_WAIT)
-        rc = wait_pending(c, (lq_op_wait *)op, deadline_ns, &why);
-    else if (!rc && op->kind == LQ_OP_LISTEN)
-        rc = listen_for(c, (lq_op_listen *)op, deadline_ns, &why);
-    else if (!rc)
+    if (!rc && (op->kind == LQ_OP_WAIT || op->kind == LQ_OP_LISTEN)) {
+        lq_sqlite_wait(c->q, op, deadline_ns);
+    } else if (!rc) {
         rc = transact(c, op, deadline_ns, &why);
+        if (!rc)
+            ring(c);
+    }
     if (rc)
         lq_sqlite_undone(op, &why);
     if (op->rc && err)
@@ -152,6 +70,7 @@ static void close_caller(lq_caller *caller)
 {
     struct caller *c = (struct caller *)caller;
     lq_sqlite_close(c->q);
+    lq_sqlite_ringer_close(&c->ringer);
     lq_free(c->path);
     lq_free(c);
 }

@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <poll.h>
 
-#define BUSY_NS ((int64_t)1000000000) /* for a snapshot: a recovery may last   \
-                                       */
+#define BUSY_NS                                                                \
+    ((int64_t)1000000000) /* for a snapshot: a recovery may last               \
+                           */
 
 /* ---- looking ------------------------------------------------------------- */
 
@@ -44,7 +45,7 @@ int lq_sqlite_look_cancels(lq_sqlite *q, int64_t *last,
 
     if (rc)
         return rc;
-    lq_query x = lq_query_begin(q, LQ_SQL_CANCEL_NOTES);
+    lq_query x = lq_query_begin(q, LQ_SQL_NOTES_SINCE);
     lq_query_int(&x, *last);
     while (lq_query_row(&x)) {
         *last = lq_column_int(&x, 0);

@@ -100,10 +100,8 @@ static void answer(lq_list *batch, int rc, const lunaq_error *why)
             lq_list_remove(b);
         while ((node = lq_list_shift(&c->wrote))) {
             lq_op *op = LQ_OF(node, lq_op, node);
-            if (rc) {
-                op->rc = rc;
-                op->err = *why;
-            }
+            if (rc)
+                lq_sqlite_undone(op, why);
             c->under_way--;
             lq_sqlite_finish(c, op);
         }
