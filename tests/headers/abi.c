@@ -25,6 +25,8 @@ ENDS_FULL(lunaq_queue_info, paused_at);
 ENDS_FULL(lunaq_server_info, worker_count);
 ENDS_FULL(lunaq_cron_info, last_at);
 ENDS_FULL(lunaq_handler_info, generation);
+ENDS_FULL(lunaq_broker_move_options, ud);
+ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_cron_entry, task);
 ENDS_FULL(lunaq_server_options, log_format);
 
@@ -52,7 +54,8 @@ size_t lunaq_test_initialisers(void)
     lunaq_task task = LUNAQ_TASK_INIT;
     lunaq_task_query query = LUNAQ_TASK_QUERY_INIT;
     lunaq_cron_entry entry = LUNAQ_CRON_ENTRY_INIT;
+    lunaq_broker_move_options move = LUNAQ_BROKER_MOVE_OPTIONS_INIT;
     lunaq_server_options server = LUNAQ_SERVER_OPTIONS_INIT;
     return (size_t)err.code + client.size + task.size + query.size +
-           entry.size + entry.task.size + server.size;
+           entry.size + entry.task.size + move.size + server.size;
 }

@@ -410,6 +410,39 @@ LUNAQ_API int lunaq_handler_list_open(lunaq_client *client,
                                       lunaq_handler_list **out,
                                       lunaq_error *err);
 
+/** How everything of one broker is moved to another. */
+typedef struct lunaq_broker_move_options {
+    size_t size;
+    int64_t keep;  /* 1 = only copy: `from` stays as it is */
+    int64_t force; /* 1 = although servers work on one of them */
+    /* Called with a queue's tasks so far, now and then; NULL = never. */
+    void (*progress)(void *ud, const char *queue, int64_t tasks);
+    void *ud;
+} lunaq_broker_move_options;
+#define LUNAQ_BROKER_MOVE_OPTIONS_INIT                                         \
+    {                                                                          \
+        sizeof(lunaq_broker_move_options), 0, 0, 0, 0                          \
+    }
+
+/** What was moved. */
+typedef struct lunaq_broker_moved {
+    size_t size; /* set by the caller */
+    int64_t queues;
+    int64_t tasks; /* that `from` had */
+    int64_t added; /* of them; the others had arrived before */
+} lunaq_broker_moved;
+
+/** Moves every task in every state, with locks, counters, paused flags and the
+ *  state of periodic entries, from one broker to another, looks whether all is
+ *  there, and only then removes it from the first.  When it fails on the way
+ *  it can be called again and goes on.  Nobody may enqueue to `from` meanwhile.
+ *  LUNAQ_ESTATE: live servers; the two are one broker; `to` has other tasks of
+ *  the same ids; `from` changed on the way.  LUNAQ_ENOTFOUND: `from` has no
+ *  queue.  options and moved may be NULL. */
+LUNAQ_API int lunaq_broker_move(lunaq_client *from, lunaq_client *to,
+                                const lunaq_broker_move_options *options,
+                                lunaq_broker_moved *moved, lunaq_error *err);
+
 #ifdef __cplusplus
 }
 #endif
