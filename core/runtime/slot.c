@@ -10,7 +10,6 @@
 
 #define BYTES_KEEP 16384 /* a larger buffer is not kept between tasks */
 #define SUSPECT_CRASHES 2
-#define MSG_MAX (LQ_PAYLOAD_MAX + (1 << 20))
 
 static void deadline_over(void *ud)
 {
@@ -23,13 +22,14 @@ void lq_slot_init(lq_slot *s, struct lq_worker *w)
     lq_list_init(&s->node);
     lq_list_init(&s->age);
     lq_list_init(&s->held.node);
-    lq_buf_init(&s->msg, MSG_MAX);
+    lq_buf_init(&s->msg, 0); /* what could be taken can be written */
     lq_buf_init(&s->result, LQ_PAYLOAD_MAX);
     lq_buf_init(&s->reason, 1024);
 }
 
 void lq_slot_release(lq_slot *s)
 {
+    s->state = LQ_SLOT_FREE; /* for a run that ends after its worker */
     lq_task_release(&s->run.task);
     lq_timer_close(s->deadline);
     lq_free(s->bytes);
