@@ -361,6 +361,19 @@ func TestShutdownGivesBackAsAsynqDoes(t *testing.T) {
 	same(t, got[0], got[1])
 }
 
+// Where lunaq means to differ: a deadline that has passed comes no more, so
+// what Asynq would fail again at each retry is archived at once.
+func TestDeadlinePassedIsTheEnd(t *testing.T) {
+	w := newWorld(t)
+	w.startLunaqd("q=1")
+	w.enqueue(asynq.NewTask("interop:ok", nil), asynq.Queue("q"),
+		asynq.TaskID(one), asynq.Deadline(time.Unix(1700000000, 0)))
+	info := w.settled("q", one, asynq.TaskStateArchived)
+	if info.Retried != 0 || !strings.Contains(info.LastErr, "deadline") {
+		t.Errorf("archived as %+v", info)
+	}
+}
+
 // A task that Asynq's server held when it died.
 func TestBothRecoverWhatGoHeld(t *testing.T) {
 	t.Parallel()

@@ -66,6 +66,20 @@ func TestRecordsAreAsAsynqs(t *testing.T) {
 			}
 		}
 	}
+	for _, s := range servers {
+		if s.Queues["ours"] != 0 {
+			w.ok(syscall.Kill(s.PID, syscall.SIGTSTP))
+		}
+	}
+	w.until("lunaqd says that it takes nothing more", func() bool {
+		servers, err := w.inspector.Servers()
+		for _, s := range servers {
+			if s.Queues["ours"] != 0 {
+				return err == nil && s.Status == "stopped"
+			}
+		}
+		return false
+	})
 	stop(syscall.SIGTERM)
 	if servers, err := w.inspector.Servers(); err != nil || len(servers) != 1 {
 		t.Errorf("servers %v, %v after a clean end", servers, err)
