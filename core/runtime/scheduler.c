@@ -262,10 +262,7 @@ static void ticked(lq_op *op)
         rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED;
 
     if (rc == LUNAQ_OK) {
-        e->refused = s->fire.item && !s->fire.fired &&
-                     s->fire.last_ms < s->fire.instant_ms;
-        if (s->fire.fired ||
-            (e->refused && lq_log_gate(&s->control->rt->log_gate, 5000)))
+        if (s->fire.fired)
             log_tick(s, e);
         e->seen = true;
         e->last_ms = s->fire.never ? 0 : s->fire.last_ms;

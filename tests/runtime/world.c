@@ -11,14 +11,15 @@ static int handler(lunaq_run *run, void *ud)
     side *s = ud;
     world *w = s->w;
     unsigned char letter = (unsigned char)lunaq_run_queue(run)[0];
-    int start = atomic_fetch_add(&w->starts, 1);
+    int start = atomic_fetch_add(&w->begun, 1);
     int now = atomic_fetch_add(&s->now, 1) + 1, most = s->most;
 
-    atomic_fetch_add(&w->queue[letter], 1);
     if (start < RUNS_MAX)
         w->order[start] = (char)letter;
     if (start < (int)LQ_COUNT(w->at))
         w->at[start] = lq_now_ms();
+    atomic_fetch_add(&w->starts, 1);
+    atomic_fetch_add(&w->queue[letter], 1);
     while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now)) {
     }
     while (w->hold && (w->deaf || !lunaq_run_canceled(run)))

@@ -37,9 +37,10 @@ struct world {
     lq_log *log;
     side sides[SIDES];
     struct lq_queue_prio queues[QUEUES_MAX];
-    lq_runtime_options o;  /* of servers to be started; broker may be set */
-    atomic_bool hold;      /* handlers wait while it is set … */
-    atomic_bool deaf;      /* … even when they are told to end */
+    lq_runtime_options o; /* of servers to be started; broker may be set */
+    atomic_bool hold;     /* handlers wait while it is set … */
+    atomic_bool deaf;     /* … even when they are told to end */
+    atomic_int begun;
     atomic_int starts;     /* of all servers … */
     char order[RUNS_MAX];  /* … the first letter of the queue of each */
     int64_t at[64];        /* Unix ms of the first starts */
