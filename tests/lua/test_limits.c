@@ -14,11 +14,7 @@ static lunaq_interrupt mode = LUNAQ_INTERRUPT_SIGNAL;
 static bool gc;
 
 #define LIMIT_MS 60
-#if defined(__SANITIZE_THREAD__)
-#define LATE_MS 5000
-#else
 #define LATE_MS 400 /* what a loaded machine may add */
-#endif
 
 typedef struct row {
     const char *name;
@@ -248,11 +244,7 @@ static void busy_runs__share_the_cpu(void **s)
 static void sleeping_runs__cost_little_memory(void **s)
 {
     (void)s;
-#if defined(__SANITIZE_THREAD__)
-    enum { RUNS = 500 };
-#else
     enum { RUNS = 10000 };
-#endif
     int64_t before = lq_alloc_live();
     world *w = world_new(mode, false);
     world_write(w, "handlers/sleep.lua",
@@ -367,6 +359,13 @@ int main(int argc, char **argv)
         tests[i] = (struct CMUnitTest){rows[i].name, ends_in_time, NULL, NULL,
                                        (void *)(uintptr_t)&rows[i]};
     memcpy(tests + LQ_COUNT(rows), others, sizeof others);
+#if defined(__SANITIZE_THREAD__)
+    /* Lua leaves our functions by longjmp() from a library that is not
+     * instrumented: each time ThreadSanitizer's own stack grows, and after some
+     * 65,000 it gives up.  These tests do that in endless loops. */
+    print_message("not with ThreadSanitizer\n");
+    return 77;
+#endif
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests_name("limits", tests, NULL, NULL);
