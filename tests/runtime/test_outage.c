@@ -56,7 +56,7 @@ static void server_cut_off__is_recovered_and_a_slow_broker_is_not(void **state)
     wait_for("running", &w->sides[0].now, TASKS);
     w->o.broker = redis.url;
     world_start(w, 1);
-    let_pass(11000);   /* from now on it recovers */
+    let_pass(12500);   /* from now on it recovers */
     stand_still(9700); /* too short to break a connection */
     let_pass(2000);
     assert_int_equal(w->starts, TASKS);

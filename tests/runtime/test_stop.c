@@ -5,6 +5,7 @@
 #include "support/cutter.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 static redis_server redis;
 
@@ -152,6 +153,35 @@ static void stop_while_the_broker_is_away__says_what_is_left(void **state)
     assert_int_equal(list_len(w, "asynq:{default}:active"), 2);
 }
 
+static int64_t cpu_ms(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+           (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+}
+
+/* With tasks that ended meanwhile, which nobody can be told of. */
+static void broker_away__costs_little_and_is_told_once(void **state)
+{
+    world *w = *state;
+    w->hold = true;
+    world_enqueue(w, "default", 4, NULL);
+    world_start(w, 0);
+    wait_for("running", &w->sides[0].now, 4);
+    redis_server_kill(&redis);
+    w->hold = false;
+    wait_for("runs", &w->sides[0].runs, 4);
+    int64_t before = cpu_ms();
+    let_pass(4000);
+    assert_in_range(cpu_ms() - before, 0, 200); /* 5 % */
+    assert_int_equal(w->lines, 1);
+    assert_int_equal(redis_server_restart(&redis), 0);
+    const char *const active[] = {"LLEN", "asynq:{default}:active", NULL};
+    wait_reply(w, active, 0);
+    assert_int_equal(w->starts, 4);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
@@ -164,6 +194,7 @@ int main(int argc, char **argv)
         TEST(start_failing_halfway__leaves_nothing),
         TEST(stop_after_a_lost_take__gives_the_tasks_back),
         TEST(stop_while_the_broker_is_away__says_what_is_left),
+        TEST(broker_away__costs_little_and_is_told_once),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -31,6 +31,15 @@ static int handler(lunaq_run *run, void *ud)
     return LUNAQ_OK;
 }
 
+static void count_line(lunaq_log_level level, const char *line, size_t len,
+                       void *ud)
+{
+    (void)level;
+    (void)line;
+    (void)len;
+    atomic_fetch_add(&((world *)ud)->lines, 1);
+}
+
 /* ---- the world ----------------------------------------------------------- */
 
 int world_setup(void **state, redis_server *redis)
@@ -39,7 +48,10 @@ int world_setup(void **state, redis_server *redis)
     static const int32_t weights[] = {1};
     const char *const flush[] = {"FLUSHALL", NULL};
     world *w = calloc(1, sizeof(*w));
-    lq_log_options log = {.level = LUNAQ_LOG_OFF, .format = LUNAQ_LOG_TEXT};
+    lq_log_options log = {.level = LUNAQ_LOG_WARN,
+                          .format = LUNAQ_LOG_TEXT,
+                          .sink = count_line,
+                          .userdata = w};
 
     *state = w;
     free(redis_server_command(redis, flush));

@@ -34,7 +34,8 @@ typedef struct side {
 struct world {
     redis_server *redis;
     lq_caller *caller;
-    lq_log *log;
+    lq_log *log; /* warnings are counted */
+    atomic_int lines;
     side sides[SIDES];
     struct lq_queue_prio queues[QUEUES_MAX];
     lq_runtime_options o; /* of servers to be started; broker may be set */
