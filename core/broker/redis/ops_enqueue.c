@@ -138,7 +138,7 @@ static int enqueue_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
     lq_str answers = lq_reply_str(reply);
-    bool error = reply->type == LQ_REPLY_ERROR;
+    bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
     int rc = LUNAQ_OK;
     size_t at = 0;
 
