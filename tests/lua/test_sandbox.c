@@ -244,7 +244,7 @@ static void check(void **state)
         if (!strstr(r->message, c->message))
             fail_msg("message: %s", r->message);
     }
-    assert_true(lq_mono_ms() - began < 5000);
+    assert_true(lq_mono_ms() - began < 60000); /* not for ever */
     world_end(r);
     world_free(w);
 }
