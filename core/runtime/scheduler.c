@@ -288,6 +288,8 @@ static void ticked(lq_op *op)
 static void published(lq_op *op)
 {
     lq_scheduler *s = op->ud;
+    if (op->rc == LUNAQ_OK && s->pub.count == 0)
+        s->shown = false;
     lq_op_release(op);
     lq_arena_release(&s->pub_mem);
     lq_periodic_over(&s->publish);
@@ -340,7 +342,7 @@ static void publish(void *ud)
     for (const lq_cron_entry *e = s->entries; e; e = e->next)
         n++;
     lq_str *encoded = lq_arena_alloc(&s->pub_mem, (n + 1) * sizeof(*encoded));
-    if (!s->control->link_up || !encoded || n == 0) {
+    if (!s->control->link_up || !encoded || (n == 0 && !s->shown)) {
         lq_arena_release(&s->pub_mem);
         lq_periodic_over(&s->publish);
         return;
@@ -367,6 +369,7 @@ static void publish(void *ud)
     s->pub.scheduler_id = lq_str_c(s->scheduler_id);
     s->pub.entries = encoded;
     s->pub.count = at;
+    s->shown = s->shown || at > 0;
     s->pub.ttl_ms = PUBLISH_TTL_MS;
     lq_link_submit(s->control->link, &s->pub.op);
 }

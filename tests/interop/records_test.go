@@ -134,4 +134,18 @@ func TestEntriesAreAsAsynqs(t *testing.T) {
 		events[0].TaskID == "" {
 		t.Errorf("events %v, %v", events, err)
 	}
+
+	// Entries that a reload takes away do not wait for their end.
+	for _, name := range []string{"seldom", "often"} {
+		w.ok(os.WriteFile(filepath.Join(folder, name+".lua"),
+			[]byte("return function() end"), 0o644))
+	}
+	gone := time.Now()
+	w.until("no entry shows", func() bool {
+		all, err := w.inspector.SchedulerEntries()
+		return err == nil && len(all) == 0
+	})
+	if took := time.Since(gone); took > 5*time.Second {
+		t.Errorf("they showed for %v more", took)
+	}
 }
