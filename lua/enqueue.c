@@ -361,7 +361,9 @@ static int lock_by(struct reader *r, int payload, lq_enqueue *item)
             rc = lq_fail(r->err, LUNAQ_EINVAL, "unique.by: no key");
         } else {
             memmove(key + len - HASH + 3, key + len - HASH, HASH + 1);
-            memcpy(key + len - HASH, "by:", 3);
+            key[len - HASH] = 'b';
+            key[len - HASH + 1] = 'y';
+            key[len - HASH + 2] = ':';
             item->task.unique_key = lq_str_n(key, len + 3);
         }
     }

@@ -6,6 +6,7 @@
 #define ERROR_NAME "lunaq.error"
 #define INNER_FRAMES 12
 #define OUTER_FRAMES 8
+#define DEPTH_MAX 4096
 
 static void set_field(lua_State *L, const char *key, lq_str value)
 {
@@ -99,18 +100,17 @@ static void add_frame(lq_buf *out, const lua_Debug *ar)
         lq_buf_printf(out, "the function at line %d", ar->linedefined);
 }
 
-/* How many levels the stack has.  lua_getstack() walks from the top each time,
- * so that asking for all 200,000 levels of a stack overflow would take
- * minutes. */
+/* How many levels the stack has, at most DEPTH_MAX.  lua_getstack() walks from
+ * the top each time, and a stack overflow has a million of them. */
 static int depth_of(lua_State *co)
 {
     lua_Debug ar;
     int low = 0, high = 1; /* low exists (or is 0), high does not */
-    while (lua_getstack(co, high, &ar)) {
+    while (high <= DEPTH_MAX && lua_getstack(co, high, &ar)) {
         low = high;
         high *= 2;
     }
-    while (high - low > 1) {
+    while (high <= DEPTH_MAX && high - low > 1) {
         int middle = low + (high - low) / 2;
         if (lua_getstack(co, middle, &ar))
             low = middle;
@@ -125,6 +125,10 @@ void lq_lua_traceback(lua_State *co, int level, lq_buf *out)
     lua_Debug ar;
     int depth = depth_of(co);
     for (; level < depth; level++) {
+        if (level == INNER_FRAMES && depth > DEPTH_MAX) {
+            lq_buf_printf(out, "\n  … thousands more");
+            return;
+        }
         if (level == INNER_FRAMES && depth - level > OUTER_FRAMES + 1) {
             lq_buf_printf(out, "\n  … %d more", depth - level - OUTER_FRAMES);
             level = depth - OUTER_FRAMES;

@@ -1,6 +1,8 @@
 /* A snapshot in one worker's state: see generation.h. */
 #include "lua/generation.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "lua/call.h"
 #include "lua/sandbox.h"
@@ -51,11 +53,10 @@ static bool module_file(const char *name, char *out, size_t size)
     if (strncmp(name, "lib.", 4) != 0 || n + 5 > size || strstr(name, "..") ||
         strpbrk(name, "/\\"))
         return false;
-    memcpy(out, name, n);
+    snprintf(out, size, "%s.lua", name);
     for (size_t i = 0; i < n; i++)
         if (out[i] == '.')
             out[i] = '/';
-    memcpy(out + n, ".lua", 5);
     return true;
 }
 

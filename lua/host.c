@@ -125,6 +125,17 @@ static int panicked(lua_State *L)
     return 0;
 }
 
+/* ThreadSanitizer holds a signal back until the thread makes a call that it
+ * knows, which an endless loop in Lua never does. */
+static lunaq_interrupt usable_mode(lunaq_interrupt asked)
+{
+#if defined(__SANITIZE_THREAD__)
+    return asked == LUNAQ_INTERRUPT_SIGNAL ? LUNAQ_INTERRUPT_HOOK : asked;
+#else
+    return asked;
+#endif
+}
+
 int lq_lua_host_new(lq_lua_host **out, const lq_worker_services *services,
                     const lq_lua_options *options, lunaq_error *err)
 {
@@ -140,7 +151,7 @@ int lq_lua_host_new(lq_lua_host **out, const lq_worker_services *services,
     lq_list_init(&host->idle.node);
     host->options = options;
     host->log = options->log;
-    host->mode = options->interrupt;
+    host->mode = usable_mode(options->interrupt);
     host->thread = pthread_self();
     host->idle.host = host;
     host->idle.co_ref = LUA_NOREF;

@@ -29,7 +29,7 @@ static void reserve_chain(lua_State *L, lq_lua_run *r)
     if (r->chain_len + r->depth < r->chain_cap)
         return;
     size_t cap = r->chain_cap ? r->chain_cap * 2 : 4;
-    lua_State **chain = lq_realloc((void *)r->chain, cap * sizeof *chain);
+    lua_State **chain = lq_realloc((void *)r->chain, cap * sizeof(void *));
     if (!chain)
         luaL_error(L, "out of memory");
     r->chain = chain;

@@ -9,8 +9,9 @@
 #include "lua/interrupt.h"
 #include "lua/sandbox.h"
 
-#define LOOK_STEPS 100000 /* between looks at the clock: about a millisecond   \
-                           */
+#define LOOK_STEPS                                                             \
+    100000       /* between looks at the clock: about a millisecond            \
+                  */
 #define SMALL 64 /* bytes of pattern that need no memory of their own */
 
 /* ---- one search ---------------------------------------------------------- */
@@ -108,7 +109,7 @@ static int find_plain(lua_State *L, lq_str s, lq_str p, size_t at)
         return 1;
     }
     lua_pushinteger(L, hit - s.p + 1);
-    lua_pushinteger(L, (lua_Integer)((size_t)(hit - s.p) + p.len));
+    lua_pushinteger(L, (lua_Integer)(hit - s.p) + (lua_Integer)p.len);
     return 2;
 }
 

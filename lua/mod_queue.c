@@ -138,7 +138,7 @@ static int queue_enqueue(lua_State *L)
     lua_settop(L, 3);
     lq_lua_operation *o;
     struct queue_job *q = begin(L, "queue.enqueue", &o);
-    q->items = lq_arena_alloc(&q->mem, sizeof *q->items);
+    q->items = lq_arena_alloc(&q->mem, sizeof(void *));
     if (!q->items)
         return luaL_error(L, "out of memory");
     q->items[0] = add_item(L, q);
@@ -234,7 +234,7 @@ static int queue_enqueue_many(lua_State *L)
     }
     lq_lua_operation *o;
     struct queue_job *q = begin(L, "queue.enqueue_many", &o);
-    q->items = lq_arena_alloc(&q->mem, n * sizeof *q->items);
+    q->items = lq_arena_alloc(&q->mem, n * sizeof(void *));
     if (!q->items)
         return luaL_error(L, "out of memory");
     for (size_t i = 0; i < n; i++)

@@ -95,7 +95,7 @@ bool lq_lua_nap_start(lq_lua_naps *n, lq_lua_nap *nap, int64_t ms)
 {
     if (n->count == n->cap) {
         size_t cap = n->cap ? n->cap * 2 : 64;
-        lq_lua_nap **heap = lq_realloc((void *)n->heap, cap * sizeof *heap);
+        lq_lua_nap **heap = lq_realloc((void *)n->heap, cap * sizeof(void *));
         if (!heap)
             return false;
         n->heap = heap;

@@ -10,11 +10,11 @@
 #include <stdbool.h>
 
 #define LQ_LUA_STRING_MAX ((size_t)16 * 1024 * 1024) /* made by one call */
-#define LQ_LUA_ITEMS_MAX                                                       \
-    ((lua_Integer)4 * 1024 * 1024) /* touched by one call */
+/* Touched by one call: */
+#define LQ_LUA_ITEMS_MAX ((lua_Integer)4 * 1024 * 1024)
 #define LQ_LUA_SORT_MAX ((lua_Integer)1000 * 1000)
-#define LQ_LUA_MATCH_STEPS UINT64_C(20000000) /* of one pattern call: ~0.2 s   \
-                                               */
+/* Of one pattern call; about 0.2 s: */
+#define LQ_LUA_MATCH_STEPS UINT64_C(100000000)
 
 /** Opens everything in a new state.  Raises. */
 void lq_lua_sandbox_open(lua_State *L);

@@ -23,6 +23,7 @@
 #define CHECK_MS 5000 /* for the broker's first answer */
 #define CALLBACK_THREADS_MAX 64
 #define WORKER_THREADS_MAX 64
+#define SLOTS_A_THREAD 10
 
 static_assert(sizeof(lunaq_server_options) % sizeof(int64_t) == 0,
               "no tail padding: a new field must change the size");
@@ -39,8 +40,8 @@ struct lunaq_server {
     lq_runtime *runtime;
     lq_cron_want *cron;
     lq_enqueue **cron_items;
-    enum life life;
-    pthread_mutex_t mutex; /* of life */
+    atomic_int life;       /* an enum life */
+    pthread_mutex_t mutex; /* held while it changes */
     atomic_bool hurry;
     char broker_version[32];
 };
@@ -121,16 +122,24 @@ static int64_t none_is_zero(int64_t value)
     return value < 0 ? 0 : value;
 }
 
+/* A worker settles and takes in one step for all of its slots, so few slots
+ * spread over many threads cost round trips: with ten slots two threads made
+ * two thirds of the throughput of one, at twice the CPU time. */
+static int64_t default_threads(int64_t concurrency)
+{
+    int64_t cpus = lq_cpus(), most = cpus < 4 ? cpus : 4;
+    int64_t wanted = (concurrency + SLOTS_A_THREAD - 1) / SLOTS_A_THREAD;
+    return wanted < most ? wanted : most;
+}
+
 static int set_numbers(lunaq_server_options *o, lunaq_error *err)
 {
     int rc = LUNAQ_OK;
     o->concurrency = or_default(o->concurrency, 10);
     if (!rc)
         rc = check_range("concurrency", o->concurrency, 1, 1000000, err);
-    if (!o->worker_threads) {
-        int64_t cpus = lq_cpus();
-        o->worker_threads = cpus < 4 ? cpus : 4;
-    }
+    if (!o->worker_threads)
+        o->worker_threads = default_threads(o->concurrency);
     if (!rc)
         rc = check_range("worker_threads", o->worker_threads, 1,
                          WORKER_THREADS_MAX, err);
@@ -180,6 +189,40 @@ static int copy_options(lunaq_server *s, const lunaq_server_options *options,
     return rc;
 }
 
+static bool dup_in(lq_arena *mem, const char **s)
+{
+    if (!*s)
+        return true;
+    *s = lq_arena_dup(mem, lq_str_c(*s));
+    return *s != NULL;
+}
+
+/* An item keeps views into its task: the caller's strings need not stay. */
+static bool copy_task(lq_arena *mem, lunaq_task *t)
+{
+    if (!dup_in(mem, &t->type) || !dup_in(mem, &t->queue) ||
+        !dup_in(mem, &t->task_id) || !dup_in(mem, &t->group))
+        return false;
+    if (t->payload) {
+        t->payload = lq_arena_dup(mem, lq_str_n(t->payload, t->payload_len));
+        if (!t->payload)
+            return false;
+    }
+    if (!t->headers)
+        return true;
+    lunaq_header *headers =
+        lq_arena_alloc(mem, (t->header_count + 1) * sizeof(*headers));
+    if (!headers)
+        return false;
+    for (size_t i = 0; i < t->header_count; i++) {
+        headers[i] = t->headers[i];
+        if (!dup_in(mem, &headers[i].name) || !dup_in(mem, &headers[i].value))
+            return false;
+    }
+    t->headers = headers;
+    return true;
+}
+
 static int copy_cron(lunaq_server *s, lunaq_error *err)
 {
     size_t n = s->o.cron_count;
@@ -194,9 +237,8 @@ static int copy_cron(lunaq_server *s, lunaq_error *err)
         lq_cron parsed;
         if (!rc)
             rc = lq_cron_parse(&parsed, lq_str_c(e.spec), err);
-        /* The item keeps views into the caller's strings: copy it first. */
         s->cron_items[i] = lq_arena_alloc(&s->mem, sizeof(lq_enqueue));
-        if (!s->cron_items[i])
+        if (!s->cron_items[i] || (!rc && !copy_task(&s->mem, &e.task)))
             return lq_fail_nomem(err);
         if (!rc)
             rc = lq_enqueue_init(s->cron_items[i], &e.task, lq_now_ms(), err);
@@ -531,6 +573,8 @@ void lunaq_server_close(lunaq_server *server)
 {
     if (!server)
         return;
-    lunaq_server_stop(server, NULL);
+    /* Inside a handler nothing can be freed that the handler stands on. */
+    if (lunaq_server_stop(server, NULL) == LUNAQ_ERECURSE)
+        return;
     free_server(server);
 }

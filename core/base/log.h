@@ -58,23 +58,24 @@ void lq_log_free(lq_log *log);
 /** True when a record of this level would be made: ask before costly fields. */
 bool lq_log_on(const lq_log *log, lunaq_log_level level);
 void lq_log_set_level(lq_log *log, lunaq_log_level level); /* any thread */
-/** Logs a message.  The fields "type", "task_id" and "attempt" (str, str, int)
- *  mark it as a task's.  log may be NULL: nothing happens.  Any thread. */
+/** Logs a message.  The fields "type" and "task_id" (str), "attempt" and
+ *  "attempts" (int) mark it as a task's; text shows "attempt 1/26".  log may be
+ * NULL: nothing happens.  Any thread. */
 void lq_log_write(lq_log *log, lunaq_log_level level, lq_str message,
                   const lq_field *fields, size_t count);
 
 /* LQ_LOG(log, INFO, "reloaded", lq_fi("generation", 2), …); fields are
  * optional.  The last field is a guard that is not logged: standard C wants at
  * least one argument for "...". */
-#define LQ_LOG(log, level, ...)                                               \
+#define LQ_LOG(log, level, ...)                                                \
     LQ_LOG_GUARDED(log, level, __VA_ARGS__, lq_fi("", 0))
-#define LQ_LOG_GUARDED(log, level, message, ...)                              \
-    do {                                                                      \
-        if (lq_log_on(log, LUNAQ_LOG_##level)) {                              \
-            const lq_field lq_fields_[] = {__VA_ARGS__};                      \
-            lq_log_write(log, LUNAQ_LOG_##level, lq_str_c(message),           \
-                         lq_fields_, LQ_COUNT(lq_fields_) - 1);               \
-        }                                                                     \
+#define LQ_LOG_GUARDED(log, level, message, ...)                               \
+    do {                                                                       \
+        if (lq_log_on(log, LUNAQ_LOG_##level)) {                               \
+            const lq_field lq_fields_[] = {__VA_ARGS__};                       \
+            lq_log_write(log, LUNAQ_LOG_##level, lq_str_c(message),            \
+                         lq_fields_, LQ_COUNT(lq_fields_) - 1);                \
+        }                                                                      \
     } while (0)
 
 /** True at most once per interval_ms for each `gate` (born as 0), so that a

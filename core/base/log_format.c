@@ -200,8 +200,22 @@ static void add_text_field(lq_buf *out, const lq_field *f)
 }
 
 struct task_fields {
-    const lq_field *type, *id, *attempt; /* NULL: not a task's record */
+    const lq_field *type, *id, *attempt, *attempts; /* NULL: not there */
 };
+
+/* "attempt 2/26".  A first attempt of unknown many is the rule, and not worth a
+ * column. */
+static void add_attempt(lq_buf *out, const struct task_fields *task)
+{
+    if (!task->attempts && task->attempt->num <= 1)
+        return;
+    lq_buf_add_c(out, "  attempt ");
+    add_int(out, task->attempt->num);
+    if (task->attempts) {
+        lq_buf_add_char(out, '/');
+        add_int(out, task->attempts->num);
+    }
+}
 
 static void format_text(lq_buf *out, lunaq_log_level level, int64_t now_ms,
                         lq_str message, const lq_field *fields, size_t count,
@@ -234,10 +248,10 @@ static void format_text(lq_buf *out, lunaq_log_level level, int64_t now_ms,
     add_escaped(out, message, false, &as_text);
     for (size_t i = 0; i < count; i++) {
         const lq_field *f = &fields[i];
-        /* A first attempt is the rule and not worth a column. */
-        bool shown = f == task->id || (task->id && f == task->type) ||
-                     (task->id && f == task->attempt && f->num <= 1);
-        if (!shown)
+        if (task->id && f == task->attempt)
+            add_attempt(out, task);
+        else if (f != task->id &&
+                 !(task->id && (f == task->type || f == task->attempts)))
             add_text_field(out, f);
     }
 }
@@ -321,6 +335,8 @@ static struct task_fields find_task(const lq_field *fields, size_t count)
             t.type = f;
         else if (f->kind == LQ_FIELD_INT && strcmp(f->key, "attempt") == 0)
             t.attempt = f;
+        else if (f->kind == LQ_FIELD_INT && strcmp(f->key, "attempts") == 0)
+            t.attempts = f;
     }
     return t;
 }

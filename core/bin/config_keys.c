@@ -31,7 +31,7 @@ const config_key config_keys[] = {
     {"concurrency", CONFIG_INT, 0, OPTION(concurrency), 1, 100000, NULL,
      "10", {"WORKER_CONCURRENCY", NULL}, "N", "tasks run at once"},
     {"worker_threads", CONFIG_INT, 0, OPTION(worker_threads), 0, 64, NULL,
-     "0: the CPUs, at most 4", {NULL, NULL}, "N", "threads that run Lua"},
+     "0: one for ten tasks, at most CPUs and 4", {NULL, NULL}, "N", "threads that run Lua"},
     {"lease", CONFIG_DURATION, 0, OPTION(lease_ms), 10 * SECOND, 60 * SECOND,
      NULL, "30s", {NULL, NULL}, "TIME",
      "how long a task stays ours without a sign of life"},

@@ -7,7 +7,7 @@
  *      │            │  ▲         ▲
  *      │            ▼  │         │ TERM, INT (after a reload has ended)
  *      │         reloading ──────┘
- *      └──► exit 1 (cannot start; or TERM, INT: nothing was taken yet)
+ *      └──► exit 1 (cannot start; or TERM, INT while nothing is taken yet)
  *
  * What blocks (open, reload, stop) runs on a thread of its own, one at a time,
  * so that the main thread always answers signals: it only waits.
@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -43,7 +44,10 @@ typedef struct lunaqd {
     notify notify;
     lunaq_server *server;
     enum state state;
-    bool stop_wanted;    /* once the reload has ended */
+    bool stop_wanted; /* once the start or the reload has ended */
+    /* While starting: who comes first, the thread that begins to take tasks or
+     * the signal after which none shall be taken? */
+    atomic_flag decided;
     bool reload_wanted;  /* once the one under way has ended */
     int64_t give_up_at;  /* monotonic ms; 0 = never */
     int64_t watchdog_at; /* monotonic ms: the next WATCHDOG=1 */
@@ -71,7 +75,7 @@ static void *call(void *ud)
     switch (d->state) {
     case STARTING:
         d->rc = lunaq_server_open(&d->server, &d->config->options, &d->err);
-        if (d->rc == LUNAQ_OK)
+        if (d->rc == LUNAQ_OK && !atomic_flag_test_and_set(&d->decided))
             d->rc = lunaq_server_start(d->server, &d->err);
         break;
     case RELOADING:
@@ -147,6 +151,8 @@ static void started(lunaqd *d)
     say_banner(&d->say, d->config, lunaq_server_id(d->server), handlers);
     snprintf(state, sizeof(state), "READY=1\nSTATUS=%s", handlers);
     notify_send(&d->notify, state);
+    if (d->stop_wanted)
+        begin_stop(d);
 }
 
 static void reloaded(lunaqd *d)
@@ -209,9 +215,13 @@ static void stop(lunaqd *d, bool interrupt)
 {
     switch (d->state) {
     case STARTING:
+        d->stop_wanted = true;
+        if (atomic_flag_test_and_set(&d->decided))
+            break; /* it takes tasks: an orderly stop, once it has started */
         say_line(&d->say, LUNAQ_LOG_WARN,
                  "interrupted while starting; no task was taken");
-        _exit(EXIT_FAILED); /* open() may wait for the network: not joined */
+        pthread_detach(d->thread); /* it may wait long for the network */
+        _exit(EXIT_FAILED);
     case RUNNING:
         say_line(&d->say, LUNAQ_LOG_INFO,
                  "stopping: waiting for running tasks%s",
@@ -388,7 +398,10 @@ static int run(lunaqd *d)
 
 int main(int argc, char **argv)
 {
-    lunaqd d = {.signal_fd = -1, .done_fd = -1, .notify.fd = -1};
+    lunaqd d = {.signal_fd = -1,
+                .done_fd = -1,
+                .notify.fd = -1,
+                .decided = ATOMIC_FLAG_INIT};
     lunaq_error err = LUNAQ_ERROR_INIT;
     config_input input = {.vars = (const char *const *)environ,
                           .args = (const char *const *)argv + 1,

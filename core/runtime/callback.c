@@ -33,7 +33,8 @@ struct lq_callbacks {
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work;
-    lq_list queue; /* of lunaq_run */
+    lq_list queue;   /* of lunaq_run */
+    lq_list running; /* of lunaq_run: handlers have them */
     size_t queued, idle, started;
     bool ending;
     pthread_t threads[]; /* max */
@@ -60,6 +61,7 @@ int lq_callbacks_new(lq_callbacks **out, size_t threads, lq_log *log,
     c->max = threads;
     lq_list_init(&c->prefixes);
     lq_list_init(&c->queue);
+    lq_list_init(&c->running);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->work, NULL);
     return LUNAQ_OK;
@@ -159,15 +161,29 @@ bool lq_callbacks_handles(const lq_callbacks *c, lq_str type)
 
 /* ---- the threads --------------------------------------------------------- */
 
-static void run_one(lunaq_run *r)
+/* r goes back to its worker, unless a stop did not wait for it: then neither
+ * worker nor loop need exist any more.  Posted under the lock, so that they do
+ * not go meanwhile. */
+static void give_back(lq_callbacks *c, lunaq_run *r)
 {
-    struct lq_loop *loop = r->runner->loop;
+    pthread_mutex_lock(&c->lock);
+    lq_list_remove(&r->node);
+    bool wanted = r->runner != NULL;
+    if (wanted)
+        lq_loop_post(r->runner->loop, &r->post);
+    pthread_mutex_unlock(&c->lock);
+    if (!wanted)
+        lq_callback_run_free(r);
+}
+
+static void run_one(lq_callbacks *c, lunaq_run *r)
+{
     int code = LUNAQ_ECANCELED;
 
     if (!atomic_load(&r->canceled))
         code = r->fn(r, r->userdata);
     lq_callback_run_returned(r, code);
-    lq_loop_post(loop, &r->post); /* r is the worker's again */
+    give_back(c, r);
 }
 
 static void *thread_main(void *ud)
@@ -182,8 +198,9 @@ static void *thread_main(void *ud)
             lunaq_run *r = LQ_OF(node, lunaq_run, node);
             r->queued = false;
             c->queued--;
+            lq_list_append(&c->running, &r->node);
             pthread_mutex_unlock(&c->lock);
-            run_one(r);
+            run_one(c, r);
             pthread_mutex_lock(&c->lock);
             continue;
         }
@@ -390,9 +407,20 @@ static bool runner_inside(lq_runner *runner, int64_t *since_mono_ns, char *type,
     return false;
 }
 
+/* Handlers that did not return in time are left alone with their run. */
 static void runner_free(lq_runner *runner)
 {
-    lq_free(LQ_OF(runner, struct lq_callback_runner, runner));
+    struct lq_callback_runner *self =
+        LQ_OF(runner, struct lq_callback_runner, runner);
+
+    pthread_mutex_lock(&self->pool->lock);
+    LQ_LIST_EACH (&self->pool->running, node) {
+        lunaq_run *r = LQ_OF(node, lunaq_run, node);
+        if (r->runner == self)
+            r->runner = NULL;
+    }
+    pthread_mutex_unlock(&self->pool->lock);
+    lq_free(self);
 }
 
 int lq_callback_runner_new(lq_runner **out, const lq_worker_services *services,

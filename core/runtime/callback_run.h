@@ -11,11 +11,11 @@
  * of the pool has it until it posts it back, the worker's thread frees it; in
  * between the two share `canceled` alone. */
 struct lunaq_run {
-    lq_run *run; /* the worker's thread only */
-    struct lq_callback_runner *runner;
+    lq_run *run;                       /* the worker's thread only */
+    struct lq_callback_runner *runner; /* NULL: it is gone, nobody waits */
     lunaq_handler_fn *fn;
     void *userdata;
-    lq_list node; /* in the pool's queue */
+    lq_list node; /* in the pool's queue, or among what it runs */
     bool queued;  /* in it; guarded by the pool's lock */
     lq_post post; /* back to the worker */
     atomic_bool canceled;

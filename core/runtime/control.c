@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "runtime/worker.h"
 
+#define STALL_MS 5000 /* half of the shortest lease */
+
 static void said_goodbye(lq_op *op);
 
 static void link_up(void *ud)
@@ -23,6 +25,13 @@ static void link_down(void *ud, const lunaq_error *why)
     lq_control *c = ud;
     c->link_up = false;
     lq_control_link_down(c->rt, why);
+}
+
+void lq_control_replied(lq_control *c, int64_t asked_ms)
+{
+    int64_t now = lq_mono_ms();
+    if (now - asked_ms >= STALL_MS)
+        c->up_since_ms = now;
 }
 
 static void begin(lq_post *post)
@@ -197,11 +206,12 @@ void lq_control_kick_others(lq_runtime *rt, size_t worker, uint64_t queues)
 
 void lq_control_link_down(lq_runtime *rt, const lunaq_error *why)
 {
-    /* Each attempt that fails reports; one line an outage, then one a while. */
-    if (atomic_exchange(&rt->broker_lost, true) &&
-        !lq_log_gate(&rt->lost_gate, 10000))
+    /* Each attempt of each link that fails reports: one line an outage, then
+     * one a while, and links that come and go are not told one by one. */
+    bool told = atomic_load(&rt->broker_lost);
+    if (!lq_log_gate(&rt->lost_gate, told ? 10000 : 1000))
         return;
-    lq_log_gate(&rt->lost_gate, 10000);
+    atomic_store(&rt->broker_lost, true);
     LQ_LOG(rt->o.log, WARN,
            "broker away: waiting and trying again, nothing is lost",
            lq_fc("reason", why->message));

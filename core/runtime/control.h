@@ -25,7 +25,7 @@ typedef struct lq_control {
     lq_loop *loop;
     lq_link *link;
     bool link_up;
-    int64_t up_since_ms; /* monotonic; while link_up */
+    int64_t up_since_ms; /* monotonic; while link_up: answering since */
     int open;            /* links still to be closed */
     lq_forwarder forwarder;
     lq_heartbeat heartbeat;
@@ -49,6 +49,11 @@ void lq_control_begin(lq_runtime *rt);
 void lq_control_goodbye(lq_runtime *rt, int64_t timeout_ms);
 /** Closes everything, joins the thread and frees it. */
 void lq_control_stop(lq_runtime *rt);
+
+/** On the control thread: a reply came to what was asked at that monotonic
+ *  instant.  A broker that stood still so long that leases ended counts as one
+ *  that was away: their holders shall renew first. */
+void lq_control_replied(lq_control *c, int64_t asked_ms);
 
 /* Any thread: */
 

@@ -28,6 +28,7 @@ static void look(void *ud)
     }
     for (size_t i = 0; i < rt->o.queue_count; i++)
         f->peeks[i] = (lq_peek){.queue = lq_queue_name(rt, i)};
+    f->asked_ms = lq_mono_ms();
     lq_op_init(&f->peek.op, LQ_OP_PEEK);
     f->peek.op.done = looked;
     f->peek.op.ud = f;
@@ -62,6 +63,7 @@ static void looked(lq_op *op)
     int64_t soonest = -1;
     bool any = false;
 
+    lq_control_replied(f->control, f->asked_ms);
     if (op->rc == LUNAQ_OK) {
         publish(f);
         for (size_t i = 0; i < rt->o.queue_count; i++) {

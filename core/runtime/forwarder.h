@@ -15,7 +15,8 @@ struct lq_control;
 typedef struct lq_forwarder {
     struct lq_control *control;
     lq_periodic look;
-    lq_timer *due; /* a task is due before the next look */
+    lq_timer *due;    /* a task is due before the next look */
+    int64_t asked_ms; /* monotonic: when `peek` was sent */
     lq_op_peek peek;
     lq_peek peeks[LQ_QUEUES_MAX];
     lq_op_forward forward;

@@ -199,7 +199,8 @@ static void publish(void *ud)
     lq_heartbeat_worker *workers =
         lq_arena_alloc(&h->beat_mem, (max + 1) * sizeof(*workers));
 
-    if (!h->control->link_up || !workers) {
+    /* Not after the goodbye. */
+    if (!h->control->link_up || !workers || lq_phase(rt) == LQ_PHASE_CLOSED) {
         lq_arena_release(&h->beat_mem);
         lq_periodic_over(&h->publish);
         return;

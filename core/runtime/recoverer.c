@@ -43,6 +43,7 @@ static void list_next(lq_recoverer *r)
         repair_or_end(r);
         return;
     }
+    r->asked_ms = lq_mono_ms();
     lq_op_init(&r->expired.op, LQ_OP_EXPIRED);
     r->expired.op.done = listed;
     r->expired.op.ud = r;
@@ -87,11 +88,21 @@ static void decide(lq_recoverer *r, size_t at, const lq_expired *e)
         lq_settle_expired(o, &r->msgs[at], e, &task, rt->o.crash_limit, now,
                           lq_random(UINT64_MAX));
     }
-    LQ_LOG(rt->o.log, WARN, "recovered: its holder vanished",
+    lq_task_release(&task);
+}
+
+/* Only once the broker has done it: another server may have been faster. */
+static void log_recovered(const lq_recoverer *r, size_t at)
+{
+    const lq_expired *e = &r->expired.items[r->item[at]];
+    lq_task task = {0};
+
+    (void)lq_task_decode(&task, e->msg, NULL);
+    LQ_LOG(r->control->rt->o.log, WARN, "recovered: its holder vanished",
            lq_fs("type", task.type), lq_fs("task_id", e->id),
            lq_fs("queue", r->expired.queue),
            lq_fi("crashes", e->token ? e->crashes + 1 : e->crashes),
-           lq_fc("now", lq_outcome_name(o->kind)));
+           lq_fc("now", lq_outcome_name(r->outcomes[at].kind)));
     lq_task_release(&task);
 }
 
@@ -101,7 +112,8 @@ static void listed(lq_op *op)
     lq_runtime *rt = r->control->rt;
     size_t n = 0;
 
-    if (op->rc == LUNAQ_OK) {
+    lq_control_replied(r->control, r->asked_ms);
+    if (op->rc == LUNAQ_OK && link_steady(r)) {
         int64_t next = r->expired.next_ms;
         if (next >= 0 && (r->soonest_ms < 0 || next < r->soonest_ms))
             r->soonest_ms = next;
@@ -111,6 +123,7 @@ static void listed(lq_op *op)
                 continue; /* no task: repair drops it */
             decide(r, n, e);
             r->outcome_ptrs[n] = &r->outcomes[n];
+            r->item[n] = i;
             n++;
         }
     }
@@ -140,8 +153,12 @@ static void settled(lq_op *op)
     bool full = r->expired.count >= LQ_BATCH_MAX, moved = false;
 
     for (size_t i = 0; op->rc == LUNAQ_OK && i < r->settle_queue.outcome_count;
-         i++)
-        moved = moved || r->outcomes[i].code == LUNAQ_OK;
+         i++) {
+        if (r->outcomes[i].code != LUNAQ_OK)
+            continue;
+        moved = true;
+        log_recovered(r, i);
+    }
     lq_op_release(op);
     lq_op_release(&r->expired.op); /* the outcomes pointed into it */
     if (!full || !moved)

@@ -23,6 +23,8 @@ typedef struct lq_recoverer {
     lq_outcome outcomes[LQ_BATCH_MAX];
     lq_outcome *outcome_ptrs[LQ_BATCH_MAX];
     lq_buf msgs[LQ_BATCH_MAX];
+    size_t item[LQ_BATCH_MAX]; /* outcome → item of `expired` */
+    int64_t asked_ms;          /* monotonic: when `expired` was sent */
     lq_op_repair repair;
     int64_t repair_at_ms; /* monotonic */
 } lq_recoverer;

@@ -72,6 +72,7 @@ typedef struct lq_runtime {
     struct lq_control *control;
     atomic_int phase;
     atomic_uint_fast64_t run_numbers;
+    atomic_bool stuck;   /* some worker is, now */
     atomic_int suspects; /* tasks that crashed before and run now */
     /* Per queue: which worker has the waiter armed; -1 = none. */
     atomic_int waiter[LQ_QUEUES_MAX];

@@ -10,8 +10,8 @@
 
 #define PUBLISH_MS 10000
 #define PUBLISH_TTL_MS 20000
-#define RECHECK_MS 30000    /* the wall clock may step */
-#define CATCH_UP_MAX 100000 /* instants walked over at once */
+#define RECHECK_MS 30000 /* the wall clock may step */
+#define REFUSED_MS 1000  /* until an entry that was refused is tried again */
 
 /* One periodic entry.  The strings of its task live in `copy`. */
 typedef struct lq_cron_entry {
@@ -25,6 +25,7 @@ typedef struct lq_cron_entry {
     int64_t last_ms; /* 0 = it never fired */
     int64_t next_ms; /* 0 = never */
     bool kept;
+    bool refused; /* the broker did not take its tick, in this round */
 } lq_cron_entry;
 
 static void round_due(void *ud);
@@ -104,6 +105,11 @@ static void want(void *ud, const lq_cron_want *w)
     e->kept = true;
     old = find(s, e->id);
     if (old) {
+        if (old->kept)
+            LQ_LOG(s->control->rt->o.log, WARN,
+                   "two periodic entries of one type and spec: only the last "
+                   "counts; give them names",
+                   lq_fc("spec", w->spec), lq_fs("type", type));
         e->seen = old->seen;
         e->last_ms = old->last_ms;
         e->next_ms = old->next_ms;
@@ -138,6 +144,23 @@ static void load_entries(lq_scheduler *s)
 
 /* ---- ticks --------------------------------------------------------------- */
 
+/* An instant that is due, later than next but not by more than a walk, when
+ * much was missed. */
+static int64_t skip_missed(const lq_cron *cron, int64_t next, int64_t now_ms)
+{
+    static const int64_t hours[] = {1, 24, 24 * 32, 24 * 367};
+
+    for (size_t i = 0; i < LQ_COUNT(hours); i++) {
+        int64_t from = now_ms - hours[i] * 3600 * 1000;
+        if (from <= next)
+            break;
+        int64_t at = lq_cron_next_ms(cron, from);
+        if (at && at <= now_ms)
+            return at;
+    }
+    return next;
+}
+
 /* The latest instant that is due, or 0.  What lies between is missed, and is
  * made up for once. */
 static int64_t due_instant(const lq_cron_entry *e, int64_t now_ms)
@@ -146,7 +169,9 @@ static int64_t due_instant(const lq_cron_entry *e, int64_t now_ms)
 
     if (e->cron.every_ms > 0 && next && next <= now_ms)
         return next + (now_ms - next) / e->cron.every_ms * e->cron.every_ms;
-    for (int i = 0; i < CATCH_UP_MAX && next && next <= now_ms; i++) {
+    if (next && next <= now_ms)
+        next = skip_missed(&e->cron, next, now_ms);
+    while (next && next <= now_ms) {
         instant = next;
         next = lq_cron_next_ms(&e->cron, next);
     }
@@ -158,6 +183,8 @@ static void round_due(void *ud)
     lq_scheduler *s = ud;
     if (s->reload)
         load_entries(s);
+    for (lq_cron_entry *e = s->entries; e; e = e->next)
+        e->refused = false;
     s->at = s->entries;
     tick_next(s);
 }
@@ -167,10 +194,12 @@ static void end_round(lq_scheduler *s)
     int64_t now = lq_now_ms(), wait = RECHECK_MS;
 
     for (const lq_cron_entry *e = s->entries; e; e = e->next)
-        if (!e->seen)
-            wait = 1000;
+        if (!e->seen || e->refused)
+            wait = wait < REFUSED_MS ? wait : REFUSED_MS;
         else if (e->next_ms && e->next_ms - now < wait)
             wait = e->next_ms - now;
+    if (s->reload) /* it came during this round */
+        wait = 0;
     if (!s->control->link_up && wait < 1000)
         wait = 1000;
     lq_periodic_over_in(&s->round, wait < 0 ? 0 : wait);
@@ -229,6 +258,8 @@ static void ticked(lq_op *op)
     lq_scheduler *s = op->ud;
     lq_cron_entry *e = s->at;
     int rc = op->rc;
+    bool lost =
+        rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED;
 
     if (rc == LUNAQ_OK) {
         if (s->fire.fired)
@@ -236,15 +267,16 @@ static void ticked(lq_op *op)
         e->seen = true;
         e->last_ms = s->fire.never ? 0 : s->fire.last_ms;
         e->next_ms = lq_cron_next_ms(&e->cron, s->fire.last_ms);
-    } else if (rc != LUNAQ_EBROKER && rc != LUNAQ_EUNKNOWN &&
-               rc != LUNAQ_ECANCELED &&
-               lq_log_gate(&s->control->rt->log_gate, 5000)) {
-        LQ_LOG(s->control->rt->o.log, ERROR, "cannot fire a periodic entry",
-               lq_fc("spec", e->spec), lq_fc("reason", op->err.message));
+    } else if (!lost) { /* its keys are damaged: the others go on */
+        e->refused = true;
+        if (lq_log_gate(&s->control->rt->log_gate, 5000))
+            LQ_LOG(s->control->rt->o.log, ERROR, "cannot fire a periodic entry",
+                   lq_fc("spec", e->spec), lq_fc("reason", op->err.message));
     }
     lq_op_release(op);
     s->at = e->next;
-    if (rc) { /* the same tick again, in a while: the broker knows if it came */
+    if (lost) { /* the same tick again, in a while: the broker knows if it came
+                 */
         lq_periodic_over_in(&s->round, 1000);
         return;
     }
@@ -256,6 +288,8 @@ static void ticked(lq_op *op)
 static void published(lq_op *op)
 {
     lq_scheduler *s = op->ud;
+    if (op->rc == LUNAQ_OK && s->pub.count == 0)
+        s->shown = false;
     lq_op_release(op);
     lq_arena_release(&s->pub_mem);
     lq_periodic_over(&s->publish);
@@ -308,7 +342,7 @@ static void publish(void *ud)
     for (const lq_cron_entry *e = s->entries; e; e = e->next)
         n++;
     lq_str *encoded = lq_arena_alloc(&s->pub_mem, (n + 1) * sizeof(*encoded));
-    if (!s->control->link_up || !encoded || n == 0) {
+    if (!s->control->link_up || !encoded || (n == 0 && !s->shown)) {
         lq_arena_release(&s->pub_mem);
         lq_periodic_over(&s->publish);
         return;
@@ -335,6 +369,7 @@ static void publish(void *ud)
     s->pub.scheduler_id = lq_str_c(s->scheduler_id);
     s->pub.entries = encoded;
     s->pub.count = at;
+    s->shown = s->shown || at > 0;
     s->pub.ttl_ms = PUBLISH_TTL_MS;
     lq_link_submit(s->control->link, &s->pub.op);
 }

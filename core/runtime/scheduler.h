@@ -26,6 +26,7 @@ typedef struct lq_scheduler {
     lq_op_cron_publish pub;
     lq_arena pub_mem;
     lq_buf pub_buf;
+    bool shown;             /* entries of ours are published */
     char scheduler_id[384]; /* host:pid:uuid */
 } lq_scheduler;
 

@@ -129,7 +129,7 @@ int lq_server_stop(lq_runtime *rt, atomic_bool *hurry,
 
 bool lq_server_healthy(lq_runtime *rt)
 {
-    return !rt->control || !atomic_load(&rt->control->watchdog.stuck);
+    return !atomic_load(&rt->stuck);
 }
 
 void lq_server_free(lq_runtime *rt)

@@ -18,11 +18,13 @@ const char *lq_outcome_name(enum lq_outcome_kind kind)
                                                          : "unknown";
 }
 
+/* Without memory for the new message the stored one stays: half of one would
+ * be worse than the error text that is missing. */
 static void encode(lq_outcome *out, lq_buf *msg, const lq_task *task)
 {
     lq_buf_clear(msg);
     lq_task_encode(msg, task);
-    out->msg = lq_buf_str(msg);
+    out->msg = msg->failed ? (lq_str){0} : lq_buf_str(msg);
 }
 
 static void archive(lq_outcome *out, lq_buf *msg, const lq_task *task,

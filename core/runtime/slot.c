@@ -10,7 +10,6 @@
 
 #define BYTES_KEEP 16384 /* a larger buffer is not kept between tasks */
 #define SUSPECT_CRASHES 2
-#define MSG_MAX (LQ_PAYLOAD_MAX + (1 << 20))
 
 static void deadline_over(void *ud)
 {
@@ -23,13 +22,14 @@ void lq_slot_init(lq_slot *s, struct lq_worker *w)
     lq_list_init(&s->node);
     lq_list_init(&s->age);
     lq_list_init(&s->held.node);
-    lq_buf_init(&s->msg, MSG_MAX);
+    lq_buf_init(&s->msg, 0); /* what could be taken can be written */
     lq_buf_init(&s->result, LQ_PAYLOAD_MAX);
     lq_buf_init(&s->reason, 1024);
 }
 
 void lq_slot_release(lq_slot *s)
 {
+    s->state = LQ_SLOT_FREE; /* for a run that ends after its worker */
     lq_task_release(&s->run.task);
     lq_timer_close(s->deadline);
     lq_free(s->bytes);
@@ -58,44 +58,51 @@ static bool keep_bytes(lq_slot *s, const lq_taken *taken, lq_str *id,
     return true;
 }
 
+/* A duration as text of its own. */
+static lq_field duration_field(const char *key, double ms, char *text,
+                               size_t size)
+{
+    lq_buf b;
+    lq_buf_init(&b, size);
+    lq_duration_text(&b, ms);
+    snprintf(text, size, "%s", b.p ? b.p : "");
+    lq_buf_release(&b);
+    return lq_fc(key, text);
+}
+
+/* A line per outcome; one that went wrong says why, which attempt it was, when
+ * the next one comes, and where to read on. */
 static void log_outcome(lq_slot *s)
 {
     lq_log *log = s->worker->rt->o.log;
     enum lq_outcome_kind kind = s->outcome.kind;
-    bool ok = kind == LQ_DONE || kind == LQ_COMPLETE;
-    lunaq_log_level level =
-        ok || kind == LQ_SNOOZE || kind == LQ_REQUEUE || kind == LQ_DISCARD
-            ? LUNAQ_LOG_INFO
-            : LUNAQ_LOG_WARN;
+    bool wrong = kind == LQ_RETRY_AT || kind == LQ_ARCHIVE;
+    lunaq_log_level level = wrong ? LUNAQ_LOG_WARN : LUNAQ_LOG_INFO;
     if (!lq_log_on(log, level))
         return;
 
     lq_field f[8];
     size_t n = 0;
-    char took[32], next[32];
-    lq_buf text;
+    char took[32], next[32], see[LUNAQ_NAME_MAX + 32];
+    double ms = (double)(lq_mono_ns() - s->started_ns) / 1e6;
     lq_task shown = {0};
 
     f[n++] = lq_fs("type", s->run.task.type);
     f[n++] = lq_fs("task_id", s->run.task.id);
-    lq_buf_init(&text, sizeof(took));
-    lq_duration_text(&text, (double)(lq_mono_ns() - s->started_ns) / 1e6);
-    snprintf(took, sizeof(took), "%s", text.p ? text.p : "");
-    lq_buf_release(&text);
-    if (s->started_ns)
-        f[n++] = lq_fc("took", took);
-    if (level == LUNAQ_LOG_WARN) {
+    if (wrong && !lq_task_decode(&shown, s->outcome.msg, NULL))
+        f[n++] = lq_fs("error", shown.error_msg);
+    if (wrong) {
         f[n++] = lq_fi("attempt", s->run.task.retried + 1);
         f[n++] = lq_fi("attempts", s->run.max_retry + 1);
-        if (lq_task_decode(&shown, s->outcome.msg, NULL) == LUNAQ_OK)
-            f[n++] = lq_fs("error", shown.error_msg);
     }
-    if (kind == LQ_RETRY_AT || kind == LQ_SNOOZE) {
-        lq_buf_init(&text, sizeof(next));
-        lq_duration_text(&text, (double)s->outcome.delay_ms);
-        snprintf(next, sizeof(next), "%s", text.p ? text.p : "");
-        lq_buf_release(&text);
-        f[n++] = lq_fc("next_in", next);
+    if (kind == LQ_RETRY_AT || kind == LQ_SNOOZE)
+        f[n++] = duration_field("next_in", (double)s->outcome.delay_ms, next,
+                                sizeof(next));
+    f[n++] = duration_field("took", ms, took, sizeof(took));
+    if (wrong) {
+        snprintf(see, sizeof(see), "lunaq task show %.*s",
+                 LQ_STR_ARG(s->run.task.id));
+        f[n++] = lq_fc("see", see);
     }
     lq_log_write(log, level, lq_str_c(lq_outcome_name(kind)), f, n);
     lq_task_release(&shown);

@@ -60,10 +60,19 @@ static void add_old(lq_worker *w, uint32_t token)
 void lq_tokens_lost(lq_worker *w)
 {
     w->link_up = false;
-    if (w->token)
+    /* Only a take under way can have given us tasks that we do not know of. */
+    if (w->token && w->stepping && w->step.free > 0)
         add_old(w, w->token);
     w->token = 0;
     atomic_store(&w->current_token, 0);
+}
+
+bool lq_tokens_unsure(const lq_worker *w)
+{
+    for (size_t i = 0; i < LQ_OLD_TOKENS; i++)
+        if (w->old[i].rounds == ROUNDS)
+            return true;
+    return false;
 }
 
 void lq_tokens_reconcile(void *worker)

@@ -7,12 +7,17 @@
 #ifndef LQ_TOKENS_H
 #define LQ_TOKENS_H
 
+#include <stdbool.h>
+
 struct lq_worker;
 
 /** The link is up: draws a token, then reconciles, then lets steps begin. */
 void lq_tokens_begin(struct lq_worker *w);
 /** The link was lost: its token becomes an old one. */
 void lq_tokens_lost(struct lq_worker *w);
+/** True while there may be tasks of ours that we know nothing of: the reply to
+ *  a take was lost and no reconciling has looked for them yet. */
+bool lq_tokens_unsure(const struct lq_worker *w);
 /** Reconciles all old tokens again; the timer's callback, ud is the worker. */
 void lq_tokens_reconcile(void *worker);
 

@@ -118,6 +118,8 @@ void lq_waiter_arm(lq_waiter *w)
         }
         w->state = LQ_WAITER_OPENING;
         w->want = true;
+    } else if (w->state == LQ_WAITER_OPENING) {
+        w->want = true; /* idle when its link was lost: nothing else says so */
     } else if (w->state == LQ_WAITER_IDLE && !lq_timer_active(w->calm)) {
         if (w->wasted >= WASTED_MAX) {
             w->wasted = 0;

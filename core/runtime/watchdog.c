@@ -71,7 +71,7 @@ static void report(lq_watchdog *d, size_t worker, int64_t since_ns,
     int64_t limit = rt->o.stuck_after_ms;
 
     if (limit > 0 && inside_ms >= limit)
-        atomic_store(&d->stuck, true);
+        atomic_store(&rt->stuck, true);
     if (inside_ms < WARN_AFTER_MS || d->reported[worker] == -since_ns)
         return;
     if (d->reported[worker] != since_ns) {
@@ -95,7 +95,7 @@ static void look(void *ud)
     lq_watchdog *d = ud;
     lq_runtime *rt = d->control->rt;
 
-    atomic_store(&d->stuck, false);
+    atomic_store(&rt->stuck, false);
     pthread_mutex_lock(&d->mutex);
     for (size_t w = 0; w < rt->o.worker_threads && !d->disabled; w++)
         for (size_t i = 0; i < rt->o.runner_count; i++) {

@@ -18,7 +18,6 @@ typedef struct lq_watchdog {
     lq_post tick_post;
     lq_periodic look;      /* for stuck workers, every second */
     int64_t reported[64];  /* since when each worker was reported inside */
-    atomic_bool stuck;     /* some worker is, now */
     pthread_mutex_t mutex; /* held while runners are looked at */
     bool disabled;         /* the runners may be gone */
 } lq_watchdog;

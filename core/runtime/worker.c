@@ -5,17 +5,11 @@
 #include "runtime/control.h"
 #include "runtime/settle.h"
 #include "runtime/tokens.h"
+#include "runtime/worker_command.h"
 
 #define WAITERS_MAX 16 /* more queues than this are polled */
 #define POLL_MS 500
 #define REFUSED_MS 1000 /* between tries of what the broker refused */
-
-enum command {
-    COMMAND_BEGIN = 1,
-    COMMAND_QUIET = 2,
-    COMMAND_END_RUNS = 4,
-    COMMAND_CLOSE = 8
-};
 
 static void step(lq_worker *w);                /* 1: settle and take … */
 static void stepped(lq_op *op);                /* 2: … what the broker said */
@@ -248,7 +242,8 @@ static size_t in_hand(const lq_worker *w)
 
 static void note_drained(lq_worker *w)
 {
-    bool drained = !w->taking && in_hand(w) == 0 && !w->stepping;
+    bool drained =
+        !w->taking && in_hand(w) == 0 && !w->stepping && !lq_tokens_unsure(w);
     pthread_mutex_lock(&w->mutex);
     if (drained != w->drained) {
         w->drained = drained;
@@ -257,9 +252,20 @@ static void note_drained(lq_worker *w)
     pthread_mutex_unlock(&w->mutex);
 }
 
+static void end_orphans(lq_worker *w)
+{
+    lq_list *node;
+    while ((node = lq_list_shift(&w->orphans)) != NULL) {
+        lq_op *op = LQ_OF(node, lq_op, node);
+        op->rc = lq_fail(&op->err, LUNAQ_ECANCELED, "the server has stopped");
+        op->done(op);
+    }
+}
+
 static void turn(void *ud)
 {
     lq_worker *w = ud;
+    end_orphans(w);
     step(w);
     if (!w->taking)
         note_drained(w);
@@ -279,7 +285,7 @@ void lq_worker_freed(lq_worker *w, lq_slot *s)
     lq_turn_arm(w->turn);
 }
 
-/* ---- waiters, link ------------------------------------------------------- */
+/* ---- waiters ------------------------------------------------------------- */
 
 static void waiter_woke(void *ud, size_t queue)
 {
@@ -295,182 +301,31 @@ static void waiter_woke(void *ud, size_t queue)
         step(w);
 }
 
+/* Passed on when we are full; the others may have been idle since before. */
 static void waiter_idle(void *ud)
 {
-    lq_turn_arm(((lq_worker *)ud)->turn);
-}
-
-static void link_up(void *ud)
-{
     lq_worker *w = ud;
-    w->connected = true;
-    lq_tokens_begin(w);
-}
-
-static void link_down(void *ud, const lunaq_error *why)
-{
-    lq_worker *w = ud;
-    w->connected = false;
-    lq_timer_stop(w->retry_timer); /* or it would draw a second token */
-    lq_tokens_lost(w);
-    lq_control_link_down(w->rt, why);
+    if (w->free_count == 0)
+        lq_control_kick_others(w->rt, w->index, UINT64_MAX);
+    lq_turn_arm(w->turn);
 }
 
 /* ---- services to runners ------------------------------------------------- */
 
 static void service_submit(void *ud, lq_op *op)
 {
-    lq_link_submit(((lq_worker *)ud)->link, op);
+    lq_worker *w = ud;
+    if (w->link) {
+        lq_link_submit(w->link, op);
+        return;
+    }
+    lq_list_append(&w->orphans, &op->node);
+    lq_turn_arm(w->turn);
 }
 
 static void service_busy(void *ud)
 {
     lq_control_tick(((lq_worker *)ud)->rt);
-}
-
-/* ---- commands from other threads ----------------------------------------- */
-
-static void closed_one(void *ud)
-{
-    lq_worker *w = ud;
-    if (--w->closing == 0)
-        lq_loop_stop(w->loop);
-}
-
-static void do_begin(lq_worker *w)
-{
-    static const lq_link_events events = {link_up, link_down};
-    lunaq_error err = LUNAQ_ERROR_INIT;
-
-    w->taking = true;
-    if (w->rt->o.link_open(&w->link, w->loop, w->rt->o.broker, &events, w,
-                           &err))
-        LQ_LOG(w->rt->o.log, ERROR, "cannot open a connection",
-               lq_fc("reason", err.message));
-}
-
-static void do_end_runs(lq_worker *w)
-{
-    for (size_t i = 0; i < w->slot_count; i++)
-        lq_slot_cancel(&w->slots[i], LQ_CANCEL_SHUTDOWN, (lq_str){0});
-}
-
-static void do_close(lq_worker *w)
-{
-    w->closing = 1 + (int)w->rt->o.queue_count;
-    /* What is closed carries no further step. */
-    w->connected = w->link_up = false;
-    for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        lq_waiter_close(&w->queues[i].waiter);
-    if (w->link)
-        w->link->ops->close(w->link, closed_one, w);
-    else
-        closed_one(w);
-}
-
-static void commanded(lq_post *post)
-{
-    lq_worker *w = LQ_OF(post, lq_worker, command_post);
-    int command = atomic_exchange(&w->command, 0);
-
-    if (command & COMMAND_BEGIN)
-        do_begin(w);
-    if (command & COMMAND_QUIET)
-        w->taking = false;
-    if (command & COMMAND_END_RUNS)
-        do_end_runs(w);
-    lq_turn_arm(w->turn);
-    if (command & COMMAND_CLOSE)
-        do_close(w);
-}
-
-static void tell(lq_worker *w, int command)
-{
-    if (atomic_fetch_or(&w->command, command) == 0)
-        lq_loop_post(w->loop, &w->command_post);
-}
-
-static void kicked(lq_post *post)
-{
-    lq_worker *w = LQ_OF(post, lq_worker, kick_post);
-    atomic_store(&w->kick_posted, false);
-    uint64_t queues = atomic_exchange(&w->kicked, 0);
-
-    if (w->free_count == 0)
-        return;
-    for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        if (queues >> i & 1)
-            w->queues[i].drained = false;
-    lq_turn_arm(w->turn);
-}
-
-void lq_worker_kick(lq_worker *w, uint64_t queues)
-{
-    atomic_fetch_or(&w->kicked, queues);
-    if (!atomic_exchange(&w->kick_posted, true))
-        lq_loop_post(w->loop, &w->kick_post);
-}
-
-struct cancel_post {
-    lq_post post;
-    lq_worker *worker;
-    uint64_t number;
-    enum lq_cancel why;
-    size_t id_len;
-    size_t reason_len;
-    char text[]; /* id, reason */
-};
-
-static void canceled(lq_post *post)
-{
-    struct cancel_post *c = LQ_OF(post, struct cancel_post, post);
-    lq_worker *w = c->worker;
-    lq_str id = lq_str_n(c->text, c->id_len);
-    lq_str reason = lq_str_n(c->text + c->id_len, c->reason_len);
-
-    for (size_t i = 0; i < w->slot_count; i++) {
-        lq_slot *s = &w->slots[i];
-        if (s->state != LQ_SLOT_RUNNING)
-            continue;
-        if (c->number ? s->run.number == c->number
-                      : lq_str_eq(s->run.task.id, id))
-            lq_slot_cancel(s, c->why, reason);
-    }
-    lq_free(c);
-}
-
-void lq_worker_cancel(lq_worker *w, uint64_t number, lq_str id,
-                      enum lq_cancel why, lq_str reason)
-{
-    struct cancel_post *c = lq_malloc(sizeof(*c) + id.len + reason.len + 1);
-    if (!c)
-        return; /* the next renewal says it again */
-    *c = (struct cancel_post){.post = {.fn = canceled},
-                              .worker = w,
-                              .number = number,
-                              .why = why,
-                              .id_len = id.len,
-                              .reason_len = reason.len};
-    if (id.len)
-        memcpy(c->text, id.p, id.len);
-    if (reason.len)
-        memcpy(c->text + id.len, reason.p, reason.len);
-    lq_loop_post(w->loop, &c->post);
-}
-
-void lq_worker_begin(lq_worker *w)
-{
-    tell(w, COMMAND_BEGIN);
-}
-
-void lq_worker_quiet(lq_worker *w)
-{
-    tell(w, COMMAND_QUIET);
-}
-
-void lq_worker_end_runs(lq_worker *w)
-{
-    tell(w, COMMAND_END_RUNS);
 }
 
 /* ---- the thread ---------------------------------------------------------- */
@@ -505,8 +360,7 @@ static void free_parts(lq_worker *w)
     for (size_t i = 0; i < w->rt->o.runner_count; i++)
         if (w->runners[i])
             w->runners[i]->ops->free(w->runners[i]);
-    for (size_t i = 0; i < w->slot_count; i++)
-        lq_slot_release(&w->slots[i]);
+    w->free_count = 0; /* what others post now finds nothing to do */
     lq_op_release(&w->step.op);
     lq_op_release(&w->reconcile_op.op);
     lq_free(w->reconcile_held);
@@ -533,6 +387,9 @@ static void *thread_main(void *arg)
 
 void lq_worker_free(lq_worker *w)
 {
+    /* Until now the control thread could read what is held. */
+    for (size_t i = 0; i < w->slot_count; i++)
+        lq_slot_release(&w->slots[i]);
     lq_loop_free(w->loop);
     lq_held_release(&w->held);
     pthread_mutex_destroy(&w->mutex);
@@ -547,10 +404,11 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
 
     w->rt = rt;
     w->index = index;
-    w->command_post.fn = commanded;
-    w->kick_post.fn = kicked;
+    w->command_post.fn = lq_worker_commanded;
+    w->kick_post.fn = lq_worker_kicked;
     lq_list_init(&w->free_slots);
     lq_list_init(&w->sent);
+    lq_list_init(&w->orphans);
     lq_held_init(&w->held);
     pthread_mutex_init(&w->mutex, NULL);
     pthread_condattr_init(&attr);
@@ -564,7 +422,7 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
         lq_waiter_init(&q->waiter, rt, w->loop, (int)index, i);
         q->waiter.woke = waiter_woke;
         q->waiter.idle = waiter_idle;
-        q->waiter.closed = closed_one;
+        q->waiter.closed = lq_worker_closed_one;
         q->waiter.ud = w;
     }
     for (size_t i = 0; i < w->slot_count; i++) {
@@ -630,7 +488,7 @@ bool lq_worker_wait_drained(lq_worker *w, int64_t until_mono_ms)
 
 size_t lq_worker_stop(lq_worker *w)
 {
-    tell(w, COMMAND_CLOSE);
+    lq_worker_close(w);
     pthread_join(w->thread, NULL);
-    return lq_held_count(&w->held);
+    return lq_held_count(&w->held) + w->unsure;
 }

@@ -46,7 +46,8 @@ typedef struct lq_worker {
     lq_turn *turn;
     lq_link *link;
     bool connected;
-    bool link_up; /* and we have a token, and have reconciled */
+    bool link_up;    /* and we have a token */
+    lq_list orphans; /* operations submitted when there is no link any more */
     uint32_t token;
     lq_old_token old[LQ_OLD_TOKENS];
     lq_op_token token_op;
@@ -75,6 +76,7 @@ typedef struct lq_worker {
 
     bool taking;                 /* new tasks are wanted */
     int closing;                 /* links and waiters still open */
+    bool unsure;                 /* closed with a reply outstanding */
     atomic_uint_fast64_t kicked; /* queues that other threads saw work in */
     atomic_bool kick_posted;
     lq_post kick_post;

@@ -5,41 +5,34 @@
 #include "base/error.h"
 #include "redis/inspect.h"
 
+#include <hiredis.h>
 #include <string.h>
 
-#define NIL                                                                    \
-    {                                                                          \
-        .type = LQ_REPLY_NIL                                                   \
-    }
-#define NUMBER(n)                                                              \
-    {                                                                          \
-        .type = LQ_REPLY_INTEGER, .integer = (n)                               \
-    }
-#define TEXT(s)                                                                \
-    {                                                                          \
-        .type = LQ_REPLY_STRING, .str = { "" s, sizeof(s) - 1 }                \
-    }
+#define NIL (&(redisReply){.type = REDIS_REPLY_NIL})
+#define NUMBER(n) (&(redisReply){.type = REDIS_REPLY_INTEGER, .integer = (n)})
+#define BYTES(t, s)                                                            \
+    (&(redisReply){.type = (t), .str = (char[]){s}, .len = sizeof(s) - 1})
+#define TEXT(s) BYTES(REDIS_REPLY_STRING, s)
 #define ARRAY(a)                                                               \
-    {                                                                          \
-        .type = LQ_REPLY_ARRAY, .items = (a), .count = LQ_COUNT(a)             \
-    }
+    (&(redisReply){                                                            \
+        .type = REDIS_REPLY_ARRAY, .element = (a), .elements = LQ_COUNT(a)})
 
-static const lq_reply nils[] = {NIL, NIL, NIL, NIL, NIL, NIL, NIL,
-                                NIL, NIL, NIL, NIL, NIL, NIL, NIL};
-static const lq_reply texts[] = {TEXT("x"),     TEXT("99999999999999999999"),
-                                 TEXT(""),      TEXT("nan"),
-                                 TEXT("-1"),    TEXT("1e400"),
-                                 TEXT("\xff"),  TEXT("inf"),
-                                 TEXT("retry"), TEXT("0"),
-                                 TEXT("1"),     TEXT("2"),
-                                 TEXT("3"),     TEXT("4")};
-static const lq_reply numbers[] = {
+static redisReply *nils[] = {NIL, NIL, NIL, NIL, NIL, NIL, NIL,
+                             NIL, NIL, NIL, NIL, NIL, NIL, NIL};
+static redisReply *texts[] = {TEXT("x"),     TEXT("99999999999999999999"),
+                              TEXT(""),      TEXT("nan"),
+                              TEXT("-1"),    TEXT("1e400"),
+                              TEXT("\xff"),  TEXT("inf"),
+                              TEXT("retry"), TEXT("0"),
+                              TEXT("1"),     TEXT("2"),
+                              TEXT("3"),     TEXT("4")};
+static redisReply *numbers[] = {
     NUMBER(1), NUMBER(-1), NUMBER(INT64_MAX), NUMBER(INT64_MIN), NUMBER(0),
     NUMBER(1), NUMBER(2),  NUMBER(3),         NUMBER(4),         NUMBER(5),
     NUMBER(6), NUMBER(7),  NUMBER(8),         NUMBER(9)};
-static const lq_reply nested[] = {ARRAY(nils), ARRAY(texts), ARRAY(numbers),
-                                  NIL, NUMBER(1)};
-static const lq_reply replies[] = {
+static redisReply *nested[] = {ARRAY(nils), ARRAY(texts), ARRAY(numbers), NIL,
+                               NUMBER(1)};
+static const redisReply *const replies[] = {
     NIL,
     NUMBER(0),
     NUMBER(1),
@@ -48,8 +41,8 @@ static const lq_reply replies[] = {
     TEXT(""),
     TEXT("x"),
     TEXT("a cursor that is longer than there is room for it, by far"),
-    {.type = LQ_REPLY_STATUS, .str = {"OK", 2}},
-    {.type = LQ_REPLY_ARRAY},
+    BYTES(REDIS_REPLY_STATUS, "OK"),
+    &(redisReply){.type = REDIS_REPLY_ARRAY},
     ARRAY(nils),
     ARRAY(texts),
     ARRAY(numbers),
@@ -115,11 +108,11 @@ static void parse(const union ops *arguments, const lq_reply *reply)
     uint32_t count = row->count ? row->count(&o.op) : 1;
     int rc = LUNAQ_OK;
     for (uint32_t i = 0; !rc && i < count; i++) {
-        lq_cmd cmd = {0};
-        lq_buf_init(&cmd.body, 0);
+        lq_cmd cmd;
+        lq_cmd_init(&cmd);
         assert_int_equal(row->build(&o.op, i, &cmd), LUNAQ_OK);
         assert_true(cmd.body.len > 0 && cmd.argc > 1);
-        lq_buf_release(&cmd.body);
+        lq_cmd_release(&cmd);
         rc = row->parse(&o.op, i, reply);
     }
     if (rc)
@@ -133,7 +126,7 @@ static void any_reply__is_taken_or_told(void **state)
     int64_t blocks = lq_alloc_live();
     for (size_t i = 0; i < LQ_COUNT(ops); i++)
         for (size_t k = 0; k < LQ_COUNT(replies); k++)
-            parse(&ops[i], &replies[k]);
+            parse(&ops[i], replies[k]);
     assert_int_equal(lq_alloc_live(), blocks);
 }
 
@@ -149,7 +142,7 @@ static void no_memory__is_told(void **state)
                 lq_op_init(&o.op, o.op.kind);
                 uint32_t last = row->count ? row->count(&o.op) - 1 : 0;
                 lq_alloc_fail_at(n, true);
-                int rc = row->parse(&o.op, last, &replies[k]);
+                int rc = row->parse(&o.op, last, replies[k]);
                 lq_alloc_fail_at(0, false);
                 if (rc)
                     assert_string_not_equal(o.op.err.message, "");
@@ -173,14 +166,14 @@ static void wrong_arguments__are_refused_before_anything_is_sent(void **state)
         {.history = {.op = {.kind = LQ_OP_QUEUE_HISTORY}, .days = 91}},
     };
     for (size_t i = 0; i < LQ_COUNT(bad); i++) {
-        lq_cmd cmd = {0};
-        lq_buf_init(&cmd.body, 0);
+        lq_cmd cmd;
+        lq_cmd_init(&cmd);
         const lq_redis_op *row = lq_inspect_row(bad[i].op.kind);
         lq_op_init(&bad[i].op, bad[i].op.kind);
         assert_int_equal(row->build(&bad[i].op, 0, &cmd), LUNAQ_EINVAL);
         assert_string_not_equal(bad[i].op.err.message, "");
         lq_op_release(&bad[i].op);
-        lq_buf_release(&cmd.body);
+        lq_cmd_release(&cmd);
     }
     assert_null(lq_inspect_row(LQ_OP_STEP));
 }

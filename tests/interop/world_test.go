@@ -24,6 +24,7 @@ import (
 // A world is a private Redis, and programs that use it.  Each test has one.
 type world struct {
 	t         *testing.T
+	ours      bool // tasks are put here by lunaq
 	dir       string
 	opt       asynq.RedisClientOpt
 	redis     *redis.Client
@@ -125,6 +126,47 @@ func (w *world) startAsynq(queue string, handler asynq.HandlerFunc) {
 	w.t.Cleanup(server.Shutdown)
 }
 
+// spawnLunaqd is startLunaqd for a test that ends it itself, by the signal it
+// gives to the function returned.
+func (w *world) spawnLunaqd(queues string, extra ...string) func(syscall.Signal) {
+	w.t.Helper()
+	handlers, err := filepath.Abs("handlers")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(os.Getenv("LUNAQD"), "--handlers", handlers)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, w.dir
+	cmd.Env = w.env(append([]string{"LUNAQ_QUEUES=" + queues}, extra...)...)
+	return w.spawn("lunaqd", cmd, &out)
+}
+
+func (w *world) spawn(name string, cmd *exec.Cmd, out *bytes.Buffer) func(syscall.Signal) {
+	w.t.Helper()
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	ended := false
+	stop := func(signal syscall.Signal) {
+		if ended {
+			return
+		}
+		ended = true
+		cmd.Process.Signal(signal)
+		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+		err := cmd.Wait()
+		timer.Stop()
+		if signal != syscall.SIGKILL && err != nil {
+			w.t.Errorf("%s ended with %v", name, err)
+		}
+		if w.t.Failed() {
+			w.t.Logf("%s ended with %v and said:\n%s", name, err, out.String())
+		}
+	}
+	w.t.Cleanup(func() { stop(syscall.SIGKILL) })
+	return stop
+}
+
 // lunaq runs the command line tool; its output.
 func (w *world) lunaq(args ...string) string {
 	w.t.Helper()
@@ -139,6 +181,20 @@ func (w *world) lunaq(args ...string) string {
 			stderr = exit.Stderr
 		}
 		w.t.Fatalf("lunaq %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr)
+	}
+	return string(out)
+}
+
+// lunaqFails runs it and wants it to fail; what it said.
+func (w *world) lunaqFails(args ...string) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Getenv("LUNAQ"), args...)
+	cmd.Env, cmd.Dir = w.env(), w.dir
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		w.t.Errorf("lunaq %s did not fail", strings.Join(args, " "))
 	}
 	return string(out)
 }

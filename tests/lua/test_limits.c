@@ -194,7 +194,7 @@ static void busy_run__and_a_hundred_short_ones__short_ones_are_quick(void **s)
         world_wait(w, runs[i]);
     for (size_t i = 0; i < 100; i++) {
         assert_int_equal(runs[i]->kind, LQ_SUCCEEDED);
-        if (!gc && runs[i]->took_ms > 500)
+        if (!gc && runs[i]->took_ms > 100 + LATE_MS)
             fail_msg("a short run took %d ms", (int)runs[i]->took_ms);
         world_end(runs[i]);
     }
@@ -228,7 +228,9 @@ static void busy_runs__share_the_cpu(void **s)
     world_run *sum = world_start(w, "count", "{\"me\":0}");
     world_wait(w, sum);
     long long x = 0, y = 0;
-    assert_int_equal(sscanf(sum->result, "[%lld,%lld]", &x, &y), 2);
+    char *rest = NULL;
+    x = strtoll(sum->result + 1, &rest, 10);
+    y = strtoll(rest + 1, NULL, 10);
     if (x == 0 || y == 0 || x > 4 * y || y > 4 * x)
         fail_msg("unfair: %lld and %lld", x, y);
     world_end(a);
@@ -263,7 +265,8 @@ static void sleeping_runs__cost_little_memory(void **s)
         world_end(runs[i]);
     }
     size_t after = world_lua_bytes(w);
-    assert_true(after < empty + 512 * 1024); /* the registry's array stays */
+    assert_true(after <
+                empty + (size_t)512 * 1024); /* the registry's array stays */
     w->runner->ops->cancel(w->runner, &one->run, LQ_CANCEL_SHUTDOWN);
     world_end(one);
     world_free(w);
@@ -283,7 +286,7 @@ static void sleepers__wake_in_order(void **s)
                 "  woke[#woke + 1] = p.ms\n"
                 "end\n");
     world_open(w);
-    static const int order[] = {30, 10, 50, 20, 40, 0};
+    static const int order[] = {180, 60, 300, 120, 240, 0};
     world_run *runs[6];
     for (size_t i = 0; i < 6; i++) {
         char payload[40];
@@ -291,13 +294,13 @@ static void sleepers__wake_in_order(void **s)
         runs[i] = world_start(w, "s", payload);
     }
     /* One that is given up must not disturb the others. */
-    world_run *gone = world_start(w, "s", "{\"ms\":25}");
+    world_run *gone = world_start(w, "s", "{\"ms\":150}");
     w->runner->ops->cancel(w->runner, &gone->run, LQ_CANCEL_SHUTDOWN);
     for (size_t i = 0; i < 6; i++)
         world_wait(w, runs[i]);
     world_run *r = world_start(w, "s", "{}");
     world_wait(w, r);
-    assert_string_equal(r->result, "0 10 20 30 40 50");
+    assert_string_equal(r->result, "0 60 120 180 240 300");
     world_end(r);
     world_end(gone);
     for (size_t i = 0; i < 6; i++)
@@ -356,6 +359,13 @@ int main(int argc, char **argv)
         tests[i] = (struct CMUnitTest){rows[i].name, ends_in_time, NULL, NULL,
                                        (void *)(uintptr_t)&rows[i]};
     memcpy(tests + LQ_COUNT(rows), others, sizeof others);
+#if defined(__SANITIZE_THREAD__)
+    /* Lua leaves our functions by longjmp() from a library that is not
+     * instrumented: each time ThreadSanitizer's own stack grows, and after some
+     * 65,000 it gives up.  These tests do that in endless loops. */
+    print_message("not with ThreadSanitizer\n");
+    return 77;
+#endif
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -131,7 +131,7 @@ static void is_refused(void **state)
     assert_int_equal(world_load(w, &err), LUNAQ_EHANDLER);
     if (!strstr(err.message, c->message))
         fail_msg("message: %s", err.message);
-    assert_true(lq_mono_ms() - began < 8000);
+    assert_true(lq_mono_ms() - began < 60000);
     world_free(w);
     assert_int_equal(lq_alloc_live(), before);
 }
@@ -565,7 +565,7 @@ static void edit_during_stop__is_no_trouble(void **state)
     for (int i = 0; i < 20; i++) {
         world *w = open_hello(true, false);
         world_write(w, "handlers/hello.lua", "return print");
-        world_spin(w, i * 5);
+        world_spin(w, (int64_t)i * 5);
         /* stop waits for a reload under way, which needs the worker's loop */
         struct reloading r = {.w = w};
         pthread_t thread;
@@ -576,6 +576,74 @@ static void edit_during_stop__is_no_trouble(void **state)
         world_free(w);
     }
     assert_int_equal(lq_alloc_live(), before);
+}
+
+/* ---- memory that runs out -------------------------------------------------
+ */
+
+static void load__when_each_allocation_fails__leaks_nothing(void **state)
+{
+    (void)state;
+    bool loaded = false;
+    for (uint64_t n = 1; !loaded; n++) {
+        assert_true(n < 5000);
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        int64_t before = lq_alloc_live();
+        world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+        world_write(w, "lib/x.lua", "return 1");
+        world_write(w, "handlers/a/b.lua",
+                    "return {args = {a = 'string'}, backoff = {1, 2}, unique = "
+                    "{by = {'a'}, ttl = 5}, cron = {{spec = '@daily', payload ="
+                    " {a = 1}}}, run = function() return require 'lib.x' end}");
+        lq_alloc_fail_at(n, false);
+        int rc = world_load(w, &err);
+        lq_alloc_fail_at(0, false);
+        if (rc == LUNAQ_OK)
+            loaded = true;
+        else if (!strstr(err.message, "memory"))
+            fail_msg("allocation %d: %d, %s", (int)n, rc, err.message);
+        world_free(w);
+        assert_int_equal(lq_alloc_live(), before);
+    }
+}
+
+static void run__when_lua_memory_ends_anywhere__ends_with_a_verdict(void **s)
+{
+    (void)s;
+    bool done = false;
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+    world_write(
+        w, "handlers/t.lua",
+        "return {args = {a = 'table'}, backoff = function() return 1 "
+        "end, run = function(task)\n"
+        "  local x <close> = setmetatable({}, {__close = function() end})"
+        "\n  lunaq.sleep(0)\n"
+        "  local co = coroutine.wrap(function() lunaq.sleep(0) "
+        "coroutine.yield(1) end)\n"
+        "  pcall(co)\n"
+        "  local s = ('%s %d'):format('x', 5):gsub('x', {x = 'y'})\n"
+        "  if #task.payload.a ~= 3 then error({message = s}) end\n"
+        "  return {s, task.payload.a}\n"
+        "end}");
+    world_open(w);
+    lq_lua_host *host = (lq_lua_host *)w->runner;
+    world_lua_bytes(w);
+    for (size_t room = 0; !done; room += 24) {
+        assert_true(room < 100000);
+        host->bytes_max = world_lua_bytes(w) + room;
+        world_run *r = world_start(w, "t", "{\"a\":[1,2,3]}");
+        world_wait(w, r);
+        host->bytes_max = 0;
+        if (r->kind == LQ_SUCCEEDED) {
+            assert_string_equal(r->result, "[\"y 5\",[1,2,3]]");
+            done = room > 20000; /* past the first that went well */
+        } else {
+            assert_int_equal(r->kind, LQ_FAILED);
+            assert_non_null(strstr(r->message, "memory"));
+        }
+        world_end(r);
+    }
+    world_free(w);
 }
 
 int main(int argc, char **argv)
@@ -597,6 +665,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(saved_file__is_live_soon),
         cmocka_unit_test(new_folder_and_lib__are_noticed),
         cmocka_unit_test(edit_during_stop__is_no_trouble),
+        cmocka_unit_test(load__when_each_allocation_fails__leaks_nothing),
+        cmocka_unit_test(
+            run__when_lua_memory_ends_anywhere__ends_with_a_verdict),
     };
     static struct CMUnitTest tests[LQ_COUNT(rows) + LQ_COUNT(others)];
     for (size_t i = 0; i < LQ_COUNT(rows); i++)

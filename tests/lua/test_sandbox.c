@@ -244,7 +244,7 @@ static void check(void **state)
         if (!strstr(r->message, c->message))
             fail_msg("message: %s", r->message);
     }
-    assert_true(lq_mono_ms() - began < 5000);
+    assert_true(lq_mono_ms() - began < 60000); /* not for ever */
     world_end(r);
     world_free(w);
 }
@@ -389,8 +389,9 @@ static void random_patterns__mean_what_they_mean_in_lua(void **state)
         for (size_t i = 0; i < n; i++)
             subject[i] = letters[lq_random(sizeof letters - 1)];
         n = lq_random(7);
-        for (size_t i = 0; i < n; i++)
-            strcat(pattern, pieces[lq_random(LQ_COUNT(pieces))]);
+        for (size_t i = 0, at = 0; i < n; i++)
+            at += (size_t)snprintf(pattern + at, sizeof pattern - at, "%s",
+                                   pieces[lq_random(LQ_COUNT(pieces))]);
         lua_pushvalue(L, -1);
         lua_pushvalue(L, -4);
         lua_pushvalue(L, -4);

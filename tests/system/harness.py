@@ -5,7 +5,7 @@ is in the broker.  Standard library only.
 Every program that is started is ended by its process id, also when a test
 fails.  Tests wait for events with a deadline, never for a duration.
 TEST_LUNAQD names the daemon; TEST_SLOW (1) stretches deadlines, for
-sanitizers and busy machines.
+sanitizers and busy machines; TEST_INTERRUPT is the daemons' `interrupt`.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ import uuid
 
 LUNAQD = os.environ.get("TEST_LUNAQD", "lunaqd")
 SLOW = float(os.environ.get("TEST_SLOW", "1"))
+INTERRUPT = os.environ.get("TEST_INTERRUPT")
 
 
 def wait_for(what, probe, seconds=10.0, every=0.01):
@@ -509,6 +510,8 @@ class World(unittest.TestCase):
         values = {"LUNAQ_BROKER": self.redis.url, "LUNAQ_LOG_FORMAT": "json"}
         if self.postgres:
             values["DATABASE_URL"] = self.postgres.url
+        if INTERRUPT:
+            values["LUNAQ_INTERRUPT"] = INTERRUPT
         values.update({k: str(v) for k, v in env.items() if v is not None})
         for k, v in env.items():
             if v is None:

@@ -141,6 +141,34 @@ class Stop(World):
         self.assertEqual(self.state()["pending"], [second])
         self.assertEqual(daemon.stop(), 0)
 
+    def test_term__while_starting__takes_nothing_or_gives_it_back(self):
+        tasks = self.enqueue_many(50, "nap", lambda i: b'{"seconds":60}')
+        codes = set()
+        for i in range(12):  # from before main() to after the first task
+            daemon = self.start(ready=False, LUNAQ_SHUTDOWN_TIMEOUT="0")
+            time.sleep(i * 0.004 * SLOW)
+            daemon.signal(signal.SIGTERM)
+            codes.add(daemon.exit_code())
+            self.assertEqual(self.state()["active"], [], daemon.tail())
+        self.assertEqual(set(self.state()["pending"]), set(tasks))
+        self.assertLessEqual(codes, {0, 1, -signal.SIGTERM})
+        self.check_audit()
+
+    def test_term__while_the_broker_keeps_it_waiting__ends_at_once(self):
+        path = os.path.join(self.home, "silent.sock")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(path)
+            s.listen(5)
+            daemon = self.start(ready=False, LUNAQ_BROKER="redis-socket://" + path)
+            s.settimeout(10 * SLOW)
+            peer = s.accept()[0]
+            begun = time.monotonic()
+            daemon.signal(signal.SIGTERM)
+            self.assertEqual(daemon.exit_code(), 1)
+            self.assertLess(time.monotonic() - begun, 1.0 * SLOW)
+            self.assertTrue(daemon.find("no task was taken"), daemon.tail())
+            peer.close()
+
     def test_usr1__is_ignored(self):
         daemon = self.start()
         daemon.signal(signal.SIGUSR1)

@@ -5,7 +5,7 @@ import signal
 import time
 import unittest
 
-from harness import SLOW, World, wait_for
+from harness import INTERRUPT, SLOW, World, wait_for
 
 LOOPS = {
     "plain": "while true do end",
@@ -54,6 +54,9 @@ class Limits(World):
             """,
         })
 
+    @unittest.skipIf(INTERRUPT == "hook",
+                     "measures `signal`; a loop of errors overflows "
+                     "ThreadSanitizer's shadow of the stack")
     def test_loops__each_ends_at_its_timeout__the_others_go_on(self):
         daemon = self.start(WORKER_CONCURRENCY=20, LUNAQ_WORKER_THREADS=1)
         loops = {name: self.enqueue("loop:" + name, timeout=2) for name in LOOPS}
@@ -79,6 +82,7 @@ class Limits(World):
         line = daemon.wait("start", task_id=task)
         ended = daemon.wait("failed", task_id=task)
         self.assertLess(ended["_at"] - line["_at"], 1.5 * SLOW)
+        self.wait_state("retry", task)
         self.assertRegex(self.error_of(task), "timeout|time")
 
     def test_term__with_a_loop__gives_it_back_and_exits_0(self):

@@ -106,7 +106,17 @@ static void text__of_a_later_attempt__says_which(void **state)
     lq_log *log = open_log(&s, LUNAQ_LOG_TEXT);
     LQ_LOG(log, INFO, "start", lq_fc("task_id", "t1"), lq_fc("type", "x"),
            lq_fi("attempt", 2));
-    assert_text(&s, log, "x t1  start  attempt=2");
+    assert_text(&s, log, "x t1  start  attempt 2");
+}
+
+static void text__of_an_attempt_of_so_many__says_both(void **state)
+{
+    (void)state;
+    struct sink s;
+    lq_log *log = open_log(&s, LUNAQ_LOG_TEXT);
+    LQ_LOG(log, INFO, "start", lq_fc("task_id", "t1"), lq_fc("type", "x"),
+           lq_fi("attempt", 1), lq_fi("attempts", 26), lq_fc("see", "a b"));
+    assert_text(&s, log, "x t1  start  attempt 1/26  see=\"a b\"");
 }
 
 static void text__without_a_task__has_no_columns(void **state)
@@ -441,6 +451,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text__of_a_task__has_type_and_short_id),
         cmocka_unit_test(text__of_a_later_attempt__says_which),
+        cmocka_unit_test(text__of_an_attempt_of_so_many__says_both),
         cmocka_unit_test(text__without_a_task__has_no_columns),
         cmocka_unit_test(text__of_a_warning__says_so),
         cmocka_unit_test(text__values__are_quoted_when_they_must),

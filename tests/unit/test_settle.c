@@ -125,6 +125,25 @@ static void handlers_max_retry__counts_but_is_not_written(void **unused)
     lq_buf_release(&msg);
 }
 
+/* The broker then keeps the message that it has. */
+static void message_without_memory__is_not_written_by_half(void **unused)
+{
+    lq_task task = {.type = LQ_STR("a"),
+                    .payload = LQ_STR("more bytes than there is room for"),
+                    .max_retry = 3};
+    lq_verdict verdict = {.kind = LQ_FAILED, .message = LQ_STR("no")};
+    lq_settle_in in = {.task = &task, .max_retry = 3, .verdict = &verdict};
+    lq_outcome out = {0};
+    lq_buf msg;
+    (void)unused;
+
+    lq_buf_init(&msg, 20);
+    assert_true(lq_settle(&out, &msg, &in));
+    assert_int_equal(out.kind, LQ_RETRY_AT);
+    assert_null(out.msg.p);
+    lq_buf_release(&msg);
+}
+
 static void undecodable__is_archived_as_a_valid_message(void **unused)
 {
     const char bytes[] = "\xff\xff\0garbage";
@@ -195,7 +214,7 @@ static void test_expired(void **state)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[LQ_COUNT(cases) + LQ_COUNT(expired_cases) + 2];
+    struct CMUnitTest tests[LQ_COUNT(cases) + LQ_COUNT(expired_cases) + 3];
     size_t n = 0;
 
     for (size_t i = 0; i < LQ_COUNT(cases); i++)
@@ -207,6 +226,8 @@ int main(int argc, char **argv)
                                 (void *)(uintptr_t)&expired_cases[i]};
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
         handlers_max_retry__counts_but_is_not_written);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(
+        message_without_memory__is_not_written_by_half);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
         undecodable__is_archived_as_a_valid_message);
     if (argc > 1)

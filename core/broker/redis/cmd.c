@@ -1,47 +1,86 @@
-/* Building commands: arguments in RESP, one after another. */
+/* Building commands: arguments are collected, hiredis puts them into bytes. */
 #include "redis/ops.h"
 
-/* Decimal digits without stdio: this runs for every argument. */
-static size_t digits(char out[20], uint64_t v)
+#include <hiredis.h>
+
+#define KEEP_ROOM ((size_t)1024 * 1024) /* a body larger than it is freed */
+
+void lq_cmd_init(lq_cmd *c)
 {
-    char tmp[20];
-    size_t n = 0;
-    do {
-        tmp[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    for (size_t i = 0; i < n; i++)
-        out[i] = tmp[n - 1 - i];
-    return n;
+    *c = (lq_cmd){0};
+    lq_buf_init(&c->body, 0);
 }
 
-static char *header(char *at, uint64_t len)
+void lq_cmd_release(lq_cmd *c)
 {
-    *at++ = '$';
-    at += digits(at, len);
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
+    lq_buf_release(&c->body);
+    lq_free(c->lens);
+    lq_free(c->args);
+    lq_cmd_init(c);
+}
+
+void lq_cmd_clear(lq_cmd *c)
+{
+    if (c->body.cap > KEEP_ROOM)
+        lq_buf_release(&c->body);
+    lq_buf_clear(&c->body);
+    c->argc = 0;
+    c->eval = false;
+    c->scripted = false;
+}
+
+static bool more_room(lq_cmd *c)
+{
+    uint32_t room = c->room ? c->room * 2 : 64;
+    size_t *lens = lq_realloc(c->lens, room * sizeof(*lens));
+    if (lens)
+        c->lens = lens;
+    const char **args = lq_realloc(c->args, room * sizeof(*args));
+    if (args)
+        c->args = args;
+    if (lens && args)
+        c->room = room;
+    return lens && args;
+}
+
+/* What stands in the body from `begin` on is an argument. */
+static void arg_ended(lq_cmd *c, size_t begin)
+{
+    if (c->body.failed)
+        return;
+    if (c->argc == c->room && !more_room(c)) {
+        c->body.failed = true;
+        return;
+    }
+    c->lens[c->argc++] = c->body.len - begin;
+}
+
+bool lq_cmd_format(lq_cmd *c, lq_buf *out)
+{
+    char *bytes = NULL;
+    const char *at = c->body.p; /* it moved while it grew: not known before */
+    if (c->body.failed)
+        return false;
+    for (uint32_t i = 0; i < c->argc; i++) {
+        c->args[i] = at;
+        at += c->lens[i];
+    }
+    /* int in hiredis 0.14 and 1.0, long long from 1.1 on */
+    long long len =
+        redisFormatCommandArgv(&bytes, (int)c->argc, c->args, c->lens);
+    if (len < 0)
+        return false;
+    lq_buf_add(out, bytes, (size_t)len);
+    redisFreeCommand(bytes);
+    return !out->failed;
 }
 
 void lq_cmd_join(lq_cmd *c, const lq_str *parts, size_t count)
 {
-    size_t len = 0;
+    size_t begin = c->body.len;
     for (size_t i = 0; i < count; i++)
-        len += parts[i].len;
-    char *begin = lq_buf_reserve(&c->body, len + 26);
-    if (!begin)
-        return;
-    char *at = header(begin, len);
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].len)
-            memcpy(at, parts[i].p, parts[i].len);
-        at += parts[i].len;
-    }
-    *at++ = '\r';
-    *at++ = '\n';
-    lq_buf_grew(&c->body, (size_t)(at - begin));
-    c->argc++;
+        lq_buf_add_str(&c->body, parts[i]);
+    arg_ended(c, begin);
 }
 
 void lq_cmd_str(lq_cmd *c, lq_str s)
@@ -56,35 +95,23 @@ void lq_cmd_c(lq_cmd *c, const char *s)
 
 void lq_cmd_int(lq_cmd *c, int64_t v)
 {
-    char text[24];
-    size_t n = 0;
+    /* Without stdio: this runs for every second argument. */
+    char text[24], *at = text + sizeof(text);
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
     if (v < 0)
-        text[n++] = '-';
-    n += digits(text + n, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-    lq_cmd_str(c, lq_str_n(text, n));
+        *--at = '-';
+    lq_cmd_str(c, lq_str_n(at, (size_t)(text + sizeof(text) - at)));
 }
 
 void lq_cmd_task(lq_cmd *c, const lq_task *t)
 {
-    /* Its length stands in front and is known only after it was encoded: so
-     * room for the longest header is left, and the message moved down. */
-    enum { ROOM = 24 };
-    lq_buf *b = &c->body;
-    size_t begin = b->len;
-    char head[ROOM];
-    if (!lq_buf_reserve(b, ROOM))
-        return;
-    b->len += ROOM;
-    lq_task_encode(b, t);
-    if (b->failed)
-        return;
-    size_t len = b->len - begin - ROOM;
-    size_t n = (size_t)(header(head, len) - head);
-    memcpy(b->p + begin, head, n);
-    memmove(b->p + begin + n, b->p + begin + ROOM, len);
-    b->len = begin + n + len;
-    lq_buf_add(b, "\r\n", 2);
-    c->argc++;
+    size_t begin = c->body.len;
+    lq_task_encode(&c->body, t);
+    arg_ended(c, begin);
 }
 
 void lq_cmd_script(lq_cmd *c, const lq_script *script, uint32_t keys)

@@ -49,18 +49,18 @@ static int queues_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_queues *op = (lq_op_queues *)base;
     (void)i;
     op->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY)
         return lq_redis_odd(base);
-    op->names =
-        lq_arena_alloc(&base->mem, (reply->count + 1) * sizeof *op->names);
+    op->names = lq_arena_alloc(&base->mem,
+                               (lq_reply_count(reply) + 1) * sizeof *op->names);
     if (!op->names)
         return lq_fail_nomem(&base->err);
-    for (size_t k = 0; k < reply->count; k++) {
+    for (size_t k = 0; k < lq_reply_count(reply); k++) {
         lq_str name = lq_reply_str(lq_reply_at(reply, k));
         if (!lq_redis_keep(base, name, &op->names[k]))
             return lq_fail_nomem(&base->err);
     }
-    op->count = reply->count;
+    op->count = lq_reply_count(reply);
     qsort(op->names, op->count, sizeof *op->names, by_bytes);
     return LUNAQ_OK;
 }
@@ -105,11 +105,12 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_queue_stats *op = (lq_op_queue_stats *)base;
     lunaq_queue_info *info = &op->info;
     if (i == 0) {
-        if (reply->type != LQ_REPLY_INTEGER)
+        if (lq_reply_type(reply) != LQ_REPLY_INTEGER)
             return lq_redis_odd(base);
-        return reply->integer ? LUNAQ_OK : no_queue(&base->err, op->queue);
+        return lq_reply_int(reply, 0) ? LUNAQ_OK
+                                      : no_queue(&base->err, op->queue);
     }
-    if (reply->type != LQ_REPLY_ARRAY || reply->count < 13)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 13)
         return lq_redis_odd(base);
     int64_t *const fields[] = {
         &info->pending,      &info->active,          &info->scheduled,
@@ -121,7 +122,8 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     for (size_t k = 0; k < LQ_COUNT(fields); k++)
         *fields[k] = lq_reply_int(lq_reply_at(reply, k), 0);
     const lq_reply *paused = lq_reply_at(reply, 13);
-    if (paused->type != LQ_REPLY_NIL) { /* its being there is what counts */
+    if (lq_reply_type(paused) !=
+        LQ_REPLY_NIL) { /* its being there is what counts */
         int64_t since = lq_reply_int(paused, 0);
         info->paused_at =
             since > 0 && since < INT64_MAX / 1000 ? since * 1000 : 1;
@@ -165,11 +167,13 @@ static int history_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 {
     lq_op_queue_history *op = (lq_op_queue_history *)base;
     if (i == 0) {
-        if (reply->type != LQ_REPLY_INTEGER)
+        if (lq_reply_type(reply) != LQ_REPLY_INTEGER)
             return lq_redis_odd(base);
-        return reply->integer ? LUNAQ_OK : no_queue(&base->err, op->queue);
+        return lq_reply_int(reply, 0) ? LUNAQ_OK
+                                      : no_queue(&base->err, op->queue);
     }
-    if (reply->type != LQ_REPLY_ARRAY || reply->count != 2 * op->days)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY ||
+        lq_reply_count(reply) != 2 * op->days)
         return lq_redis_odd(base);
     for (size_t d = 0; d < op->days; d++) {
         op->processed[d] = lq_reply_int(lq_reply_at(reply, 2 * d), 0);

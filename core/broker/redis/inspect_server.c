@@ -26,24 +26,24 @@ static int servers_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_servers *op = (lq_op_servers *)base;
     (void)i;
     op->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY)
         return lq_redis_odd(base);
-    op->rows =
-        lq_arena_alloc(&base->mem, (reply->count + 1) * sizeof *op->rows);
+    op->rows = lq_arena_alloc(&base->mem,
+                              (lq_reply_count(reply) + 1) * sizeof *op->rows);
     if (!op->rows)
         return lq_fail_nomem(&base->err);
-    for (size_t k = 0; k < reply->count; k++) {
+    for (size_t k = 0; k < lq_reply_count(reply); k++) {
         const lq_reply *r = lq_reply_at(reply, k);
         lq_server_row *row = &op->rows[k];
         lq_str extra = lq_reply_str(lq_reply_at(r, 1));
-        if (r->type != LQ_REPLY_ARRAY || r->count < 2)
+        if (lq_reply_type(r) != LQ_REPLY_ARRAY || lq_reply_count(r) < 2)
             return lq_redis_odd(base);
         if (!lq_redis_keep(base, lq_reply_str(lq_reply_at(r, 0)), &row->info) ||
             (extra.p && !lq_redis_keep(base, extra, &row->extra)))
             return lq_fail_nomem(&base->err);
-        row->worker_count = r->count - 2;
-        row->workers =
-            lq_arena_alloc(&base->mem, (r->count - 1) * sizeof *row->workers);
+        row->worker_count = lq_reply_count(r) - 2;
+        row->workers = lq_arena_alloc(&base->mem, (lq_reply_count(r) - 1) *
+                                                      sizeof *row->workers);
         if (!row->workers)
             return lq_fail_nomem(&base->err);
         for (size_t w = 0; w < row->worker_count; w++)
@@ -51,7 +51,7 @@ static int servers_parse(lq_op *base, uint32_t i, const lq_reply *reply)
                                &row->workers[w]))
                 return lq_fail_nomem(&base->err);
     }
-    op->count = reply->count;
+    op->count = lq_reply_count(reply);
     return LUNAQ_OK;
 }
 
@@ -75,18 +75,18 @@ static int crons_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_crons *op = (lq_op_crons *)base;
     (void)i;
     op->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY)
         return lq_redis_odd(base);
-    op->entries =
-        lq_arena_alloc(&base->mem, (reply->count + 1) * sizeof *op->entries);
+    op->entries = lq_arena_alloc(&base->mem, (lq_reply_count(reply) + 1) *
+                                                 sizeof *op->entries);
     if (!op->entries)
         return lq_fail_nomem(&base->err);
-    for (size_t k = 0; k < reply->count; k++) {
+    for (size_t k = 0; k < lq_reply_count(reply); k++) {
         lq_str entry = lq_reply_str(lq_reply_at(reply, k));
         if (!lq_redis_keep(base, entry, &op->entries[k]))
             return lq_fail_nomem(&base->err);
     }
-    op->count = reply->count;
+    op->count = lq_reply_count(reply);
     return LUNAQ_OK;
 }
 

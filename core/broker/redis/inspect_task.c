@@ -69,9 +69,9 @@ static int get_build(lq_op *base, uint32_t i, lq_cmd *cmd)
 static int get_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 {
     lq_op_task_get *op = (lq_op_task_get *)base;
-    if (reply->type == LQ_REPLY_NIL)
+    if (lq_reply_type(reply) == LQ_REPLY_NIL)
         return LUNAQ_OK;
-    if (reply->type != LQ_REPLY_ARRAY || reply->count < 5)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 5)
         return lq_redis_odd(base);
     if (!op->rows) {
         op->rows =
@@ -149,14 +149,14 @@ static int list_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_task_list *op = (lq_op_task_list *)base;
     (void)i;
     op->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY)
         return lq_redis_odd(base);
-    op->rows =
-        lq_arena_alloc(&base->mem, (reply->count + 1) * sizeof *op->rows);
+    op->rows = lq_arena_alloc(&base->mem,
+                              (lq_reply_count(reply) + 1) * sizeof *op->rows);
     lq_str queue;
     if (!op->rows || !lq_redis_keep(base, op->queue, &queue))
         return lq_fail_nomem(&base->err);
-    for (size_t k = 0; k < reply->count; k++) {
+    for (size_t k = 0; k < lq_reply_count(reply); k++) {
         const lq_reply *r = lq_reply_at(reply, k);
         lq_task_row *row = &op->rows[k];
         row->state = op->state;
@@ -168,7 +168,7 @@ static int list_parse(lq_op *base, uint32_t i, const lq_reply *reply)
             !keep(base, lq_reply_at(r, 2), &row->result))
             return lq_fail_nomem(&base->err);
     }
-    op->count = reply->count;
+    op->count = lq_reply_count(reply);
     return LUNAQ_OK;
 }
 
@@ -211,15 +211,16 @@ static int scan_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         return lq_redis_odd(base);
     memcpy(op->cursor, cursor.p, cursor.len);
     op->cursor[cursor.len] = '\0';
-    op->ids = lq_arena_alloc(&base->mem, reply->count * sizeof *op->ids);
+    op->ids =
+        lq_arena_alloc(&base->mem, lq_reply_count(reply) * sizeof *op->ids);
     if (!op->ids)
         return lq_fail_nomem(&base->err);
-    for (size_t k = 1; k < reply->count; k++) {
+    for (size_t k = 1; k < lq_reply_count(reply); k++) {
         lq_str id = lq_reply_str(lq_reply_at(reply, k));
         if (!lq_redis_keep(base, id, &op->ids[k - 1]))
             return lq_fail_nomem(&base->err);
     }
-    op->count = reply->count - 1;
+    op->count = lq_reply_count(reply) - 1;
     return LUNAQ_OK;
 }
 

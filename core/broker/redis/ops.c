@@ -47,7 +47,7 @@ int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply)
         {"TRYAGAIN ", LUNAQ_EBROKER},
     };
     int code = LUNAQ_EREPLY;
-    lq_str text = reply->str;
+    lq_str text = lq_reply_error(reply);
     for (size_t i = 0; i < LQ_COUNT(known); i++) {
         lq_str head = lq_str_c(known[i].head);
         /* Redis 6.2 wraps what a script ran into: "… -OOM command …". */

@@ -13,14 +13,23 @@
 
 /* A command that is being built. */
 typedef struct lq_cmd {
-    lq_buf body; /* its arguments in RESP; failed = out of memory */
-    uint32_t argc;
+    lq_buf body;       /* its arguments, end to end; failed = out of memory */
+    size_t *lens;      /* how long each is */
+    const char **args; /* where each begins, once it is formatted */
+    uint32_t argc, room;
     int redis; /* the server's version: 70015 = 7.0.15; 0 = unknown */
     bool eval; /* its script is sent in full */
     bool scripted;
     uint32_t keys; /* how many keys the script was announced with */
 } lq_cmd;
 
+void lq_cmd_init(lq_cmd *c);
+void lq_cmd_release(lq_cmd *c);
+/** Begins another command in the same memory; c->redis stays. */
+void lq_cmd_clear(lq_cmd *c);
+/** Appends the whole command to out.  False: out of memory, out->failed or
+ *  not; out may have been changed. */
+bool lq_cmd_format(lq_cmd *c, lq_buf *out);
 void lq_cmd_str(lq_cmd *c, lq_str s);
 void lq_cmd_c(lq_cmd *c, const char *s);
 void lq_cmd_int(lq_cmd *c, int64_t v);

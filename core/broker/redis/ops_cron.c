@@ -62,7 +62,7 @@ static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     o->never = o->last_ms <= 0;
     if (o->last_ms < 0)
         o->last_ms = -o->last_ms;
-    if (reply->count != 3 || (o->fired && !code.len))
+    if (lq_reply_count(reply) != 3 || (o->fired && !code.len))
         return lq_redis_odd(op);
     if (code.len && o->item && !lq_enqueue_item_parse(o->item, code.p[0]))
         return lq_redis_odd(op);

@@ -5,6 +5,7 @@
 #include "redis/rows.h"
 
 extern const lq_script lq_script_enqueue;
+extern const lq_script lq_script_enqueue_one;
 
 enum { BIT_AT = 1, BIT_UNIQUE = 2, BIT_GROUP = 4 };
 
@@ -83,6 +84,23 @@ static void build_names(const lq_op_enqueue *o, lq_cmd *c)
         }
 }
 
+/* One task, and nothing special about it. */
+static bool is_plain(const lq_op_enqueue *o)
+{
+    const lq_enqueue *e = o->items[0];
+    return o->count == 1 && e->process_at_ms <= 0 && e->unique_s <= 0 &&
+           e->task.group_key.len == 0;
+}
+
+static void build_one(lq_cmd *c, const lq_enqueue *e)
+{
+    lq_cmd_script(c, &lq_script_enqueue_one, 2);
+    lq_cmd_queue_of(c, e->task.queue, "t:", e->task.id);
+    lq_cmd_queue(c, e->task.queue, "pending");
+    lq_cmd_str(c, e->task.id);
+    lq_cmd_task(c, &e->task);
+}
+
 static int enqueue_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_enqueue *o = (const lq_op_enqueue *)op;
@@ -91,6 +109,10 @@ static int enqueue_build(lq_op *op, uint32_t i, lq_cmd *c)
                        "redis: enqueue: at most %d tasks in one", LQ_BATCH_MAX);
     if (!o->known_queues && i-- == 0) {
         build_names(o, c);
+        return LUNAQ_OK;
+    }
+    if (is_plain(o)) {
+        build_one(c, o->items[0]);
         return LUNAQ_OK;
     }
     bool begun = false;
@@ -116,7 +138,7 @@ static int enqueue_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
     lq_str answers = lq_reply_str(reply);
-    bool error = reply->type == LQ_REPLY_ERROR;
+    bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
     int rc = LUNAQ_OK;
     size_t at = 0;
 

@@ -36,15 +36,16 @@ static int extend_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_extend *o = (lq_op_extend *)op;
     (void)i;
-    if (reply->type != LQ_REPLY_ARRAY || reply->count != o->count)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY ||
+        lq_reply_count(reply) != o->count)
         return lq_redis_odd(op);
     for (size_t k = 0; k < o->count; k++) {
-        const lq_reply *r = &reply->items[k];
+        const lq_reply *r = lq_reply_at(reply, k);
         lq_extend_item *item = &o->items[k];
         item->cancel = (lq_str){0};
         item->code = LUNAQ_OK;
-        if (r->type == LQ_REPLY_STRING) {
-            if (!lq_redis_keep(op, r->str, &item->cancel))
+        if (lq_reply_type(r) == LQ_REPLY_STRING) {
+            if (!lq_redis_keep(op, lq_reply_str(r), &item->cancel))
                 return lq_fail_nomem(&op->err);
         } else if (lq_reply_int(r, 0) != 1) {
             item->code = LUNAQ_ELEASE;
@@ -109,24 +110,27 @@ static int expired_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     (void)i;
     o->items = NULL;
     o->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY || reply->count % FIELDS != 1)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY ||
+        lq_reply_count(reply) % FIELDS != 1)
         return lq_redis_odd(op);
-    size_t count = reply->count / FIELDS;
-    o->next_ms = lq_reply_int(&reply->items[0], -1);
+    size_t count = lq_reply_count(reply) / FIELDS;
+    o->next_ms = lq_reply_int(lq_reply_at(reply, 0), -1);
     if (count == 0)
         return LUNAQ_OK;
     o->items = lq_arena_alloc(&op->mem, count * sizeof(*o->items));
     if (!o->items)
         return lq_fail_nomem(&op->err);
     for (size_t k = 0; k < count; k++) {
-        const lq_reply *r = &reply->items[1 + k * FIELDS];
+        const lq_reply *r[FIELDS];
+        for (size_t f = 0; f < FIELDS; f++)
+            r[f] = lq_reply_at(reply, 1 + k * FIELDS + f);
         lq_expired *e = &o->items[k];
-        lq_str msg = lq_reply_str(&r[3]), cancel = lq_reply_str(&r[5]);
+        lq_str msg = lq_reply_str(r[3]), cancel = lq_reply_str(r[5]);
         snprintf(e->score, sizeof(e->score), "%.*s",
-                 LQ_STR_ARG(lq_reply_str(&r[1])));
-        e->token = (uint32_t)lq_reply_int(&r[2], 0);
-        e->crashes = (int32_t)lq_reply_int(&r[4], 0);
-        if (!lq_redis_keep(op, lq_reply_str(&r[0]), &e->id) ||
+                 LQ_STR_ARG(lq_reply_str(r[1])));
+        e->token = (uint32_t)lq_reply_int(r[2], 0);
+        e->crashes = (int32_t)lq_reply_int(r[4], 0);
+        if (!lq_redis_keep(op, lq_reply_str(r[0]), &e->id) ||
             (msg.p && !lq_redis_keep(op, msg, &e->msg)) ||
             (cancel.p && !lq_redis_keep(op, cancel, &e->cancel)))
             return lq_fail_nomem(&op->err);

@@ -19,7 +19,8 @@ static void build_server_keys(lq_cmd *c, lq_str host, int32_t pid,
 static int publish_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     (void)i;
-    return reply->type == LQ_REPLY_INTEGER ? LUNAQ_OK : lq_redis_odd(op);
+    return lq_reply_type(reply) == LQ_REPLY_INTEGER ? LUNAQ_OK
+                                                    : lq_redis_odd(op);
 }
 
 static int heartbeat_build(lq_op *op, uint32_t i, lq_cmd *c)

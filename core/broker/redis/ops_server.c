@@ -133,7 +133,8 @@ static int renew_build(lq_op *op, uint32_t i, lq_cmd *c)
 static int renew_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     (void)i;
-    return reply->type == LQ_REPLY_INTEGER ? LUNAQ_OK : lq_redis_odd(op);
+    return lq_reply_type(reply) == LQ_REPLY_INTEGER ? LUNAQ_OK
+                                                    : lq_redis_odd(op);
 }
 
 const lq_redis_op lq_row_token_renew = {
@@ -164,12 +165,13 @@ static int peek_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_peek *o = (lq_op_peek *)op;
     (void)i;
-    if (reply->type != LQ_REPLY_ARRAY || reply->count != o->count * 3)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY ||
+        lq_reply_count(reply) != o->count * 3)
         return lq_redis_odd(op);
     for (size_t k = 0; k < o->count; k++) {
-        o->queues[k].paused = lq_reply_int(&reply->items[k * 3], 0) != 0;
-        o->queues[k].pending = lq_reply_int(&reply->items[k * 3 + 1], 0);
-        o->queues[k].next_ms = lq_reply_int(&reply->items[k * 3 + 2], -1);
+        o->queues[k].paused = lq_reply_int(lq_reply_at(reply, k * 3), 0) != 0;
+        o->queues[k].pending = lq_reply_int(lq_reply_at(reply, k * 3 + 1), 0);
+        o->queues[k].next_ms = lq_reply_int(lq_reply_at(reply, k * 3 + 2), -1);
     }
     return LUNAQ_OK;
 }
@@ -200,7 +202,7 @@ static int wait_build(lq_op *op, uint32_t i, lq_cmd *c)
 static int wait_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     (void)i;
-    ((lq_op_wait *)op)->woke = reply->type == LQ_REPLY_STRING;
+    ((lq_op_wait *)op)->woke = lq_reply_type(reply) == LQ_REPLY_STRING;
     return LUNAQ_OK;
 }
 

@@ -157,7 +157,7 @@ static int parse_queues(lq_op_step *s, const lq_reply *reply)
         for (size_t k = 0; k < sq->outcome_count; k++)
             sq->outcomes[k]->code = code_of(codes.p[at++]);
     }
-    for (size_t i = 0; i + 1 < faults->count; i += 2) {
+    for (size_t i = 0; i + 1 < lq_reply_count(faults); i += 2) {
         int64_t q = lq_reply_int(lq_reply_at(faults, i), 0);
         lq_str why = lq_reply_str(lq_reply_at(faults, i + 1));
         if (q < 1 || (size_t)q > s->queue_count)
@@ -172,26 +172,26 @@ static int parse_queues(lq_op_step *s, const lq_reply *reply)
 /* Copies what was taken into one block. */
 static int parse_taken(lq_op_step *s, const lq_reply *list)
 {
-    size_t count = list->count / 3, bytes = 0;
-    if (list->type != LQ_REPLY_ARRAY || list->count % 3)
+    size_t count = lq_reply_count(list) / 3, bytes = 0;
+    if (lq_reply_type(list) != LQ_REPLY_ARRAY || lq_reply_count(list) % 3)
         return lq_redis_odd(&s->op);
     if (count == 0)
         return LUNAQ_OK;
-    for (size_t i = 0; i < list->count; i++)
-        bytes += list->items[i].str.len + 1;
+    for (size_t i = 0; i < lq_reply_count(list); i++)
+        bytes += lq_reply_str(lq_reply_at(list, i)).len + 1;
     s->taken = lq_arena_alloc(&s->op.mem, count * sizeof(*s->taken));
     char *text = lq_arena_alloc(&s->op.mem, bytes);
     if (!s->taken || !text)
         return lq_fail_nomem(&s->op.err);
     for (size_t i = 0; i < count; i++) {
         lq_taken *t = &s->taken[i];
-        int64_t n = lq_reply_int(&list->items[i * 3 + 2], 0);
+        int64_t n = lq_reply_int(lq_reply_at(list, i * 3 + 2), 0);
         int64_t q = n < 0 ? -n : n % 128;
         lq_str views[2];
         if (q < 1 || (size_t)q > s->queue_count)
             return lq_redis_odd(&s->op);
         for (size_t k = 0; k < 2; k++) {
-            lq_str from = lq_reply_str(&list->items[i * 3 + k]);
+            lq_str from = lq_reply_str(lq_reply_at(list, i * 3 + k));
             if (from.len)
                 memcpy(text, from.p, from.len);
             text[from.len] = 0;

@@ -94,7 +94,7 @@ static int cancel_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_cancel *o = (lq_op_cancel *)op;
     (void)i;
-    if (reply->type == LQ_REPLY_NIL)
+    if (lq_reply_type(reply) == LQ_REPLY_NIL)
         return lq_fail(&op->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(o->id),
                        LQ_STR_ARG(o->queue));
@@ -145,17 +145,19 @@ static int audit_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     (void)i;
     o->faults = NULL;
     o->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY)
         return lq_redis_odd(op);
-    if (reply->count == 0)
+    if (lq_reply_count(reply) == 0)
         return LUNAQ_OK;
-    o->faults = lq_arena_alloc(&op->mem, reply->count * sizeof(*o->faults));
+    o->faults =
+        lq_arena_alloc(&op->mem, lq_reply_count(reply) * sizeof(*o->faults));
     if (!o->faults)
         return lq_fail_nomem(&op->err);
-    for (size_t k = 0; k < reply->count; k++)
-        if (!lq_redis_keep(op, lq_reply_str(&reply->items[k]), &o->faults[k]))
+    for (size_t k = 0; k < lq_reply_count(reply); k++)
+        if (!lq_redis_keep(op, lq_reply_str(lq_reply_at(reply, k)),
+                           &o->faults[k]))
             return lq_fail_nomem(&op->err);
-    o->count = reply->count;
+    o->count = lq_reply_count(reply);
     return LUNAQ_OK;
 }
 

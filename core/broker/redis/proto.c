@@ -32,7 +32,7 @@ struct lq_proto {
     uint64_t queued, left; /* bytes of the stream queued and sent */
     lq_cmd cmd;
 
-    lq_buf in;
+    char *in; /* READ_ROOM bytes, once something is to be read */
     lq_resp resp;
 
     struct sent *ring; /* commands under way: count from first */
@@ -56,8 +56,7 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
         return lq_fail_nomem(err);
     lq_buf_init(&p->front, 0);
     lq_buf_init(&p->back, 0);
-    lq_buf_init(&p->cmd.body, 0);
-    lq_buf_init(&p->in, 0);
+    lq_cmd_init(&p->cmd);
     lq_list_init(&p->flight);
     lq_list_init(&p->finished);
     p->user = lq_strdup(url->user);
@@ -77,8 +76,8 @@ void lq_proto_free(lq_proto *p)
         return;
     lq_buf_release(&p->front);
     lq_buf_release(&p->back);
-    lq_buf_release(&p->cmd.body);
-    lq_buf_release(&p->in);
+    lq_cmd_release(&p->cmd);
+    lq_free(p->in);
     lq_resp_release(&p->resp);
     lq_free(p->ring);
     lq_free(p->user);
@@ -127,28 +126,19 @@ static struct sent ring_shift(lq_proto *p)
 static lq_cmd *cmd_begin(lq_proto *p, bool eval)
 {
     lq_cmd *c = &p->cmd;
-    if (c->body.cap > KEEP_ROOM)
-        lq_buf_release(&c->body);
-    lq_buf_clear(&c->body);
-    c->argc = 0;
+    lq_cmd_clear(c);
     c->redis = p->redis;
     c->eval = eval;
-    c->scripted = false;
     return c;
 }
 
 /* Queues the command that was built: all of it or nothing. */
 static bool cmd_end(lq_proto *p, lq_op *op, uint32_t i)
 {
-    lq_cmd *c = &p->cmd;
     lq_buf *b = &p->back;
     size_t before = b->len;
-    struct sent s = {op, i, c->eval, p->queued};
-    if (!c->body.failed) {
-        lq_buf_printf(b, "*%u\r\n", c->argc);
-        lq_buf_add(b, c->body.p, c->body.len);
-    }
-    if (c->body.failed || b->failed || !ring_push(p, s)) {
+    struct sent s = {op, i, p->cmd.eval, p->queued};
+    if (!lq_cmd_format(&p->cmd, b) || !ring_push(p, s)) {
         b->failed = false;
         b->len = before;
         return false;
@@ -230,11 +220,12 @@ static void take_reply(lq_proto *p, const lq_reply *reply)
     lq_op *op = s.op;
     const lq_redis_op *row = lq_redis_op_of(op->kind);
     int rc = LUNAQ_OK;
-    bool error = reply->type == LQ_REPLY_ERROR;
+    bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
 
     if (!row->endless)
         (void)ring_shift(p);
-    if (error && !s.eval && lq_str_starts(reply->str, LQ_STR("NOSCRIPT"))) {
+    if (error && !s.eval &&
+        lq_str_starts(lq_reply_error(reply), LQ_STR("NOSCRIPT"))) {
         rc = send_command(p, row, op, s.i, true);
         if (!rc)
             return;
@@ -305,20 +296,20 @@ static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
 {
     struct sent s = ring_shift(p);
     enum greeting what = (enum greeting)s.i;
-    bool error = reply->type == LQ_REPLY_ERROR;
-    int shown = (int)(reply->str.len < 150 ? reply->str.len : 150);
+    bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
+    lq_str text = lq_reply_error(reply);
+    int shown = (int)(text.len < 150 ? text.len : 150);
 
-    if (error &&
-        (what == GREET_AUTH || lq_str_starts(reply->str, LQ_STR("NOAUTH"))))
+    if (error && (what == GREET_AUTH || lq_str_starts(text, LQ_STR("NOAUTH"))))
         return lq_fail(err, LUNAQ_ECONFIG,
                        "redis: login refused: %.*s: check user and password "
                        "in the broker URL",
-                       shown, reply->str.p);
+                       shown, text.p);
     if (error && what == GREET_SELECT)
         return lq_fail(err, LUNAQ_ECONFIG,
                        "redis: database %d refused: %.*s: check the number in "
                        "the broker URL",
-                       p->database, shown, reply->str.p);
+                       p->database, shown, text.p);
     if (what == GREET_INFO && !error) {
         lq_str version = lq_redis_info(lq_reply_str(reply), "redis_version");
         p->redis = lq_redis_version(version);
@@ -331,7 +322,7 @@ static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
     if (what == GREET_PING) {
         /* A user without the right to PING is let through: what it may not do
          * is answered command by command. */
-        if (error && !lq_str_starts(reply->str, LQ_STR("NOPERM"))) {
+        if (error && !lq_str_starts(text, LQ_STR("NOPERM"))) {
             int rc = lq_redis_error(err, "greeting", reply);
             return rc == LUNAQ_EREPLY ? LUNAQ_ECONFIG : rc;
         }
@@ -375,39 +366,41 @@ void lq_proto_sent(lq_proto *p, size_t n)
 
 char *lq_proto_space(lq_proto *p, size_t *size)
 {
-    char *at = lq_buf_reserve(&p->in, READ_ROOM);
-    *size = at ? p->in.cap - p->in.len - 1 : 0;
-    return at;
+    if (!p->in)
+        p->in = lq_malloc(READ_ROOM);
+    *size = p->in ? READ_ROOM : 0;
+    return p->in;
+}
+
+/* Takes every reply that is whole. */
+static int take_replies(lq_proto *p, lunaq_error *err)
+{
+    lq_reply *reply;
+    int rc = lq_resp_next(&p->resp, &reply, err);
+    while (!rc && reply) {
+        if (p->count == 0)
+            rc = lq_fail(err, LUNAQ_EPROTO,
+                         "redis: a reply that nothing asked for");
+        else if (p->ring[p->first].op)
+            take_reply(p, reply);
+        else
+            rc = take_greeting(p, reply, err);
+        lq_reply_free(reply);
+        if (!rc)
+            rc = lq_resp_next(&p->resp, &reply, err);
+    }
+    return rc;
 }
 
 int lq_proto_received(lq_proto *p, size_t n, lunaq_error *err)
 {
-    size_t at = 0;
-    lq_buf_grew(&p->in, n);
-    while (at < p->in.len) {
-        const lq_reply *reply;
-        size_t used;
-        int rc = lq_resp_scan(&p->resp, p->in.p + at, p->in.len - at, &used,
-                              &reply, err);
-        if (rc)
-            return rc;
-        if (used == 0)
-            break;
-        at += used;
-        if (p->count == 0)
-            return lq_fail(err, LUNAQ_EPROTO,
-                           "redis: a reply that nothing asked for");
-        if (p->ring[p->first].op)
-            take_reply(p, reply);
-        else
-            rc = take_greeting(p, reply, err);
+    for (size_t at = 0, used; at < n; at += used) {
+        int rc = lq_resp_feed(&p->resp, p->in + at, n - at, &used, err);
+        if (!rc)
+            rc = take_replies(p, err);
         if (rc)
             return rc;
     }
-    if (at == p->in.len)
-        buf_emptied(&p->in);
-    else
-        lq_buf_consume(&p->in, at);
     return LUNAQ_OK;
 }
 
@@ -431,11 +424,8 @@ void lq_proto_lost(lq_proto *p, const lunaq_error *why)
     p->under_way = 0;
     buf_emptied(&p->front);
     buf_emptied(&p->back);
-    buf_emptied(&p->in);
     p->front_at = 0;
     p->queued = p->left = 0;
-    p->resp.at = 0;
-    p->resp.nodes = 0;
-    p->resp.depth = 0;
+    lq_resp_release(&p->resp);
     p->state = LQ_PROTO_DOWN;
 }

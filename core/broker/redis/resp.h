@@ -1,9 +1,9 @@
-/* resp: Redis replies out of bytes (RESP2), without trusting the sender.
+/* resp: Redis replies out of bytes: hiredis' redisReader, without trusting the
+ * sender.
  *
- * The scanner walks bytes as they come, in any pieces, and says where a reply
- * ends; it allocates nothing, so a header that announces four billion elements
- * costs nothing.  A whole reply is then laid out as a tree of views into the
- * bytes: one allocation a reply at most, none once the nodes have grown.
+ * The reader takes bytes as they come, in any pieces, and builds replies; what
+ * it does not limit itself is limited here.  It is the only file that knows
+ * hiredis' structs, which differ between 0.14 and 1.x.
  */
 #ifndef LQ_RESP_H
 #define LQ_RESP_H
@@ -24,37 +24,37 @@ enum lq_reply_type {
     LQ_REPLY_ARRAY
 };
 
-typedef struct lq_reply {
-    enum lq_reply_type type;
-    lq_str str;                   /* STRING, STATUS, ERROR (without '-') */
-    int64_t integer;              /* INTEGER */
-    const struct lq_reply *items; /* ARRAY */
-    size_t count;
-} lq_reply;
+typedef struct redisReply lq_reply; /* hiredis'; read by the functions below */
 
 typedef struct lq_resp {
-    size_t at;    /* scanned so far, from the reply's first byte */
-    size_t nodes; /* values seen */
-    int depth;
-    uint32_t left[LQ_RESP_DEPTH]; /* elements still to come, per open array */
-    lq_reply *tree; /* room for `room` values, kept from reply to reply */
-    size_t room;
-} lq_resp; /* born as {0} */
+    struct redisReader *reader; /* NULL until bytes come */
+    size_t bytes;               /* of the reply that is coming in */
+    size_t count_at;            /* at so many bytes its values are counted */
+} lq_resp;                      /* born as {0} */
 
-/** Scans p[0..len), which begins with a reply (the same bytes as last time and
- *  perhaps more).  Returns LUNAQ_OK with *used = 0 when it needs more bytes,
- *  or with its length and *reply when it is whole: views into p, valid until
- *  the bytes move or the next call.  LUNAQ_EPROTO: not a reply, or larger than
- *  the limits above. */
-int lq_resp_scan(lq_resp *r, const char *p, size_t len, size_t *used,
-                 const lq_reply **reply, lunaq_error *err);
+/** Copies the first *used of p[0..len) into the reader; call lq_resp_next()
+ *  until it has no more, then come again with the rest. */
+int lq_resp_feed(lq_resp *r, const char *p, size_t len, size_t *used,
+                 lunaq_error *err);
+/** The next whole reply, to be freed by lq_reply_free(), or NULL when it needs
+ *  more bytes.  LUNAQ_EPROTO: not a reply, or larger than the limits above;
+ *  after that r is to be released. */
+int lq_resp_next(lq_resp *r, lq_reply **reply, lunaq_error *err);
+/** Forgets everything; r can be used again as after {0}. */
 void lq_resp_release(lq_resp *r);
+/** NULL is fine. */
+void lq_reply_free(lq_reply *reply);
 
+enum lq_reply_type lq_reply_type(const lq_reply *reply);
+/** How many elements an array has; 0 for anything else. */
+size_t lq_reply_count(const lq_reply *reply);
 /** The i-th element of an array; a nil when there is none. */
 const lq_reply *lq_reply_at(const lq_reply *reply, size_t i);
 /** An integer, or a string that is one; `other` for anything else. */
 int64_t lq_reply_int(const lq_reply *reply, int64_t other);
 /** The bytes of a string or status; p NULL for anything else. */
 lq_str lq_reply_str(const lq_reply *reply);
+/** The text of an error (without '-'); p NULL for anything else. */
+lq_str lq_reply_error(const lq_reply *reply);
 
 #endif

@@ -108,6 +108,11 @@ static void link_submit(lq_link *link, lq_op *op)
 {
     struct redis_link *l = LQ_OF(link, struct redis_link, link);
 
+    if (l->state != UP) { /* refused at once; a greeting keeps its own time */
+        lq_proto_submit(l->proto, op);
+        lq_turn_arm(l->turn);
+        return;
+    }
     if (lq_proto_under_way(l->proto) == 0) {
         l->patience_ms = REPLY_MS;
         l->silent = -1; /* the tick under way is not a whole one */
@@ -120,8 +125,7 @@ static void link_submit(lq_link *link, lq_op *op)
             l->patience_ms = wait->timeout_ms + WAIT_GRACE_MS;
     }
     lq_proto_submit(l->proto, op);
-    if (l->state == UP)
-        link_watch(l);
+    link_watch(l);
     lq_turn_arm(l->turn);
 }
 

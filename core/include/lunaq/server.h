@@ -85,7 +85,8 @@ typedef struct lunaq_server_options {
     lunaq_stuck_fn *stuck;
     void *stuck_userdata;
     int64_t concurrency;      /* tasks run at once; 0 = 10 */
-    int64_t worker_threads;   /* 0 = min(CPUs, 4, concurrency) */
+    int64_t worker_threads;   /* 0 = one for ten slots, at most
+                                    min(CPUs, 4) */
     int64_t callback_threads; /* for C handlers, which block; 0 = concurrency,
                                  at most 64 */
     int64_t strict;           /* 1: always the queue of highest weight first */

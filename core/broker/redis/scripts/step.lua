@@ -75,8 +75,9 @@ local function settle(q, at, n)
     q.broken = true
     return at
   end
-  local all_there = #done_keys == 0 or
-                    call('EXISTS', unpack(done_keys)) == #done_keys
+  -- Of one alone, its deletion tells whether it was there.
+  local all_there = n > 1 and (#done_keys == 0 or
+                    call('EXISTS', unpack(done_keys)) == #done_keys)
 
   -- Ending many of few: one reading and rewriting of active costs less than a
   -- search for each.  (Not on Redis 6.2, which when full lets a script write
@@ -141,9 +142,10 @@ local function settle(q, at, n)
       local r = remove(from, id)
       if r == 1 then
         unlease[#unlease + 1] = id
-        if all_there or call('EXISTS', key) == 1 then
+        if n == 1 and call('UNLINK', key) == 1 or
+           n > 1 and (all_there or call('EXISTS', key) == 1) then
           code = '0'
-          unlink[#unlink + 1] = key
+          if n > 1 then unlink[#unlink + 1] = key end
           processed = processed + 1
           if kind == 8 then discarded = discarded + 1 end
         else

@@ -1,0 +1,1 @@
+return function() return lunaq.discard("not wanted") end
