@@ -39,6 +39,7 @@ struct cli_verb {
 extern const struct cli_verb cli_enqueue_verbs[];
 extern const struct cli_verb cli_task_verbs[];
 extern const struct cli_verb cli_move_verbs[];
+extern const struct cli_verb cli_broker_verbs[];
 extern const struct cli_verb cli_queue_verbs[];
 extern const struct cli_verb cli_server_verbs[];
 extern const struct cli_verb cli_help_verbs[];

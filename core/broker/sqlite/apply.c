@@ -38,6 +38,10 @@ static const struct row {
     [LQ_OP_QUEUE_REMOVE] = {lq_sqlite_queue_remove, false},
     [LQ_OP_SERVERS] = {lq_sqlite_servers, true},
     [LQ_OP_CRONS] = {lq_sqlite_crons, true},
+    [LQ_OP_EXPORT] = {lq_sqlite_export, true},
+    [LQ_OP_IMPORT] = {lq_sqlite_import, false},
+    [LQ_OP_EXPORT_QUEUE] = {lq_sqlite_export_queue, true},
+    [LQ_OP_IMPORT_QUEUE] = {lq_sqlite_import_queue, false},
 };
 
 static const struct row *row_of(enum lq_op_kind kind)
