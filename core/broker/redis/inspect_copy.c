@@ -61,20 +61,20 @@ static int export_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     (void)i;
     lq_str cursor = lq_reply_str(lq_reply_at(reply, 0));
     op->count = 0;
-    if (reply->type != LQ_REPLY_ARRAY || reply->count < 2 || !cursor.p ||
-        cursor.len == 0 || cursor.len >= sizeof op->cursor)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 2 ||
+        !cursor.p || cursor.len == 0 || cursor.len >= sizeof op->cursor)
         return lq_redis_odd(base);
     memcpy(op->cursor, cursor.p, cursor.len);
     op->cursor[cursor.len] = '\0';
     op->dangling = (size_t)lq_reply_int(lq_reply_at(reply, 1), 0);
-    op->items =
-        lq_arena_alloc(&base->mem, (reply->count - 1) * sizeof *op->items);
+    op->items = lq_arena_alloc(&base->mem,
+                               (lq_reply_count(reply) - 1) * sizeof *op->items);
     if (!op->items)
         return lq_fail_nomem(&base->err);
-    for (size_t k = 2; k < reply->count; k++)
+    for (size_t k = 2; k < lq_reply_count(reply); k++)
         if (!export_item(base, lq_reply_at(reply, k), &op->items[k - 2]))
             return lq_fail_nomem(&base->err);
-    op->count = reply->count - 2;
+    op->count = lq_reply_count(reply) - 2;
     return LUNAQ_OK;
 }
 
@@ -123,7 +123,7 @@ static int import_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_import *op = (lq_op_import *)base;
     lq_str codes = lq_reply_str(reply);
     (void)i;
-    if (reply->type != LQ_REPLY_STRING || codes.len != op->count)
+    if (lq_reply_type(reply) != LQ_REPLY_STRING || codes.len != op->count)
         return lq_redis_odd(base);
     for (size_t k = 0; k < op->count; k++)
         switch (codes.p[k]) {
@@ -192,14 +192,14 @@ static int take_crons(lq_op_export_queue *op, const lq_reply *reply)
 {
     lq_op *base = &op->op;
     lq_queue_copy *copy = &op->copy;
-    if (reply->type != LQ_REPLY_ARRAY)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY)
         return lq_redis_odd(base);
     copy->cron_count = 0;
-    copy->crons = lq_arena_alloc(&base->mem,
-                                 (reply->count / 2 + 1) * sizeof *copy->crons);
+    copy->crons = lq_arena_alloc(&base->mem, (lq_reply_count(reply) / 2 + 1) *
+                                                 sizeof *copy->crons);
     if (!copy->crons)
         return lq_fail_nomem(&base->err);
-    for (size_t k = 0; k + 1 < reply->count; k += 2) {
+    for (size_t k = 0; k + 1 < lq_reply_count(reply); k += 2) {
         lq_copy_cron *c = &copy->crons[copy->cron_count];
         lq_str entry = lq_reply_str(lq_reply_at(reply, k));
         c->last_ms = lq_reply_int(lq_reply_at(reply, k + 1), 0);
@@ -215,22 +215,22 @@ static int export_queue_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_export_queue *op = (lq_op_export_queue *)base;
     lq_queue_copy *copy = &op->copy;
     if (i == 0) {
-        if (reply->type != LQ_REPLY_INTEGER)
+        if (lq_reply_type(reply) != LQ_REPLY_INTEGER)
             return lq_redis_odd(base);
-        return reply->integer
+        return lq_reply_int(reply, 0)
                    ? LUNAQ_OK
                    : lq_fail(&base->err, LUNAQ_ENOTFOUND, "no queue '%.*s'",
                              LQ_STR_ARG(op->queue));
     }
     if (i == 1)
         return take_crons(op, reply);
-    if (reply->type != LQ_REPLY_ARRAY ||
-        reply->count != 1 + COUNTERS + 2 * LQ_COPY_DAYS)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY ||
+        lq_reply_count(reply) != 1 + COUNTERS + 2 * LQ_COPY_DAYS)
         return lq_redis_odd(base);
     const lq_reply *paused = lq_reply_at(reply, 0);
     int64_t since = lq_reply_int(paused, 0);
     copy->paused_ms = 0;
-    if (paused->type != LQ_REPLY_NIL) /* its being there is what counts */
+    if (lq_reply_type(paused) != LQ_REPLY_NIL) /* its being there is what counts */
         copy->paused_ms =
             since > 0 && since < INT64_MAX / 1000 ? since * 1000 : 1;
     copy->processed = lq_reply_int(lq_reply_at(reply, 1), 0);
@@ -318,7 +318,8 @@ static int import_queue_build(lq_op *base, uint32_t i, lq_cmd *cmd)
 static int import_queue_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 {
     (void)i;
-    return reply->type == LQ_REPLY_INTEGER ? LUNAQ_OK : lq_redis_odd(base);
+    return lq_reply_type(reply) == LQ_REPLY_INTEGER ? LUNAQ_OK
+                                                    : lq_redis_odd(base);
 }
 
 const lq_redis_op lq_inspect_import_queue = {.count = import_queue_count,
