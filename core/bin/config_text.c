@@ -134,7 +134,8 @@ static void show_conninfo(const char *text, char *out, size_t size)
 void config_show_url(const char *url, char *out, size_t size)
 {
     const char *rest = strstr(url, "://");
-    if (strcmp(url, "***") == 0) { /* shown before */
+    /* Shown before; or a file, which has no password. */
+    if (strcmp(url, "***") == 0 || strncmp(url, "sqlite:", 7) == 0) {
         snprintf(out, size, "%s", url);
         return;
     }

@@ -1,4 +1,5 @@
-/* A server's threads and services on a real Redis, with C handlers. */
+/* A server's threads and services on a real broker, with C handlers: on Redis,
+ * and on a queue file when the first argument is "sqlite". */
 #include "support/test.h"
 
 #include "base/clock.h"
@@ -6,8 +7,12 @@
 #include "redis_uv/link_uv.h"
 #include "runtime/callback.h"
 #include "runtime/server.h"
+#include "sqlite/caller.h"
+#include "sqlite/engine.h"
+#include "sqlite_uv/link_sqlite.h"
 #include "support/cutter.h"
 #include "support/redis_server.h"
+#include "support/temp_folder.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -18,7 +23,10 @@
 #define QUEUE "default"
 #define WAIT_MS 20000
 
+static bool on_sqlite;
 static redis_server redis;
+static temp_folder folder;
+static char queue_file[128];
 
 /* What one test works with. */
 typedef struct world {
@@ -26,6 +34,7 @@ typedef struct world {
     lq_log *log;
     lq_callbacks *callbacks;
     lq_runtime *runtime;
+    lq_sqlite_engine *engine;
     atomic_int runs, now, most;
     atomic_bool hold; /* handlers wait while it is set */
     atomic_bool canceled;
@@ -42,6 +51,10 @@ static void *settled(void **state)
 
 static void flush(void)
 {
+    if (on_sqlite) {
+        temp_folder_empty(folder.path);
+        return;
+    }
     const char *const words[] = {"FLUSHALL", NULL};
     free(redis_server_command(&redis, words));
 }
@@ -56,7 +69,12 @@ static int setup(void **state)
     pthread_cond_init(&w->changed, NULL);
     w->log = lq_log_new(&log);
     *state = w;
-    return lq_redis_caller_open(&w->caller, redis.url, NULL) ||
+    const lq_sqlite_engine_options file = {.path = queue_file, .log = w->log};
+    if (on_sqlite &&
+        (lq_sqlite_engine_open(&w->engine, &file, NULL) ||
+         lq_sqlite_caller_open(&w->caller, queue_file, NULL, NULL)))
+        return -1;
+    return (!on_sqlite && lq_redis_caller_open(&w->caller, redis.url, NULL)) ||
            lq_callbacks_new(&w->callbacks, 32, w->log, NULL);
 }
 
@@ -82,6 +100,7 @@ static int teardown(void **state)
     lq_server_free(w->runtime);
     lq_callbacks_free(w->callbacks);
     lq_caller_close(w->caller);
+    lq_sqlite_engine_close(w->engine);
     lq_log_free(w->log);
     free(w);
     return 0;
@@ -116,8 +135,9 @@ static void start_on(world *w, const char *url, uint32_t concurrency,
                      uint32_t threads)
 {
     static const struct lq_queue_prio queues[] = {{{QUEUE, 7}, 1}};
-    lq_runtime_options o = {.broker = url,
-                            .link_open = lq_redis_link_open,
+    lq_runtime_options o = {.broker = on_sqlite ? (const void *)w->engine : url,
+                            .link_open = on_sqlite ? lq_sqlite_link_open
+                                                   : lq_redis_link_open,
                             .log = w->log,
                             .queues = queues,
                             .queue_count = 1,
@@ -199,18 +219,24 @@ static void wait_now(world *w, int n)
     }
 }
 
-static int64_t integer_reply(const char *const *words)
+static lunaq_queue_info info(world *w)
 {
-    char *reply = redis_server_command(&redis, words);
-    int64_t n = reply && reply[0] == ':' ? strtoll(reply + 1, NULL, 10) : -1;
-    free(reply);
-    return n;
+    lq_op_queue_stats op = {.queue = LQ_STR(QUEUE), .now_ms = lq_now_ms()};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+
+    lq_op_init(&op.op, LQ_OP_QUEUE_STATS);
+    if (lq_caller_call(w->caller, &op.op, 5000, &err))
+        fail_msg("stats: %s", err.message);
+    lunaq_queue_info result = op.info;
+    lq_op_release(&op.op);
+    return result;
 }
 
-static int64_t list_len(const char *key)
+static void assert_left(world *w, int64_t pending, int64_t active)
 {
-    const char *const words[] = {"LLEN", key, NULL};
-    return integer_reply(words);
+    lunaq_queue_info left = info(w);
+    assert_int_equal(left.pending, pending);
+    assert_int_equal(left.active, active);
 }
 
 /* ---- tests --------------------------------------------------------------- */
@@ -224,8 +250,7 @@ static void two_thousand_tasks__run_once_each(void **state)
     wait_runs(w, 2000);
     assert_int_equal(lq_server_stop(w->runtime, NULL, NULL, NULL, NULL), 0);
     assert_int_equal(w->runs, 2000);
-    assert_int_equal(list_len("asynq:{default}:pending"), 0);
-    assert_int_equal(list_len("asynq:{default}:active"), 0);
+    assert_left(w, 0, 0);
 }
 
 static void task_pushed_to_an_idle_server__runs_without_polling(void **state)
@@ -265,9 +290,8 @@ static void stop_under_load__gives_back_what_runs(void **state)
     wait_now(w, 8);
     assert_int_equal(lq_server_stop(w->runtime, NULL, NULL, NULL, NULL), 0);
     assert_true(w->canceled);
-    assert_int_equal(list_len("asynq:{default}:active"), 0);
     /* What a canceled handler returns is not used: all eight are back. */
-    assert_int_equal(list_len("asynq:{default}:pending"), 50);
+    assert_left(w, 50, 0);
 }
 
 static void broker_killed_under_load__loses_nothing(void **state)
@@ -281,8 +305,7 @@ static void broker_killed_under_load__loses_nothing(void **state)
     assert_int_equal(redis_server_restart(&redis), 0);
     wait_runs(w, 3000);
     assert_int_equal(lq_server_stop(w->runtime, NULL, NULL, NULL, NULL), 0);
-    assert_int_equal(list_len("asynq:{default}:pending"), 0);
-    assert_int_equal(list_len("asynq:{default}:active"), 0);
+    assert_left(w, 0, 0);
 }
 
 /* Each cut loses the reply of a script that was carried out: tasks taken that
@@ -305,20 +328,18 @@ static void lost_replies__lose_and_repeat_nothing(void **state)
     assert_int_equal(lq_server_stop(w->runtime, NULL, NULL, NULL, NULL), 0);
     assert_true(c.cuts >= 3);
     assert_int_equal(w->runs, 2000);
-    assert_int_equal(list_len("asynq:{default}:pending"), 0);
-    assert_int_equal(list_len("asynq:{default}:active"), 0);
+    assert_left(w, 0, 0);
     cutter_stop(&c);
 }
 
 static void no_handler__is_retried_not_lost(void **state)
 {
     world *w = settled(state);
-    const char *const card[] = {"ZCARD", "asynq:{default}:retry", NULL};
     int64_t until = lq_mono_ms() + WAIT_MS;
     add(w, "other");
     enqueue(w, 3);
     start(w, 2, 1);
-    while (integer_reply(card) < 3) {
+    while (info(w).retry < 3) {
         struct timespec t = {0, 2000000};
         if (lq_mono_ms() > until)
             fail_msg("not in retry");
@@ -335,15 +356,30 @@ int main(int argc, char **argv)
         TEST(task_pushed_to_an_idle_server__runs_without_polling),
         TEST(concurrency__is_reached_and_never_exceeded),
         TEST(stop_under_load__gives_back_what_runs),
-        TEST(broker_killed_under_load__loses_nothing),
-        TEST(lost_replies__lose_and_repeat_nothing),
         TEST(no_handler__is_retried_not_lost),
     };
+    const struct CMUnitTest redis_only[] = {
+        TEST(broker_killed_under_load__loses_nothing),
+        TEST(lost_replies__lose_and_repeat_nothing),
+    };
+    on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;
+    argc -= on_sqlite;
+    argv += on_sqlite;
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    if (redis_server_start_durable(&redis))
+    if (on_sqlite) {
+        if (temp_folder_make(&folder))
+            return 77;
+        snprintf(queue_file, sizeof(queue_file), "%s/queue.db", folder.path);
+    } else if (redis_server_start_durable(&redis)) {
         return 77;
+    }
     int failed = cmocka_run_group_tests_name("server", tests, NULL, NULL);
+    if (!on_sqlite)
+        failed += cmocka_run_group_tests_name("server, and what a connection "
+                                              "can lose",
+                                              redis_only, NULL, NULL);
+    temp_folder_remove(&folder);
     redis_server_stop(&redis);
     return failed;
 }
