@@ -27,9 +27,10 @@ lq_db *lq_db_pool(lua_State *L)
     lq_db *db = lua_touserdata(L, -1);
     lua_pop(L, 1);
     if (!db)
-        lq_lua_raise(L, "db",
-                     "no database is configured: set DATABASE_URL to "
-                     "postgres://user:password@host:port/name");
+        lq_lua_raise(
+            L, "db",
+            "no database is configured: set DATABASE_URL to "
+            "postgres://user:password@host:port/name or sqlite:app.db");
     return db;
 }
 

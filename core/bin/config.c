@@ -474,17 +474,18 @@ static int finish(struct loading *l)
                  base(l) ? "/" : "");
         if (!o->database)
             return warn(l, "there is a folder migrations but no database: set "
-                           "DATABASE_URL=postgres://…");
+                           "DATABASE_URL=postgres://… or sqlite:app.db");
         if (!(o->migrations = config_strdup(c, path)))
             return no_memory(l);
     }
     if (o->database && strstr(o->database, "://") &&
         strncmp(o->database, "postgres://", 11) != 0 &&
-        strncmp(o->database, "postgresql://", 13) != 0) {
+        strncmp(o->database, "postgresql://", 13) != 0 &&
+        strncmp(o->database, "sqlite:", 7) != 0) {
         const char *source = c->source[config_key_find("database")];
         return config_fail(
             l->err, source[0] == '-' ? LUNAQ_EINVAL : LUNAQ_ECONFIG,
-            "%s: database: only postgres://… is supported, got "
+            "%s: database: only postgres://… and sqlite:… are supported, got "
             "%.*s://…",
             source, (int)(strstr(o->database, "://") - o->database),
             o->database);

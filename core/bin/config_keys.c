@@ -16,7 +16,7 @@ const config_key config_keys[] = {
      "where tasks live: redis://[user:password@]host[:port][/db]"},
     {"database", CONFIG_URL, 0, OPTION(database), 0, 0, NULL,
      "none", {"DATABASE_URL", NULL}, "URL",
-     "what `db` in handlers talks to: postgres://…"},
+     "what `db` in handlers talks to: postgres://… or sqlite:app.db"},
     {"handlers", CONFIG_PATH, 0, OPTION(handlers), 0, 0, NULL,
      "handlers", {NULL, NULL}, "DIR", "the folder of Lua handlers"},
     {"migrations", CONFIG_PATH, 0, OPTION(migrations), 0, 0, NULL,

@@ -7,9 +7,9 @@
 #define OID_BYTEA 17
 #define PARAMS_MAX 65535 /* of the protocol */
 
-lq_db_call *lq_call_new(lq_db *db, enum lq_call_kind kind, int64_t timeout_ms)
+lq_pg_call *lq_call_new(lq_pg *db, enum lq_call_kind kind, int64_t timeout_ms)
 {
-    lq_db_call *call = lq_calloc(1, sizeof *call);
+    lq_pg_call *call = lq_calloc(1, sizeof *call);
     if (!call)
         return NULL;
     lq_list_init(&call->node);
@@ -22,7 +22,7 @@ lq_db_call *lq_call_new(lq_db *db, enum lq_call_kind kind, int64_t timeout_ms)
     return call;
 }
 
-void lq_call_free(lq_db_call *call)
+void lq_call_free(lq_pg_call *call)
 {
     if (!call)
         return;
@@ -32,7 +32,7 @@ void lq_call_free(lq_db_call *call)
     lq_free(call);
 }
 
-int64_t lq_call_left(const lq_db_call *call)
+int64_t lq_call_left(const lq_pg_call *call)
 {
     if (!call->deadline)
         return 0;
@@ -50,14 +50,14 @@ static bool is_risky(lq_str s)
                      !lq_utf8_valid(s));
 }
 
-static int put_text(lq_db_call *call, size_t i, const char *text)
+static int put_text(lq_pg_call *call, size_t i, const char *text)
 {
     call->values[i] = lq_arena_dup(&call->arena, lq_str_c(text));
     call->lengths[i] = (int)strlen(text);
     return call->values[i] ? 0 : LUNAQ_ENOMEM;
 }
 
-static int put_float(lq_db_call *call, size_t i, double v)
+static int put_float(lq_pg_call *call, size_t i, double v)
 {
     char text[40];
     if (isnan(v))
@@ -75,7 +75,7 @@ static int put_float(lq_db_call *call, size_t i, double v)
     return put_text(call, i, text);
 }
 
-static int put(lq_db_call *call, size_t i, const lq_db_value *v,
+static int put(lq_pg_call *call, size_t i, const lq_db_value *v,
                lunaq_error *err)
 {
     char text[24];
@@ -108,7 +108,7 @@ static int put(lq_db_call *call, size_t i, const lq_db_value *v,
     return rc ? lq_fail_nomem(err) : 0;
 }
 
-int lq_call_set(lq_db_call *call, const lq_db_statement *s, lunaq_error *err)
+int lq_call_set(lq_pg_call *call, const lq_db_statement *s, lunaq_error *err)
 {
     size_t n = s->param_count;
     if (s->sql.len == 0 || memchr(s->sql.p, 0, s->sql.len))
@@ -142,7 +142,7 @@ int lq_call_set(lq_db_call *call, const lq_db_statement *s, lunaq_error *err)
 
 /* ---- the end ------------------------------------------------------------ */
 
-void lq_call_end(lq_db_call *call, const lq_db_outcome *outcome)
+void lq_call_end(lq_pg_call *call, const lq_db_outcome *outcome)
 {
     if (call->done)
         call->done(call->ud, outcome);
@@ -151,7 +151,7 @@ void lq_call_end(lq_db_call *call, const lq_db_outcome *outcome)
     lq_call_free(call);
 }
 
-void lq_call_fail(lq_db_call *call, int rc, const char *why)
+void lq_call_fail(lq_pg_call *call, int rc, const char *why)
 {
     lq_db_outcome outcome = {.rc = rc, .message = why};
     lq_list_remove(&call->node);
@@ -160,11 +160,11 @@ void lq_call_fail(lq_db_call *call, int rc, const char *why)
 
 /* ---- submitting --------------------------------------------------------- */
 
-int lq_db_query(lq_db *db, lq_db_tx *tx, const lq_db_statement *statement,
-                lq_db_done_fn *done, void *ud, lq_db_call **out,
+int lq_pg_query(lq_pg *db, lq_pg_tx *tx, const lq_db_statement *statement,
+                lq_db_done_fn *done, void *ud, lq_pg_call **out,
                 lunaq_error *err)
 {
-    lq_db_call *call =
+    lq_pg_call *call =
         lq_call_new(db, LQ_CALL_STATEMENT, statement->timeout_ms);
     *out = NULL;
     if (!call)
@@ -184,7 +184,7 @@ int lq_db_query(lq_db *db, lq_db_tx *tx, const lq_db_statement *statement,
     return 0;
 }
 
-void lq_db_abandon(lq_db_call *call)
+void lq_pg_abandon(lq_pg_call *call)
 {
     lq_conn *c = call->conn;
     if (call->tx && call->tx->begin == call)
@@ -197,7 +197,7 @@ void lq_db_abandon(lq_db_call *call)
     lq_conn_drop(c, true);
 }
 
-void lq_db_next(lq_db_call *call)
+void lq_pg_next(lq_pg_call *call)
 {
     lq_conn *c = call->conn;
     c->paused = false;

@@ -55,7 +55,7 @@ void lq_conn_arm(lq_conn *c)
 
 /* ---- opening ------------------------------------------------------------ */
 
-static PGconn *start(lq_db *db)
+static PGconn *start(lq_pg *db)
 {
     const lq_target *t = &db->target;
     const char *keys[LQ_TARGET_KEYS + 4], *values[LQ_TARGET_KEYS + 4];
@@ -105,7 +105,7 @@ static void handshake(lq_conn *c)
         lq_pool_connect_failed(c, "its socket cannot be watched");
 }
 
-int lq_conn_open(lq_db *db, lunaq_error *err)
+int lq_conn_open(lq_pg *db, lunaq_error *err)
 {
     lq_conn *c = lq_calloc(1, sizeof *c);
     if (!c)
@@ -222,8 +222,8 @@ static void cancel_on_server(lq_conn *c)
 
 void lq_conn_drop(lq_conn *c, bool cancel)
 {
-    lq_db *db = c->db;
-    lq_db_tx *tx = c->tx;
+    lq_pg *db = c->db;
+    lq_pg_tx *tx = c->tx;
     if (cancel && c->pg && PQstatus(c->pg) == CONNECTION_OK)
         cancel_on_server(c);
     lq_list_remove(&c->node);

@@ -20,7 +20,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/map.h"
-#include "db/db.h"
+#include "db/backend.h"
 #include "db/result.h"
 #include "db/target.h"
 
@@ -28,9 +28,13 @@
 
 #define LQ_BACKEND_STATEMENTS 100 /* named ones a connection keeps */
 
+typedef struct lq_pg lq_pg;
+typedef struct lq_pg_call lq_pg_call;
+typedef struct lq_pg_tx lq_pg_tx;
 typedef struct lq_conn lq_conn;
 
-struct lq_db {
+struct lq_pg {
+    lq_db base;
     lq_loop *loop;
     lq_log *log;
     lq_db_helper *helper;
@@ -70,10 +74,11 @@ enum lq_call_kind {
     LQ_CALL_ASIDE /* savepoint, rollback: nobody waits */
 };
 
-struct lq_db_call {
+struct lq_pg_call {
+    lq_db_call base;
     lq_list node; /* waiting: in the pool or in tx */
-    lq_db *db;
-    lq_db_tx *tx;
+    lq_pg *db;
+    lq_pg_tx *tx;
     lq_conn *conn; /* that runs it */
     enum lq_call_kind kind;
     lq_arena arena;
@@ -116,7 +121,7 @@ enum lq_step {
 
 struct lq_conn {
     lq_list node, idle_node, kick_node;
-    lq_db *db;
+    lq_pg *db;
     PGconn *pg;
     lq_poll *poll;
     int fd;
@@ -125,8 +130,8 @@ struct lq_conn {
     bool broken; /* reading failed */
     int64_t started;
 
-    lq_db_tx *tx;
-    lq_db_call *call;
+    lq_pg_tx *tx;
+    lq_pg_call *call;
     enum lq_step step;
     PGresult *failed; /* the first error of this step */
     bool paused;      /* a chunk was delivered, the next was not asked for */
@@ -141,28 +146,48 @@ struct lq_conn {
     int64_t wanted_timeout_ms; /* while it is being set */
 };
 
-struct lq_db_tx {
-    lq_db *db;
+struct lq_pg_tx {
+    lq_db_tx base;
+    lq_pg *db;
     lq_conn *conn;     /* NULL: not there yet, or lost */
-    lq_db_call *begin; /* while it is under way */
+    lq_pg_call *begin; /* while it is under way */
     lq_list calls;     /* that wait for the one before */
     bool lost;
 };
 
+/* The functions of db.h, for PostgreSQL: pool.c, call.c, tx.c. */
+int lq_pg_open(lq_pg **out, lq_loop *loop, const lq_db_options *options,
+               lunaq_error *err);
+void lq_pg_close(lq_pg *db);
+void lq_pg_stats_get(const lq_pg *db, lq_db_stats *out);
+int lq_pg_query(lq_pg *db, lq_pg_tx *tx, const lq_db_statement *statement,
+                lq_db_done_fn *done, void *ud, lq_pg_call **out,
+                lunaq_error *err);
+void lq_pg_next(lq_pg_call *call);
+void lq_pg_abandon(lq_pg_call *call);
+int lq_pg_begin(lq_pg *db, int64_t timeout_ms, lq_pg_tx **out,
+                lq_db_done_fn *done, void *ud, lq_pg_call **out_call,
+                lunaq_error *err);
+int lq_pg_commit(lq_pg_tx *tx, int64_t timeout_ms, lq_db_done_fn *done,
+                 void *ud, lq_pg_call **out, lunaq_error *err);
+void lq_pg_release(lq_pg_tx *tx);
+int lq_pg_savepoint(lq_pg_tx *tx, lq_db_savepoint_op op, unsigned depth,
+                    lunaq_error *err);
+
 /* pool.c */
-void lq_pool_wait(lq_db *db, lq_db_call *call); /* puts it in line */
-void lq_pool_leave(lq_db_call *call);           /* takes it out of the line */
+void lq_pool_wait(lq_pg *db, lq_pg_call *call); /* puts it in line */
+void lq_pool_leave(lq_pg_call *call);           /* takes it out of the line */
 void lq_pool_put(lq_conn *c);                   /* it is free again */
 void lq_pool_connected(lq_conn *c);
 /** Drops c, tells who waited for it. */
 void lq_pool_connect_failed(lq_conn *c, const char *why);
 /** An attempt that began then came to nothing: backs off, and tells those who
  *  waited for it when nobody else can serve them. */
-void lq_pool_out(lq_db *db, int64_t started, const char *why);
-void lq_pool_wake(lq_db *db); /* looks again at the end of the turn */
+void lq_pool_out(lq_pg *db, int64_t started, const char *why);
+void lq_pool_wake(lq_pg *db); /* looks again at the end of the turn */
 
 /* conn.c */
-int lq_conn_open(lq_db *db, lunaq_error *err);
+int lq_conn_open(lq_pg *db, lunaq_error *err);
 /** Ends it, after a cancel request when a statement may run on the server.  A
  *  call on it goes without a word, a transaction is lost. */
 void lq_conn_drop(lq_conn *c, bool cancel);
@@ -171,19 +196,19 @@ void lq_conn_arm(lq_conn *c); /* watches the socket as libpq wants it */
 bool lq_conn_alive(lq_conn *c);
 
 /* run.c */
-void lq_conn_run(lq_conn *c, lq_db_call *call);
+void lq_conn_run(lq_conn *c, lq_pg_call *call);
 void lq_conn_pump(lq_conn *c); /* sends and reads what can be */
 /** Fails the running call, drops the connection. */
 void lq_conn_fail(lq_conn *c, int rc, const char *why, bool cancel);
 
 /* call.c */
-lq_db_call *lq_call_new(lq_db *db, enum lq_call_kind kind, int64_t timeout_ms);
-int lq_call_set(lq_db_call *call, const lq_db_statement *s, lunaq_error *err);
-void lq_call_free(lq_db_call *call);
+lq_pg_call *lq_call_new(lq_pg *db, enum lq_call_kind kind, int64_t timeout_ms);
+int lq_call_set(lq_pg_call *call, const lq_db_statement *s, lunaq_error *err);
+void lq_call_free(lq_pg_call *call);
 /** Tells the call's owner that it failed, and frees it. */
-void lq_call_fail(lq_db_call *call, int rc, const char *why);
-void lq_call_end(lq_db_call *call, const lq_db_outcome *outcome);
-int64_t lq_call_left(const lq_db_call *call); /* ms; 0 = no limit, >= 1 else */
+void lq_call_fail(lq_pg_call *call, int rc, const char *why);
+void lq_call_end(lq_pg_call *call, const lq_db_outcome *outcome);
+int64_t lq_call_left(const lq_pg_call *call); /* ms; 0 = no limit, >= 1 else */
 
 /* statement.c */
 lq_stmt *lq_stmt_get(lq_conn *c, lq_str sql, bool *fresh);
@@ -192,9 +217,9 @@ void lq_stmt_free_all(lq_conn *c);
 
 /* tx.c */
 /** Takes the call over, or fails. */
-int lq_tx_submit(lq_db_tx *tx, lq_db_call *call, lunaq_error *err);
+int lq_tx_submit(lq_pg_tx *tx, lq_pg_call *call, lunaq_error *err);
 /** Its connection is gone, or another's: what waits fails, soon. */
-void lq_tx_lost(lq_db_tx *tx);
+void lq_tx_lost(lq_pg_tx *tx);
 /** The connection has nothing to run: goes on with the transaction's next call,
  *  rolls back what nobody owns, or returns to the pool. */
 void lq_tx_settle(lq_conn *c);

@@ -1,4 +1,5 @@
-/* PostgreSQL without blocking: a pool of connections on one loop.
+/* A database without blocking: a pool of connections on one loop, to
+ * PostgreSQL or to a SQLite file (whose connections are threads), by the URL.
  *
  * A pool belongs to the thread of its loop, and so does every function here
  * but the migration.  Connections are opened when they are needed, in parallel;
@@ -10,7 +11,11 @@
  *
  * Submit fails now and done never comes, or it returns 0 and done comes exactly
  * once, later, never inside the submit.  A statement that is abandoned or out
- * of time is canceled on the server, and its connection is dropped.
+ * of time is canceled on the server, and its connection is dropped; SQLite's is
+ * interrupted, and what it had begun rolled back.
+ *
+ * On SQLite a transaction holds the file's one write lock from begin to end,
+ * and who wants it waits until the deadline, unseen by the caller.
  */
 #ifndef LQ_DB_H
 #define LQ_DB_H
@@ -67,7 +72,7 @@ int lq_db_helper_new(lq_db_helper **out, lunaq_error *err);
 void lq_db_helper_free(lq_db_helper *h);
 
 typedef struct lq_db_options {
-    const char *url; /* postgres:// or postgresql:// */
+    const char *url; /* postgres://, postgresql:// or sqlite:path */
     size_t size;     /* connections at most; 0 = 10 */
     bool no_prepare; /* behind PgBouncer: never a named statement, and no
                         statement_timeout outside of transactions */

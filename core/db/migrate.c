@@ -3,7 +3,7 @@
 #include "db/migrate.h"
 
 #include "base/clock.h"
-#include "db/db.h"
+#include "db/backend.h"
 #include "db/result.h"
 #include "db/target.h"
 
@@ -246,7 +246,7 @@ static int apply(struct migrate *m, const lq_migration *file)
     return rc;
 }
 
-int lq_db_migrate(const char *url, const char *folder, lq_log *log,
+int lq_pg_migrate(const char *url, const char *folder, lq_log *log,
                   lunaq_error *err)
 {
     struct migrate m = {.folder = folder, .log = log, .err = err};

@@ -16,10 +16,10 @@ static void deadline(void *ud);
 
 /* ---- life --------------------------------------------------------------- */
 
-int lq_db_open(lq_db **out, lq_loop *loop, const lq_db_options *options,
+int lq_pg_open(lq_pg **out, lq_loop *loop, const lq_db_options *options,
                lunaq_error *err)
 {
-    lq_db *db = lq_calloc(1, sizeof *db);
+    lq_pg *db = lq_calloc(1, sizeof *db);
     *out = NULL;
     if (!db)
         return lq_fail_nomem(err);
@@ -44,14 +44,14 @@ int lq_db_open(lq_db **out, lq_loop *loop, const lq_db_options *options,
     if (!rc)
         rc = lq_timer_new(&db->deadline, loop, deadline, db, err);
     if (rc) {
-        lq_db_close(db);
+        lq_pg_close(db);
         return rc;
     }
     *out = db;
     return 0;
 }
 
-static void end_lookup(lq_db *db)
+static void end_lookup(lq_pg *db)
 {
     lq_poll_close(db->lookup_poll);
     lq_lookup_free(db->lookup);
@@ -59,7 +59,7 @@ static void end_lookup(lq_db *db)
     db->lookup = NULL;
 }
 
-void lq_db_close(lq_db *db)
+void lq_pg_close(lq_pg *db)
 {
     static const char why[] = "the database pool is closing";
     if (!db)
@@ -73,9 +73,9 @@ void lq_db_close(lq_db *db)
             lq_conn_drop(c, false);
     }
     for (lq_list *node; (node = lq_list_shift(&db->failing));)
-        lq_call_fail(LQ_OF(node, lq_db_call, node), LUNAQ_ECANCELED, why);
+        lq_call_fail(LQ_OF(node, lq_pg_call, node), LUNAQ_ECANCELED, why);
     while (!lq_list_empty(&db->waiting)) {
-        lq_db_call *call = LQ_OF(db->waiting.next, lq_db_call, node);
+        lq_pg_call *call = LQ_OF(db->waiting.next, lq_pg_call, node);
         lq_pool_leave(call);
         lq_call_fail(call, LUNAQ_ECANCELED, why);
     }
@@ -88,7 +88,7 @@ void lq_db_close(lq_db *db)
     lq_free(db);
 }
 
-void lq_db_stats_get(const lq_db *db, lq_db_stats *out)
+void lq_pg_stats_get(const lq_pg *db, lq_db_stats *out)
 {
     *out = db->stats;
     out->size = db->size;
@@ -98,7 +98,7 @@ void lq_db_stats_get(const lq_db *db, lq_db_stats *out)
     out->waiting = db->waiting_count;
 }
 
-void lq_pool_wake(lq_db *db)
+void lq_pool_wake(lq_pg *db)
 {
     if (!db->closing)
         lq_turn_arm(db->turn);
@@ -106,14 +106,14 @@ void lq_pool_wake(lq_db *db)
 
 /* ---- the line ----------------------------------------------------------- */
 
-static void arm_deadline(lq_db *db, int64_t at)
+static void arm_deadline(lq_pg *db, int64_t at)
 {
     int64_t in = at - lq_mono_ms();
     lq_timer_start(db->deadline, in > 0 ? in : 0);
     db->deadline_at = at;
 }
 
-void lq_pool_wait(lq_db *db, lq_db_call *call)
+void lq_pool_wait(lq_pg *db, lq_pg_call *call)
 {
     lq_list_append(&db->waiting, &call->node);
     db->waiting_count++;
@@ -124,7 +124,7 @@ void lq_pool_wait(lq_db *db, lq_db_call *call)
     lq_pool_wake(db);
 }
 
-void lq_pool_leave(lq_db_call *call)
+void lq_pool_leave(lq_pg_call *call)
 {
     lq_list_remove(&call->node);
     if (call->waiting)
@@ -132,7 +132,7 @@ void lq_pool_leave(lq_db_call *call)
     call->waiting = false;
 }
 
-static void fail_waiting(lq_db_call *call, int rc, const char *why)
+static void fail_waiting(lq_pg_call *call, int rc, const char *why)
 {
     lq_db_outcome outcome = {.rc = rc};
     lq_buf message;
@@ -152,11 +152,11 @@ static void fail_waiting(lq_db_call *call, int rc, const char *why)
  * is told may change the line, so after each the search begins again. */
 static void deadline(void *ud)
 {
-    lq_db *db = ud;
+    lq_pg *db = ud;
     int64_t now = lq_mono_ms(), next = 0;
     lq_list *node = db->waiting.next;
     while (node != &db->waiting) {
-        lq_db_call *call = LQ_OF(node, lq_db_call, node);
+        lq_pg_call *call = LQ_OF(node, lq_pg_call, node);
         node = node->next;
         if (!call->deadline)
             continue;
@@ -183,7 +183,7 @@ static void deadline(void *ud)
 
 static void names_found(void *ud, int events)
 {
-    lq_db *db = ud;
+    lq_pg *db = ud;
     lq_names names;
     (void)events;
     if (!lq_lookup_take(db->lookup, &names))
@@ -201,7 +201,7 @@ static void names_found(void *ud, int events)
 }
 
 /* True when the addresses are there; else they are being looked for. */
-static bool names_ready(lq_db *db)
+static bool names_ready(lq_pg *db)
 {
     int fd = -1;
     if (!db->target.needs_names || !db->helper)
@@ -224,7 +224,7 @@ static bool names_ready(lq_db *db)
 
 /* May another attempt begin now?  After a failure one at a time, and with a
  * growing pause. */
-static bool may_connect(lq_db *db)
+static bool may_connect(lq_pg *db)
 {
     if (!db->failures)
         return true;
@@ -243,7 +243,7 @@ static void retry(void *ud)
     lq_pool_wake(ud);
 }
 
-static void open_more(lq_db *db)
+static void open_more(lq_pg *db)
 {
     while (db->open < db->size && db->connecting < db->waiting_count &&
            may_connect(db) && names_ready(db)) {
@@ -258,7 +258,7 @@ static void open_more(lq_db *db)
 
 void lq_pool_connected(lq_conn *c)
 {
-    lq_db *db = c->db;
+    lq_pg *db = c->db;
     if (db->failures)
         LQ_LOG(db->log, INFO, "database: connected again",
                lq_fc("server", db->target.where));
@@ -270,7 +270,7 @@ void lq_pool_connected(lq_conn *c)
 
 void lq_pool_connect_failed(lq_conn *c, const char *why)
 {
-    lq_db *db = c->db;
+    lq_pg *db = c->db;
     int64_t started = c->started;
     lq_buf text; /* `why` goes with the connection */
     lq_buf_init(&text, 0);
@@ -280,7 +280,7 @@ void lq_pool_connect_failed(lq_conn *c, const char *why)
     lq_buf_release(&text);
 }
 
-void lq_pool_out(lq_db *db, int64_t started, const char *why)
+void lq_pool_out(lq_pg *db, int64_t started, const char *why)
 {
     char line[400];
     lq_buf text;
@@ -307,7 +307,7 @@ void lq_pool_out(lq_db *db, int64_t started, const char *why)
     /* While others are connected or may still get through, those in line wait
      * for them. */
     while (db->open == 0 && !lq_list_empty(&db->waiting)) {
-        lq_db_call *call = LQ_OF(db->waiting.next, lq_db_call, node);
+        lq_pg_call *call = LQ_OF(db->waiting.next, lq_pg_call, node);
         if (call->submitted > started)
             break; /* it waits for the next attempt */
         fail_waiting(call, LUNAQ_EDATABASE, line);
@@ -325,7 +325,7 @@ void lq_pool_put(lq_conn *c)
     lq_pool_wake(c->db);
 }
 
-static lq_conn *take_idle(lq_db *db)
+static lq_conn *take_idle(lq_pg *db)
 {
     lq_list *node = lq_list_shift(&db->idle);
     if (!node)
@@ -334,7 +334,7 @@ static lq_conn *take_idle(lq_db *db)
     return LQ_OF(node, lq_conn, idle_node);
 }
 
-static void hand_out(lq_db *db)
+static void hand_out(lq_pg *db)
 {
     while (!lq_list_empty(&db->waiting)) {
         lq_conn *c = take_idle(db);
@@ -344,7 +344,7 @@ static void hand_out(lq_db *db)
             lq_conn_drop(c, false);
             continue;
         }
-        lq_db_call *call = LQ_OF(db->waiting.next, lq_db_call, node);
+        lq_pg_call *call = LQ_OF(db->waiting.next, lq_pg_call, node);
         lq_pool_leave(call);
         if (call->kind == LQ_CALL_BEGIN) {
             c->tx = call->tx;
@@ -356,7 +356,7 @@ static void hand_out(lq_db *db)
 
 /* Connections that were asked to go on: with the next chunk, with the next call
  * of their transaction, or with their way back to the pool. */
-static void go_on(lq_db *db)
+static void go_on(lq_pg *db)
 {
     lq_list now;
     lq_list_init(&now);
@@ -373,9 +373,9 @@ static void go_on(lq_db *db)
 
 static void turn(void *ud)
 {
-    lq_db *db = ud;
+    lq_pg *db = ud;
     for (lq_list *node; (node = lq_list_shift(&db->failing));)
-        lq_call_fail(LQ_OF(node, lq_db_call, node), LUNAQ_EDATABASE,
+        lq_call_fail(LQ_OF(node, lq_pg_call, node), LUNAQ_EDATABASE,
                      "the connection of the transaction was lost");
     go_on(db);
     hand_out(db);

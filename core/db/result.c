@@ -2,6 +2,8 @@
 #include "db/result.h"
 
 #include "base/alloc.h"
+#include "base/list.h"
+#include "db/backend.h"
 
 #include <locale.h>
 #include <stdlib.h>
@@ -18,19 +20,26 @@ enum {
     OID_FLOAT8 = 701
 };
 
-struct lq_db_result {
+struct pg_result {
+    lq_db_result base;
     PGresult **parts; /* one with all rows, or many with one row each */
     size_t count, cap;
     size_t rows;
 };
 
-lq_db_result *lq_db_result_new(void)
+static struct pg_result *mine(lq_db_result *r)
 {
-    return lq_calloc(1, sizeof(lq_db_result));
+    return LQ_OF(r, struct pg_result, base);
 }
 
-bool lq_db_result_take(lq_db_result *result, PGresult *r)
+static const struct pg_result *mine_const(const lq_db_result *r)
 {
+    return (const struct pg_result *)(const void *)r; /* base is first */
+}
+
+bool lq_db_result_take(lq_db_result *base, PGresult *r)
+{
+    struct pg_result *result = mine(base);
     size_t rows = (size_t)PQntuples(r);
     /* The end of a chunked result: only its columns matter, if at all. */
     if (rows == 0 && result->count > 0) {
@@ -52,33 +61,34 @@ bool lq_db_result_take(lq_db_result *result, PGresult *r)
     return true;
 }
 
-void lq_db_result_free(lq_db_result *r)
+static void result_free(lq_db_result *base)
 {
-    if (!r)
-        return;
+    struct pg_result *r = mine(base);
     for (size_t i = 0; i < r->count; i++)
         PQclear(r->parts[i]);
     lq_free(r->parts);
     lq_free(r);
 }
 
-size_t lq_db_result_rows(const lq_db_result *r)
+static size_t rows(const lq_db_result *base)
 {
-    return r->rows;
+    return mine_const(base)->rows;
 }
 
-size_t lq_db_result_columns(const lq_db_result *r)
+static size_t columns(const lq_db_result *base)
 {
+    const struct pg_result *r = mine_const(base);
     return r->count ? (size_t)PQnfields(r->parts[0]) : 0;
 }
 
-const char *lq_db_result_column(const lq_db_result *r, size_t column)
+static const char *column_name(const lq_db_result *base, size_t column)
 {
-    return PQfname(r->parts[0], (int)column);
+    return PQfname(mine_const(base)->parts[0], (int)column);
 }
 
-int64_t lq_db_result_affected(const lq_db_result *r)
+static int64_t affected(const lq_db_result *base)
 {
+    const struct pg_result *r = mine_const(base);
     int64_t n = 0;
     if (r->count != 1)
         return (int64_t)r->rows;
@@ -136,9 +146,10 @@ static int to_bytes(lq_str text, lq_buf *scratch, lq_str *out)
     return 0;
 }
 
-int lq_db_result_get(const lq_db_result *r, size_t row, size_t column,
-                     lq_buf *scratch, lq_db_value *value)
+static int get(const lq_db_result *base, size_t row, size_t column,
+               lq_buf *scratch, lq_db_value *value)
 {
+    const struct pg_result *r = mine_const(base);
     const PGresult *part = r->parts[0];
     int at = (int)row, col = (int)column;
     if (r->count > 1) {
@@ -177,6 +188,22 @@ int lq_db_result_get(const lq_db_result *r, size_t row, size_t column,
     value->kind = LQ_DB_TEXT;
     value->str = text;
     return 0;
+}
+
+static const lq_db_rows pg_rows = {.rows = rows,
+                                   .columns = columns,
+                                   .column = column_name,
+                                   .affected = affected,
+                                   .get = get,
+                                   .free = result_free};
+
+lq_db_result *lq_db_result_new(void)
+{
+    struct pg_result *r = lq_calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->base.of = &pg_rows;
+    return &r->base;
 }
 
 /* ---- errors ------------------------------------------------------------- */

@@ -69,7 +69,7 @@ static int send_begin(lq_conn *c)
  * are a bytea. */
 static int set_formats(lq_conn *c, Oid *types, lunaq_error *err)
 {
-    lq_db_call *call = c->call;
+    lq_pg_call *call = c->call;
     for (size_t i = 0; i < call->param_count; i++) {
         if (!call->risky[i])
             continue;
@@ -94,7 +94,7 @@ static int set_formats(lq_conn *c, Oid *types, lunaq_error *err)
 
 static int send_statement(lq_conn *c, lunaq_error *err)
 {
-    lq_db_call *call = c->call;
+    lq_pg_call *call = c->call;
     int n = (int)call->param_count, sent;
     Oid *types = NULL;
     if (call->any_risky && !c->stmt && !c->db->no_prepare)
@@ -163,7 +163,7 @@ static void choose_statement(lq_conn *c)
     c->prepare = c->stmt && (!fresh || c->call->any_risky);
 }
 
-void lq_conn_run(lq_conn *c, lq_db_call *call)
+void lq_conn_run(lq_conn *c, lq_pg_call *call)
 {
     c->call = call;
     call->conn = c;
@@ -177,9 +177,9 @@ void lq_conn_run(lq_conn *c, lq_db_call *call)
 
 /* ---- the end of a call -------------------------------------------------- */
 
-static lq_db_call *detach(lq_conn *c)
+static lq_pg_call *detach(lq_conn *c)
 {
-    lq_db_call *call = c->call;
+    lq_pg_call *call = c->call;
     lq_timer_stop(c->timer);
     PQclear(c->failed);
     c->failed = NULL;
@@ -195,7 +195,7 @@ static lq_db_call *detach(lq_conn *c)
 /* The connection is not its transaction's any more. */
 static void leave_tx(lq_conn *c)
 {
-    lq_db_tx *tx = c->tx;
+    lq_pg_tx *tx = c->tx;
     c->tx = NULL;
     if (tx)
         lq_tx_lost(tx);
@@ -206,7 +206,7 @@ void lq_conn_fail(lq_conn *c, int rc, const char *why, bool cancel)
     lq_buf message;
     lq_db_outcome outcome = {.rc = rc};
     lq_buf_init(&message, 0);
-    lq_db_call *call = detach(c);
+    lq_pg_call *call = detach(c);
     lq_db_explain(&message, NULL, why, call->sql, outcome.sqlstate);
     outcome.message = message.p ? message.p : why;
     lq_conn_drop(c, cancel);
@@ -225,7 +225,7 @@ static void end_failed(lq_conn *c, int rc, const PGresult *r, const char *why)
         message.p && !message.failed ? message.p : "out of memory";
     if (strcmp(outcome.sqlstate, "57014") == 0 && c->call->deadline)
         outcome.rc = LUNAQ_ETIMEOUT; /* statement_timeout */
-    lq_db_call *call = detach(c);
+    lq_pg_call *call = detach(c);
     if (call->kind == LQ_CALL_BEGIN || call->kind == LQ_CALL_COMMIT)
         leave_tx(c);
     if (PQstatus(c->pg) != CONNECTION_OK)
@@ -258,7 +258,7 @@ static void end_well(lq_conn *c)
                    "had failed");
         return;
     }
-    lq_db_call *call = detach(c);
+    lq_pg_call *call = detach(c);
     lq_db_outcome outcome = {.result = call->result};
     call->result = NULL;
     if (call->kind == LQ_CALL_COMMIT)
@@ -283,7 +283,7 @@ static void save_types(lq_stmt *s, const PGresult *r)
 
 static void deliver_chunk(lq_conn *c)
 {
-    lq_db_call *call = c->call;
+    lq_pg_call *call = c->call;
     lq_db_outcome outcome = {.result = call->result, .more = true};
     call->result = NULL;
     c->paused = true;
@@ -294,7 +294,7 @@ static void deliver_chunk(lq_conn *c)
 /* Rows.  False: this is not the time to read on, c may be gone. */
 static bool take_rows(lq_conn *c, PGresult *r)
 {
-    lq_db_call *call = c->call;
+    lq_pg_call *call = c->call;
     if (call->kind != LQ_CALL_STATEMENT) {
         if (call->kind == LQ_CALL_COMMIT &&
             strcmp(PQcmdStatus(r), "ROLLBACK") == 0)

@@ -5,12 +5,12 @@
 
 #define ASIDE_MS 10000 /* for a rollback or a savepoint */
 
-int lq_db_begin(lq_db *db, int64_t timeout_ms, lq_db_tx **out,
-                lq_db_done_fn *done, void *ud, lq_db_call **out_call,
+int lq_pg_begin(lq_pg *db, int64_t timeout_ms, lq_pg_tx **out,
+                lq_db_done_fn *done, void *ud, lq_pg_call **out_call,
                 lunaq_error *err)
 {
-    lq_db_tx *tx = lq_calloc(1, sizeof *tx);
-    lq_db_call *call = lq_call_new(db, LQ_CALL_BEGIN, timeout_ms);
+    lq_pg_tx *tx = lq_calloc(1, sizeof *tx);
+    lq_pg_call *call = lq_call_new(db, LQ_CALL_BEGIN, timeout_ms);
     *out = NULL;
     *out_call = NULL;
     if (!tx || !call) {
@@ -31,7 +31,7 @@ int lq_db_begin(lq_db *db, int64_t timeout_ms, lq_db_tx **out,
 }
 
 /* Behind the calls that are there. */
-int lq_tx_submit(lq_db_tx *tx, lq_db_call *call, lunaq_error *err)
+int lq_tx_submit(lq_pg_tx *tx, lq_pg_call *call, lunaq_error *err)
 {
     if (tx->lost || tx->begin || !tx->conn)
         return lq_fail(err, LUNAQ_EDATABASE,
@@ -44,10 +44,10 @@ int lq_tx_submit(lq_db_tx *tx, lq_db_call *call, lunaq_error *err)
     return 0;
 }
 
-int lq_db_commit(lq_db_tx *tx, int64_t timeout_ms, lq_db_done_fn *done,
-                 void *ud, lq_db_call **out, lunaq_error *err)
+int lq_pg_commit(lq_pg_tx *tx, int64_t timeout_ms, lq_db_done_fn *done,
+                 void *ud, lq_pg_call **out, lunaq_error *err)
 {
-    lq_db_call *call = lq_call_new(tx->db, LQ_CALL_COMMIT, timeout_ms);
+    lq_pg_call *call = lq_call_new(tx->db, LQ_CALL_COMMIT, timeout_ms);
     *out = NULL;
     if (!call)
         return lq_fail_nomem(err);
@@ -62,9 +62,9 @@ int lq_db_commit(lq_db_tx *tx, int64_t timeout_ms, lq_db_done_fn *done,
     return 0;
 }
 
-static lq_db_call *aside(lq_db *db, const char *sql)
+static lq_pg_call *aside(lq_pg *db, const char *sql)
 {
-    lq_db_call *call = lq_call_new(db, LQ_CALL_ASIDE, ASIDE_MS);
+    lq_pg_call *call = lq_call_new(db, LQ_CALL_ASIDE, ASIDE_MS);
     const lq_db_statement s = {.sql = lq_str_c(sql)};
     if (call && lq_call_set(call, &s, NULL)) {
         lq_call_free(call);
@@ -73,7 +73,7 @@ static lq_db_call *aside(lq_db *db, const char *sql)
     return call;
 }
 
-int lq_db_savepoint(lq_db_tx *tx, lq_db_savepoint_op op, unsigned depth,
+int lq_pg_savepoint(lq_pg_tx *tx, lq_db_savepoint_op op, unsigned depth,
                     lunaq_error *err)
 {
     char sql[96];
@@ -85,7 +85,7 @@ int lq_db_savepoint(lq_db_tx *tx, lq_db_savepoint_op op, unsigned depth,
         snprintf(sql, sizeof sql, "%s lunaq_%u",
                  op == LQ_DB_SAVEPOINT ? "SAVEPOINT" : "RELEASE SAVEPOINT",
                  depth);
-    lq_db_call *call = aside(tx->db, sql);
+    lq_pg_call *call = aside(tx->db, sql);
     if (!call) {
         if (tx->conn) /* without its savepoint it must not go on */
             lq_conn_drop(tx->conn, true);
@@ -97,32 +97,32 @@ int lq_db_savepoint(lq_db_tx *tx, lq_db_savepoint_op op, unsigned depth,
     return rc;
 }
 
-void lq_tx_lost(lq_db_tx *tx)
+void lq_tx_lost(lq_pg_tx *tx)
 {
     tx->conn = NULL;
     tx->lost = true;
     for (lq_list *node; (node = lq_list_shift(&tx->calls));) {
-        LQ_OF(node, lq_db_call, node)->tx = NULL; /* tx may go before it */
+        LQ_OF(node, lq_pg_call, node)->tx = NULL; /* tx may go before it */
         lq_list_append(&tx->db->failing, node);
     }
     lq_pool_wake(tx->db);
 }
 
-void lq_db_release(lq_db_tx *tx)
+void lq_pg_release(lq_pg_tx *tx)
 {
     if (!tx)
         return;
     if (tx->begin)
-        lq_db_abandon(tx->begin);
+        lq_pg_abandon(tx->begin);
     lq_conn *c = tx->conn; /* NULL also when it was dropped just now */
     for (lq_list *node; (node = lq_list_shift(&tx->calls));)
-        lq_call_free(LQ_OF(node, lq_db_call, node));
+        lq_call_free(LQ_OF(node, lq_pg_call, node));
     if (c) {
         c->tx = NULL;
         if (c->call)
             c->call->tx = NULL;
         if (c->call && c->call->done)
-            lq_db_abandon(c->call);
+            lq_pg_abandon(c->call);
         else if (!c->call) {
             lq_list_remove(&c->kick_node);
             lq_list_append(&tx->db->kicked, &c->kick_node);
@@ -134,11 +134,11 @@ void lq_db_release(lq_db_tx *tx)
 
 void lq_tx_settle(lq_conn *c)
 {
-    lq_db_call *rollback;
+    lq_pg_call *rollback;
     if (c->tx) {
         lq_list *next = lq_list_shift(&c->tx->calls);
         if (next)
-            lq_conn_run(c, LQ_OF(next, lq_db_call, node));
+            lq_conn_run(c, LQ_OF(next, lq_pg_call, node));
         else
             lq_conn_arm(c);
         return;

@@ -6,6 +6,6 @@ foreach(name outcomes limits sandbox modules reload)
               ${CMAKE_CURRENT_LIST_DIR}/world.c
       LAYERS lua db task loop broker base
       LINKS PkgConfig::LUA PkgConfig::CJSON PkgConfig::CRYPTO PkgConfig::UV
-            PkgConfig::PQ m)
+            PkgConfig::PQ PkgConfig::SQLITE m)
   endif()
 endforeach()

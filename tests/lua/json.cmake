@@ -15,5 +15,5 @@ foreach(name json_module db)
              ${PROJECT_SOURCE_DIR}/tests/support/postgres_server.c
     LAYERS lua db task loop broker base
     LINKS PkgConfig::LUA PkgConfig::CJSON PkgConfig::CRYPTO PkgConfig::UV
-          PkgConfig::PQ m)
+          PkgConfig::PQ PkgConfig::SQLITE m)
 endforeach()

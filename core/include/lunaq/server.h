@@ -70,9 +70,9 @@ typedef struct lunaq_cron_entry {
 
 typedef struct lunaq_server_options {
     size_t size;
-    const char *broker;   /* as in lunaq_client_options */
-    const char *database; /* postgres://… for `db` in handlers; NULL = none */
-    const char *handlers; /* folder of Lua handlers; NULL = C handlers only */
+    const char *broker; /* as in lunaq_client_options */
+    const char *database; /* postgres://… or sqlite:…, for `db`; NULL = none */
+    const char *handlers;   /* folder of Lua handlers; NULL = C handlers only */
     const char *migrations; /* folder of SQL migrations; NULL = none */
     const lunaq_queue_weight *queues; /* NULL = critical 6, default 3, low 1 */
     size_t queue_count;
