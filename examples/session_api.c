@@ -6,7 +6,7 @@
  *     POST /api/v1/sessions/{id}/stop       enqueues session:process
  *     GET  /health
  *
- * A request writes to PostgreSQL first and then enqueues; the worker does the
+ * A request writes to the database first and then enqueues; the worker does the
  * rest.  Answers and errors are JSON.  There is no login: listen on loopback,
  * or put something that has one in front.
  *
@@ -312,7 +312,7 @@ int main(int argc, char **argv)
     const char *database = getenv("DATABASE_URL");
     if (!database || !*database) {
         fprintf(stderr, "session_api: set DATABASE_URL, for example "
-                        "postgres://localhost/app\n");
+                        "sqlite:app.db or postgres://localhost/app\n");
         goto out;
     }
     if (lunaq_client_open(&api.client, &options, &err)) {

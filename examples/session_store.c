@@ -1,4 +1,4 @@
-#include "session_store.h"
+#include "session_store_sqlite.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -21,7 +21,8 @@ enum { RECONNECT_AFTER_S = 1 };
     "         'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
 struct store {
-    PGconn *conn; /* NULL = not connected */
+    struct lite_store *lite; /* NULL: PostgreSQL, by what follows */
+    PGconn *conn;            /* NULL = not connected */
     char *url;
     time_t try_again; /* monotonic seconds */
 };
@@ -123,6 +124,15 @@ struct store *store_open(const char *database_url)
     struct store *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
+    if (strncmp(database_url, "sqlite:", 7) == 0) {
+        const char *path = database_url + 7;
+        s->lite = lite_open(strncmp(path, "//", 2) == 0 ? path + 2 : path);
+        if (!s->lite) {
+            store_close(s);
+            return NULL;
+        }
+        return s;
+    }
     s->url = strdup(database_url);
     if (!s->url || !connect_store(s)) {
         store_close(s);
@@ -135,6 +145,7 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
+    lite_close(s->lite);
     disconnect(s);
     free(s->url);
     free(s);
@@ -143,6 +154,8 @@ void store_close(struct store *s)
 enum store_result store_ping(struct store *s)
 {
     PGresult *rows;
+    if (s->lite)
+        return lite_ping(s->lite);
     enum store_result rc = run(s, "select 1", 0, NULL, &rows);
     PQclear(rows);
     return rc;
@@ -175,6 +188,8 @@ enum store_result store_create(struct store *s, struct store_session *out)
         log_failure("getrandom", strerror(errno));
         return STORE_FAILED;
     }
+    if (s->lite)
+        return lite_create(s->lite, id, out);
     const char *const params[] = {id};
     PGresult *rows;
     enum store_result rc =
@@ -191,6 +206,8 @@ enum store_result store_create(struct store *s, struct store_session *out)
 enum store_result store_show(struct store *s, const char *id,
                              struct store_session *out)
 {
+    if (s->lite)
+        return lite_show(s->lite, id, out);
     const char *const params[] = {id};
     PGresult *rows;
     enum store_result rc =
@@ -210,6 +227,8 @@ enum store_result store_show(struct store *s, const char *id,
 enum store_result store_visit(struct store *s, const char *id, const char *url,
                               struct store_session *out)
 {
+    if (s->lite)
+        return lite_visit(s->lite, id, url, out);
     const char *const params[] = {id, url};
     PGresult *rows;
     enum store_result rc =
@@ -231,6 +250,8 @@ enum store_result store_visit(struct store *s, const char *id, const char *url,
 enum store_result store_stop(struct store *s, const char *id,
                              struct store_session *out)
 {
+    if (s->lite)
+        return lite_stop(s->lite, id, out);
     const char *const params[] = {id};
     PGresult *rows;
     enum store_result rc =

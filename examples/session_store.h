@@ -1,4 +1,4 @@
-/* The sessions and page visits of the example, in PostgreSQL.
+/* The sessions and page visits of the example, in PostgreSQL or SQLite.
  *
  * A store belongs to one thread.  It connects again by itself: a call made
  * while the database is away answers STORE_DOWN quickly, the next ones try
@@ -27,8 +27,8 @@ struct store_session {
 
 struct store;
 
-/** Opens a store on a libpq connection string or URL, and connects.  NULL when
- *  that fails; the reason was logged. */
+/** Opens a store on sqlite:path or a libpq connection string or URL, and
+ *  connects.  NULL when that fails; the reason was logged. */
 struct store *store_open(const char *database_url);
 void store_close(struct store *store);
 

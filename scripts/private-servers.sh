@@ -6,6 +6,8 @@
 #     trap private_end EXIT         stops all servers, removes the folder
 #     private_redis                 sets LUNAQ_BROKER and $REDIS_SOCKET
 #     private_postgres              sets DATABASE_URL
+#     private_sqlite                the same, to a SQLite file
+#     private_sql SQL               runs it on the one of the two that is set
 #     private_run NAME command…     starts a program in the background, its
 #                                   output in $PRIVATE/NAME.log, its id in $!
 #
@@ -113,4 +115,18 @@ private_postgres_start() {
   POSTGRES_PID=$!
   cd - >/dev/null || return 1
   private_wait 20 "PostgreSQL answers" pg_isready -q -h "$PGDIR"
+}
+
+private_sqlite() {
+  export DATABASE_URL=sqlite:$PRIVATE/app.db
+}
+
+private_sql() {
+  case "$DATABASE_URL" in
+  sqlite:*)
+    printf '%s\n' "$1" |
+      sqlite3 -batch -bail -cmd '.timeout 5000' "${DATABASE_URL#sqlite:}"
+    ;;
+  *) psql -Atq -v ON_ERROR_STOP=1 "$DATABASE_URL" -c "$1" ;;
+  esac
 }

@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# The session API against private Redis and PostgreSQL servers: its answers,
-# its refusals, and what it does while one of the two is away.
+# The session API against a private Redis server and PostgreSQL or a SQLite
+# file: its answers, its refusals, and what it does while one is away.
 #
-#     session_api.sh path/to/session_api path/to/migrations
+#     session_api.sh path/to/session_api path/to/migrations [postgres|sqlite]
 set -euo pipefail
 program=$(realpath "$1")
 migrations=$(realpath "$2")
+database=${3:-postgres}
 . "$(dirname "$0")/../../scripts/private-servers.sh"
 
 private_begin
 trap private_end EXIT
 private_redis
-private_postgres
+"private_$database"
 for file in "$migrations"/*.sql; do
-  case "$file" in *.sqlite.sql) continue ;; esac
-  psql -q -v ON_ERROR_STOP=1 "$DATABASE_URL" -f "$file" >/dev/null
+  case "$file" in
+  *."$database".sql) ;;
+  *.sqlite.sql | *.postgres.sql) continue ;;
+  esac
+  private_sql "$(cat "$file")" >/dev/null
 done
 
 private_run session_api "$program" --port 0
@@ -46,7 +50,7 @@ expect() {
 
 pending() { redis-cli -s "$REDIS_SOCKET" llen 'asynq:{default}:pending'; }
 session_status() {
-  psql -Atq "$DATABASE_URL" -c "select status from sessions where id = '$1'"
+  private_sql "select status from sessions where id = '$1'"
 }
 
 # ---- the way it is meant -----------------------------------------------------
@@ -158,13 +162,15 @@ private_redis
 call -X POST "$api/$third/stop"
 expect stop__broker_back__is_enqueued 200 '"enqueued":true'
 
-private_stop "$POSTGRES_PID" INT || true
-call -X POST "$api"
-expect create__database_away__is_503 503 'database'
-private_postgres_start
-back() { call -X POST "$api" && [ "$status" = 201 ]; }
-private_wait 10 "the API is back after PostgreSQL" back ||
-  fail "create: $status $body"
+if [ "$database" = postgres ]; then
+  private_stop "$POSTGRES_PID" INT || true
+  call -X POST "$api"
+  expect create__database_away__is_503 503 'database'
+  private_postgres_start
+  back() { call -X POST "$api" && [ "$status" = 201 ]; }
+  private_wait 10 "the API is back after PostgreSQL" back ||
+    fail "create: $status $body"
+fi
 
 # ---- the end -------------------------------------------------------------------
 

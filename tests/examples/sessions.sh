@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# The handlers of handlers/session/ in a real lunaqd, with a real PostgreSQL.
+# The handlers of handlers/session/ in a real lunaqd, with a real PostgreSQL or
+# a SQLite file.
 #
-#     sessions.sh path/to/lunaqd path/to/lunaq
+#     sessions.sh path/to/lunaqd path/to/lunaq [postgres|sqlite]
 set -euo pipefail
 lunaqd=$(realpath "$1")
 lunaq=$(realpath "$2")
+database=${3:-postgres}
 cd "$(dirname "$0")/../.."
 . scripts/private-servers.sh
 
 private_begin
 trap private_end EXIT
 private_redis
-private_postgres
+"private_$database"
 private_run lunaqd env LUNAQ_LOG_FORMAT=json "$lunaqd"
 daemon=$!
 log=$PRIVATE/lunaqd.log
-sql() { psql -Atq -v ON_ERROR_STOP=1 "$DATABASE_URL" -c "$1"; }
+sql() { private_sql "$1"; }
 redis() { redis-cli -s "$REDIS_SOCKET" "$@"; }
 private_wait 20 "lunaqd has applied its migrations" \
   sql 'select count(*) from sessions, page_visits'
@@ -45,9 +47,11 @@ settled() {
   private_wait 20 "task $id is $wanted, is $(state "$queue")" reached
 }
 session() { # STATUS [AGE]: a new session's id
-  sql "insert into sessions (id, status, updated_at)
-       values (gen_random_uuid(), '$1', now() - interval '${2:-0 s}')
-       returning id"
+  local id
+  id=$(cat /proc/sys/kernel/random/uuid)
+  sql "insert into sessions (id, status, updated_at) values ('$id', '$1',
+       '$(date -u -d "-${2:-0 seconds}" '+%Y-%m-%d %H:%M:%S')')"
+  echo "$id"
 }
 visit() { sql "insert into page_visits (session_id, url) values ('$1', '$2')"; }
 waiting() { redis llen 'asynq:{ai}:pending'; }
@@ -97,23 +101,39 @@ check process__payload_is_not_json__is_archived settled default archived
 
 # ---- while the database is away --------------------------------------------------
 
-s=$(session processing)
-visit "$s" https://d.example/
-private_stop "$POSTGRES_PID" INT || true
-enqueue session:process session_id="$s"
-check process__database_away__is_retried settled default retry
-private_postgres_start
-"$lunaq" task run "$id" >/dev/null
-check process__database_back__completes settled default completed
-check process__database_back__enqueues is "$(waiting)" 3
+if [ "$database" = postgres ]; then
+  s=$(session processing)
+  visit "$s" https://d.example/
+  private_stop "$POSTGRES_PID" INT || true
+  enqueue session:process session_id="$s"
+  check process__database_away__is_retried settled default retry
+  private_postgres_start
+  "$lunaq" task run "$id" >/dev/null
+  check process__database_back__completes settled default completed
+  check process__database_back__enqueues is "$(waiting)" 3
+else
+  # Another program writes for longer than the handler wants to.
+  mkfifo "$PRIVATE/hold"
+  sqlite3 -batch "${DATABASE_URL#sqlite:}" <"$PRIVATE/hold" >"$PRIVATE/held" &
+  holder=$!
+  exec 4>"$PRIVATE/hold"
+  echo "begin immediate; select 'held';" >&4
+  private_wait 10 "the other program writes" grep -q held "$PRIVATE/held"
+  enqueue session:cleanup max_age_hours:=24 --queue low
+  check cleanup__database_is_being_written__waits settled low active
+  echo "rollback;" >&4
+  exec 4>&-
+  wait "$holder"
+  check cleanup__database_is_free__completes settled low completed
+fi
 
 # ---- session:cleanup -------------------------------------------------------------
 
-old_recording=$(session recording '25 h')
+old_recording=$(session recording '25 hours')
 old_paused=$(session paused '3 days')
-new_recording=$(session recording '23 h')
-old_processing=$(session processing '25 h')
-old_completed=$(session completed '25 h')
+new_recording=$(session recording '23 hours')
+old_processing=$(session processing '25 hours')
+old_completed=$(session completed '25 hours')
 enqueue session:cleanup max_age_hours:=24 --queue low
 check cleanup__completes settled low completed
 status() { sql "select status from sessions where id = '$1'"; }
@@ -128,6 +148,9 @@ for bad in 0 -1 '"24"'; do
   enqueue session:cleanup max_age_hours:="$bad" --queue low
   check "cleanup__max_age_${bad}__is_archived" settled low archived
 done
+# The daemon tells what it schedules with its heartbeat.
+scheduled() { "$lunaq" cron ls --json | grep '@every 1h'; }
+private_wait 20 "the cleanup is scheduled" scheduled || true
 check cleanup__is_scheduled_every_hour grep -q '@every 1h' \
   <("$lunaq" cron ls --json)
 check cleanup__is_scheduled_with_24_hours grep -q 'max_age_hours\\*":24' \
