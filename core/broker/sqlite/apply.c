@@ -38,6 +38,10 @@ static const struct row {
     [LQ_OP_QUEUE_REMOVE] = {lq_sqlite_queue_remove, false},
     [LQ_OP_SERVERS] = {lq_sqlite_servers, true},
     [LQ_OP_CRONS] = {lq_sqlite_crons, true},
+    [LQ_OP_EXPORT] = {lq_sqlite_export, true},
+    [LQ_OP_IMPORT] = {lq_sqlite_import, false},
+    [LQ_OP_EXPORT_QUEUE] = {lq_sqlite_export_queue, true},
+    [LQ_OP_IMPORT_QUEUE] = {lq_sqlite_import_queue, false},
 };
 
 static const struct row *row_of(enum lq_op_kind kind)
@@ -60,7 +64,7 @@ bool lq_sqlite_reads(const lq_op *op)
 void lq_sqlite_undone(lq_op *op, const lunaq_error *why)
 {
     op->err = *why;
-    op->rc = why->code;
+    op->rc = why->code ? why->code : LUNAQ_EBROKER;
     if (op->kind == LQ_OP_ENQUEUE) {
         lq_op_enqueue *o = (lq_op_enqueue *)op;
         for (size_t i = 0; i < o->count; i++)
