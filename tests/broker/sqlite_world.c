@@ -44,6 +44,9 @@ int sqlite_world_start(void)
 void sqlite_world_stop(void)
 {
     remove_files();
+    char wake[128];
+    snprintf(wake, sizeof(wake), "%s.wake", the.path);
+    (void)rmdir(wake);
     (void)rmdir(the.folder);
 }
 

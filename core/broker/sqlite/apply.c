@@ -64,7 +64,7 @@ bool lq_sqlite_reads(const lq_op *op)
 void lq_sqlite_undone(lq_op *op, const lunaq_error *why)
 {
     op->err = *why;
-    op->rc = why->code;
+    op->rc = why->code ? why->code : LUNAQ_EBROKER;
     if (op->kind == LQ_OP_ENQUEUE) {
         lq_op_enqueue *o = (lq_op_enqueue *)op;
         for (size_t i = 0; i < o->count; i++)
