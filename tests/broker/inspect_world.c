@@ -1,40 +1,52 @@
 /* See the header. */
 #include "inspect_world.h"
 
-#include "redis/link_poll.h"
+#include "base/clock.h"
 #include "task/codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int world_open(void **state)
+#define CALL_MS 20000
+
+static const struct inspected *the_broker;
+/* cmocka hands a test the group's state or its own, not both: the group keeps
+ * none, the world is here and takes the place of the test's own. */
+static struct world *the_world;
+
+static int world_open(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
-    if (!w || redis_server_start(&w->server, NULL, NULL) != 0)
-        exit(77); /* no Redis here: skipped */
-    *state = w;
+    (void)state;
+    the_world = calloc(1, sizeof *the_world);
+    if (!the_world)
+        return -1;
+    the_world->broker = the_broker;
+    if (the_broker->start(the_world) != 0)
+        exit(77); /* not here: skipped */
     return 0;
 }
 
-int world_close(void **state)
+static int world_close(void **state)
 {
-    struct world *w = *state;
-    redis_server_stop(&w->server);
-    free(w);
+    (void)state;
+    the_broker->stop(the_world);
+    free(the_world);
     return 0;
 }
 
 int world_begin(void **state)
 {
-    struct world *w = *state;
+    struct world *w = the_world;
+    w->own = *state;
+    *state = w;
     lunaq_error err = LUNAQ_ERROR_INIT;
     lq_caller *caller = NULL;
-    free(redis_text(w, "FLUSHALL", NULL));
+    w->broker->wipe(w);
     w->blocks = lq_alloc_live();
-    assert_int_equal(lq_redis_caller_open(&caller, w->server.url, &err), 0);
-    assert_int_equal(lq_client_new(&w->client, caller, 0, &err), 0);
-    assert_int_equal(lq_redis_caller_open(&w->caller, w->server.url, &err), 0);
+    assert_int_equal(w->broker->open(w, &caller), 0);
+    assert_int_equal(lq_client_new(&w->client, caller, CALL_MS, &err), 0);
+    assert_int_equal(w->broker->open(w, &w->caller), 0);
     return 0;
 }
 
@@ -47,114 +59,32 @@ int world_end(void **state)
     return 0;
 }
 
-/* ---- Redis by hand --------------------------------------------------------
- */
-
-static char *command(struct world *w, const char *first, va_list ap)
+int world_run(const char *name, const struct CMUnitTest *tests, size_t count,
+              const struct CMUnitTest *redis_only, size_t redis_count, int argc,
+              char **argv)
 {
-    const char *words[32] = {first};
-    size_t n = 1;
-    while (n < 31 && (words[n] = va_arg(ap, const char *)))
-        n++;
-    words[n] = NULL;
-    char *reply = redis_server_command(&w->server, words);
-    assert_non_null(reply);
-    if (reply[0] == '-')
-        fail_msg("%s %s: %s", first, n > 1 ? words[1] : "", reply);
-    return reply;
-}
-
-int64_t redis_int(struct world *w, const char *first, ...)
-{
-    va_list ap;
-    va_start(ap, first);
-    char *reply = command(w, first, ap);
-    va_end(ap);
-    int64_t n = reply[0] == ':' ? strtoll(reply + 1, NULL, 10) : -1;
-    free(reply);
-    return n;
-}
-
-char *redis_text(struct world *w, const char *first, ...)
-{
-    va_list ap;
-    va_start(ap, first);
-    char *reply = command(w, first, ap);
-    va_end(ap);
-    if (reply[0] != '$')
-        return reply;
-    char *text = strchr(reply, '\n'); /* "$5\r\nhello\r\n" or "$-1\r\n" */
-    size_t len = strtoull(reply + 1, NULL, 10);
-    char *value = reply[1] == '-' ? strdup("(nil)") : strndup(text + 1, len);
-    free(reply);
-    assert_non_null(value);
-    return value;
-}
-
-static char *hex(const void *p, size_t len)
-{
-    char *out = calloc(len + 1, 2);
-    assert_non_null(out);
-    for (size_t i = 0; i < len; i++)
-        snprintf(out + 2 * i, 3, "%02x", ((const unsigned char *)p)[i]);
-    return out;
-}
-
-#define UNHEX                                                                  \
-    "(ARGV[#ARGV]:gsub('..', function(h) return "                              \
-    "string.char(tonumber(h, 16)) end))"
-
-void redis_hset(struct world *w, const char *key, const char *field,
-                const void *p, size_t len)
-{
-    char *text = hex(p, len);
-    free(redis_text(w, "EVAL",
-                    "return redis.call('HSET', KEYS[1], ARGV[1], " UNHEX ")",
-                    "1", key, field, text, NULL));
-    free(text);
-}
-
-void redis_set(struct world *w, const char *key, const void *p, size_t len)
-{
-    char *text = hex(p, len);
-    free(redis_text(w, "EVAL", "return redis.call('SET', KEYS[1], " UNHEX ")",
-                    "1", key, text, NULL));
-    free(text);
-}
-
-/* ---- tasks by hand --------------------------------------------------------
- */
-
-static void place(struct world *w, const struct planted *p)
-{
-    char key[300], score[32], group[300];
-    snprintf(key, sizeof key, "asynq:{%s}:%s", p->queue,
-             lunaq_state_name(p->state));
-    snprintf(score, sizeof score, "%lld",
-             (long long)(p->score ? p->score : 1700000000));
-    switch (p->state) {
-    case LUNAQ_PENDING:
-        redis_int(w, "LPUSH", key, p->id, NULL);
-        break;
-    case LUNAQ_ACTIVE:
-        redis_int(w, "LPUSH", key, p->id, NULL);
-        snprintf(key, sizeof key, "asynq:{%s}:lease", p->queue);
-        redis_int(w, "ZADD", key, score, p->id, NULL);
-        break;
-    case LUNAQ_AGGREGATING:
-        snprintf(group, sizeof group, "asynq:{%s}:g:%s", p->queue, p->group);
-        redis_int(w, "ZADD", group, score, p->id, NULL);
-        snprintf(key, sizeof key, "asynq:{%s}:groups", p->queue);
-        redis_int(w, "SADD", key, p->group, NULL);
-        break;
-    default:
-        redis_int(w, "ZADD", key, score, p->id, NULL);
+    static const struct inspected *const brokers[] = {&inspected_redis,
+                                                      &inspected_sqlite};
+    int failed = 0;
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    for (size_t i = 0; i < LQ_COUNT(brokers); i++) {
+        char title[64];
+        the_broker = brokers[i];
+        snprintf(title, sizeof title, "%s on %s", name, the_broker->name);
+        failed += _cmocka_run_group_tests(title, tests, count, world_open,
+                                          world_close);
+        if (the_broker == &inspected_redis && redis_count > 0)
+            failed += _cmocka_run_group_tests(title, redis_only, redis_count,
+                                              world_open, world_close);
     }
+    return failed;
 }
+
+/* ---- planting ------------------------------------------------------------ */
 
 void plant(struct world *w, const struct planted *p)
 {
-    char key[300];
     lq_buf msg;
     lq_buf_init(&msg, 0);
     lq_task t = {.type = LQ_STR("hello"),
@@ -167,19 +97,75 @@ void plant(struct world *w, const struct planted *p)
                  .unique_key = lq_str_c(p->lock),
                  .group_key = lq_str_c(p->group)};
     lq_task_encode(&msg, &t);
-    snprintf(key, sizeof key, "asynq:{%s}:t:%s", p->queue, p->id);
-    redis_hset(w, key, "msg", msg.p, msg.len);
-    redis_int(w, "HSET", key, "state", lunaq_state_name(p->state), NULL);
-    if (p->group)
-        redis_int(w, "HSET", key, "group", p->group, NULL);
-    if (p->lock) {
-        if (!p->lock_in_msg_only)
-            redis_int(w, "HSET", key, "unique_key", p->lock, NULL);
-        free(redis_text(w, "SET", p->lock, p->id, "EX", "600", NULL));
-    }
-    place(w, p);
-    redis_int(w, "SADD", "asynq:queues", p->queue, NULL);
+    w->broker->plant(w, p, p->msg ? lq_str_c(p->msg) : lq_buf_str(&msg));
     lq_buf_release(&msg);
+}
+
+void carry_out(struct world *w, lq_op *op)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    if (lq_caller_call(w->caller, op, CALL_MS, &err))
+        fail_msg("%s: %s", lq_op_name(op->kind), err.message);
+}
+
+void plant_pending(struct world *w, const char *queue, const char *head,
+                   int count)
+{
+    for (int done = 0; done < count;) {
+        lq_copy items[LQ_BATCH_MAX] = {0};
+        char ids[LQ_BATCH_MAX][32];
+        lq_op_import op = {.queue = lq_str_c(queue), .items = items};
+        for (; done < count && op.count < LQ_BATCH_MAX; done++, op.count++) {
+            snprintf(ids[op.count], sizeof ids[0], "%s%d", head, done);
+            items[op.count].state = LUNAQ_PENDING;
+            items[op.count].id = lq_str_c(ids[op.count]);
+            items[op.count].msg = LQ_STR("\012\001t");
+            items[op.count].at_ms = 1700000000000;
+        }
+        lq_op_init(&op.op, LQ_OP_IMPORT);
+        carry_out(w, &op.op);
+        for (size_t i = 0; i < op.count; i++)
+            assert_int_equal(items[i].code, LUNAQ_OK);
+        lq_op_release(&op.op);
+    }
+}
+
+void plant_queue(struct world *w, const char *queue, const lq_queue_copy *copy)
+{
+    lq_op_import_queue op = {
+        .queue = lq_str_c(queue), .now_ms = lq_now_ms(), .copy = *copy};
+    lq_op_init(&op.op, LQ_OP_IMPORT_QUEUE);
+    carry_out(w, &op.op);
+    lq_op_release(&op.op);
+}
+
+/* ---- looking ------------------------------------------------------------- */
+
+int64_t count_of(struct world *w, const char *queue, lunaq_state state)
+{
+    lunaq_queue_list *list = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    if (lunaq_queue_list_open(w->client, queue, &list, &err))
+        fail_msg("%s", err.message);
+    const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
+    const int64_t counts[] = {
+        [LUNAQ_ACTIVE] = q->active,          [LUNAQ_PENDING] = q->pending,
+        [LUNAQ_SCHEDULED] = q->scheduled,    [LUNAQ_RETRY] = q->retry,
+        [LUNAQ_ARCHIVED] = q->archived,      [LUNAQ_COMPLETED] = q->completed,
+        [LUNAQ_AGGREGATING] = q->aggregating};
+    int64_t count = counts[state];
+    lunaq_queue_list_free(list);
+    return count;
+}
+
+bool locked(struct world *w, const char *lock)
+{
+    return w->broker->locked(w, lock);
+}
+
+int64_t things(struct world *w)
+{
+    return w->broker->things(w);
 }
 
 void assert_sound(struct world *w, const char *queue)

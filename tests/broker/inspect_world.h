@@ -1,22 +1,43 @@
-/* The world of the inspector's tests: a real Redis, a client, and tasks put
- * into any state by hand, as Asynq's Go code would have left them. */
+/* The world of the inspector's tests: a real broker, a client, and tasks put
+ * into any state, in Redis by hand, as Asynq's Go code would have left them. */
 #ifndef LQ_TEST_INSPECT_WORLD_H
 #define LQ_TEST_INSPECT_WORLD_H
 
 #include "support/test.h"
 
 #include "broker/broker.h"
+#include "broker/copy.h"
 #include "client/client.h"
 #include "support/redis_server.h"
 
+struct planted;
+struct world;
+
+/* What the tests need of a broker beside its operations. */
+struct inspected {
+    const char *name;
+    int (*start)(struct world *w); /* once; not 0: not here, skipped */
+    void (*stop)(struct world *w);
+    void (*wipe)(struct world *w);
+    int (*open)(struct world *w, lq_caller **out);
+    void (*plant)(struct world *w, const struct planted *p, lq_str msg);
+    bool (*locked)(struct world *w, const char *lock);
+    int64_t (*things)(struct world *w);
+};
+extern const struct inspected inspected_redis, inspected_sqlite;
+
 struct world {
-    redis_server server;
+    const struct inspected *broker;
+    redis_server server; /* Redis only */
+    char folder[64];     /* SQLite only */
+    char path[96];
     lunaq_client *client;
     lq_caller *caller; /* for operations that have no public function */
     int64_t blocks;    /* alive before the test */
+    const void *own;   /* the test's own state */
 };
 
-/* A task as it lies in Redis. */
+/* A task as it lies there. */
 struct planted {
     const char *queue, *id;
     lunaq_state state;
@@ -24,15 +45,35 @@ struct planted {
     const char *lock;      /* its unique key, which it holds */
     bool lock_in_msg_only; /* as Asynq does it for groups */
     int32_t retried;
-    int64_t score; /* 0 = 1700000000 */
+    int64_t score; /* s; 0 = 1700000000 */
+    int32_t crashes;
+    const char *cancel, *result;
+    const char *msg; /* instead of a good one */
 };
 
-int world_open(void **state); /* group: starts the server */
-int world_close(void **state);
-int world_begin(void **state); /* each test: an empty server, a client */
+int world_begin(void **state); /* each test: an empty broker, a client */
 int world_end(void **state);   /* … which leaves no block behind */
 
+/** Runs the tests on every broker, and those of Redis alone on Redis. */
+int world_run(const char *name, const struct CMUnitTest *tests, size_t count,
+              const struct CMUnitTest *redis_only, size_t redis_count, int argc,
+              char **argv);
+
 void plant(struct world *w, const struct planted *p);
+/** `count` pending tasks: "<head>0", "<head>1", … */
+void plant_pending(struct world *w, const char *queue, const char *head,
+                   int count);
+/** What a queue has beside its tasks. */
+void plant_queue(struct world *w, const char *queue, const lq_queue_copy *copy);
+/** Carries op out; fails the test when that fails. */
+void carry_out(struct world *w, lq_op *op);
+/** How many tasks a queue has in a state. */
+int64_t count_of(struct world *w, const char *queue, lunaq_state state);
+/** True while somebody holds the lock. */
+bool locked(struct world *w, const char *lock);
+/** How much there is: keys, or rows.  Equal before and after: nothing was
+ *  added or deleted. */
+int64_t things(struct world *w);
 /** Asserts that the invariants hold in a queue. */
 void assert_sound(struct world *w, const char *queue);
 
@@ -45,7 +86,5 @@ char *redis_text(struct world *w, const char *command, ...)
 /** Binary: key, field, value. */
 void redis_hset(struct world *w, const char *key, const char *field,
                 const void *p, size_t len);
-/** SET key <bytes> */
-void redis_set(struct world *w, const char *key, const void *p, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /* Enqueueing through the client. */
 #include "inspect_world.h"
 
-#include "redis/link_poll.h"
+#include "redis/link_poll.h" /* a broker that is away */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +23,7 @@ static void enqueue__plain__is_pending_with_a_new_id(void **state)
     assert_int_equal(result.code, 0);
     assert_int_equal(result.delayed, 0);
     assert_int_equal(strlen(result.id), 36);
-    assert_int_equal(redis_int(w, "LLEN", "asynq:{default}:pending", NULL), 1);
-    assert_int_equal(redis_int(w, "SISMEMBER", "asynq:queues", "default", NULL),
-                     1);
+    assert_int_equal(count_of(w, "default", LUNAQ_PENDING), 1);
     assert_sound(w, "default");
 }
 
@@ -37,8 +35,7 @@ static void enqueue__in_the_future__says_delayed(void **state)
     task.process_in_ms = 60000;
     assert_int_equal(lunaq_client_enqueue(w->client, &task, &result, NULL), 0);
     assert_int_equal(result.delayed, 1);
-    assert_int_equal(redis_int(w, "ZCARD", "asynq:{default}:scheduled", NULL),
-                     1);
+    assert_int_equal(count_of(w, "default", LUNAQ_SCHEDULED), 1);
 }
 
 static void enqueue__taken_id__exists(void **state)
@@ -88,8 +85,7 @@ enqueue_many__250_with_bad_ones__each_answers_for_itself(void **state)
         assert_int_equal(results[i].code, i == 140   ? LUNAQ_EEXIST
                                           : i == 200 ? LUNAQ_EINVAL
                                                      : 0);
-    assert_int_equal(redis_int(w, "LLEN", "asynq:{default}:pending", NULL),
-                     248);
+    assert_int_equal(count_of(w, "default", LUNAQ_PENDING), 248);
     assert_non_null(strstr(err.message, "141"));
     assert_sound(w, "default");
     free(tasks);
@@ -137,7 +133,7 @@ static void enqueue__bad_arguments__are_refused(void **state)
                      LUNAQ_EINVAL);
     assert_int_equal(lunaq_client_enqueue_many(w->client, NULL, 0, NULL, &err),
                      0);
-    assert_int_equal(redis_int(w, "DBSIZE", NULL), 0);
+    assert_int_equal(things(w), 0);
 }
 
 static void enqueue__large_payloads__leave_in_smaller_batches(void **state)
@@ -155,7 +151,7 @@ static void enqueue__large_payloads__leave_in_smaller_batches(void **state)
     }
     assert_int_equal(lunaq_client_enqueue_many(w->client, tasks, 5, NULL, NULL),
                      0);
-    assert_int_equal(redis_int(w, "LLEN", "asynq:{default}:pending", NULL), 5);
+    assert_int_equal(count_of(w, "default", LUNAQ_PENDING), 5);
     free(payload);
 }
 
@@ -233,8 +229,6 @@ int main(int argc, char **argv)
         TEST(ping__answers__and_null_handles_are_fine),
         TEST(out_of_memory__at_any_allocation__is_told),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests_name("inspect_enqueue", tests, world_open,
-                                       world_close);
+    return world_run("inspect_enqueue", tests, LQ_COUNT(tests), NULL, 0, argc,
+                     argv);
 }

@@ -95,44 +95,13 @@ static void test_row(struct world *w, const struct row *row)
     assert_int_equal(state_of(w, p.id), row->to);
     assert_sound(w, Q);
     /* The lock goes with the task, and only with it. */
-    assert_int_equal(redis_int(w, "EXISTS", LOCK, NULL), row->to != 0);
-    if (row->from == LUNAQ_AGGREGATING)
-        assert_int_equal(redis_int(w, "EXISTS", K("groups"), NULL), 0);
-    if (row->rc == 0 && row->how == RUN)
-        assert_int_equal(
-            redis_int(w, "HEXISTS", K("t:task-000001"), "pending_since", NULL),
-            1);
-}
-
-/* cmocka hands a test the group's state or its row, not both: the group keeps
- * no state, the world is here and the setup puts it in the row's place. */
-static struct world *the_world;
-static const struct row *the_row;
-
-static int open_world(void **state)
-{
-    int rc = world_open(state);
-    the_world = *state;
-    *state = NULL;
-    return rc;
-}
-
-static int close_world(void **state)
-{
-    *state = the_world;
-    return world_close(state);
-}
-
-static int begin(void **state)
-{
-    the_row = *state;
-    *state = the_world;
-    return world_begin(state);
+    assert_int_equal(locked(w, LOCK), row->to != 0);
 }
 
 static void test_the_row(void **state)
 {
-    test_row(*state, the_row);
+    struct world *w = *state;
+    test_row(w, w->own);
 }
 
 /* ---- one task: what else counts -------------------------------------------
@@ -158,11 +127,13 @@ static void move__key_of_another_type__says_so_and_changes_nothing(void **state)
 static void run__archived_after_its_last_retry__starts_afresh(void **state)
 {
     struct world *w = *state;
-    struct planted p = {
-        .queue = Q, .id = "spent", .state = LUNAQ_ARCHIVED, .retried = 3};
+    struct planted p = {.queue = Q,
+                        .id = "spent",
+                        .state = LUNAQ_ARCHIVED,
+                        .retried = 3,
+                        .crashes = 3,
+                        .cancel = "me"};
     plant(w, &p);
-    redis_int(w, "HSET", K("t:spent"), "lunaq_crashes", "3", "lunaq_cancel",
-              "me", NULL);
     assert_int_equal(move(w, RUN, "spent", NULL), 0);
     lunaq_task_list *list = NULL;
     assert_int_equal(lunaq_task_find(w->client, Q, "spent", &list, NULL), 0);
@@ -174,8 +145,6 @@ static void run__archived_after_its_last_retry__starts_afresh(void **state)
     assert_memory_equal(t->payload, "{\"n\":1}", 7);
     assert_int_equal(t->timeout_ms, 1800000);
     lunaq_task_list_free(list);
-    assert_int_equal(
-        redis_int(w, "HEXISTS", K("t:spent"), "lunaq_cancel", NULL), 0);
 }
 
 static void run__retry__keeps_its_failures(void **state)
@@ -194,11 +163,16 @@ static void run__retry__keeps_its_failures(void **state)
 static void run__archived_undecodable_message__is_left_as_it_is(void **state)
 {
     struct world *w = *state;
-    struct planted p = {.queue = Q, .id = "broken", .state = LUNAQ_ARCHIVED};
+    struct planted p = {.queue = Q,
+                        .id = "broken",
+                        .state = LUNAQ_ARCHIVED,
+                        .msg = "\x30\x03\xff\xff\xff"};
+    lunaq_task_list *list = NULL;
     plant(w, &p);
-    redis_hset(w, K("t:broken"), "msg", "\x30\x03\xff\xff\xff", 5);
     assert_int_equal(move(w, RUN, "broken", NULL), 0);
-    assert_int_equal(redis_int(w, "HSTRLEN", K("t:broken"), "msg", NULL), 5);
+    assert_int_equal(lunaq_task_find(w->client, Q, "broken", &list, NULL), 0);
+    assert_int_equal(lunaq_task_list_at(list, 0)->payload_len, 5);
+    lunaq_task_list_free(list);
 }
 
 static void delete__lock_named_in_the_message_only__releases_it(void **state)
@@ -212,18 +186,27 @@ static void delete__lock_named_in_the_message_only__releases_it(void **state)
                         .lock_in_msg_only = true};
     plant(w, &p);
     assert_int_equal(move(w, DEL, "grouped", NULL), 0);
-    assert_int_equal(redis_int(w, "EXISTS", LOCK, NULL), 0);
+    assert_false(locked(w, LOCK));
 }
 
 static void delete__lock_of_another_task__stays(void **state)
 {
     struct world *w = *state;
-    struct planted p = {
-        .queue = Q, .id = "old", .state = LUNAQ_ARCHIVED, .lock = LOCK};
-    plant(w, &p);
-    free(redis_text(w, "SET", LOCK, "new", NULL));
-    assert_int_equal(move(w, DEL, "old", NULL), 0);
-    assert_int_equal(redis_int(w, "EXISTS", LOCK, NULL), 1);
+    struct planted first = {
+        .queue = Q, .id = "first", .state = LUNAQ_RETRY, .lock = LOCK};
+    struct planted later = {
+        .queue = Q, .id = "later", .state = LUNAQ_ARCHIVED, .lock = LOCK};
+    if (w->broker == &inspected_redis) { /* there the last one has it */
+        plant(w, &later);
+        plant(w, &first);
+    } else {
+        plant(w, &first);
+        plant(w, &later);
+    }
+    assert_int_equal(move(w, DEL, "later", NULL), 0);
+    assert_true(locked(w, LOCK));
+    assert_int_equal(move(w, DEL, "first", NULL), 0);
+    assert_false(locked(w, LOCK));
 }
 
 static void delete__active_that_nobody_holds__is_mended(void **state)
@@ -271,7 +254,7 @@ static void archive__too_old_ones__are_deleted_with_their_locks(void **state)
 {
     struct world *w = *state;
     struct planted old = {.queue = Q,
-                          .id = "old",
+                          .id = "old-one",
                           .state = LUNAQ_ARCHIVED,
                           .score = 1,
                           .lock = LOCK};
@@ -280,8 +263,9 @@ static void archive__too_old_ones__are_deleted_with_their_locks(void **state)
     plant(w, &now);
     assert_int_equal(move(w, ARC, "now", NULL), 0);
     assert_int_equal(state_of(w, "now"), LUNAQ_ARCHIVED);
-    assert_int_equal(redis_int(w, "EXISTS", K("t:old"), LOCK, NULL), 0);
-    assert_int_equal(redis_int(w, "ZCARD", K("archived"), NULL), 1);
+    assert_int_equal(state_of(w, "old-one"), 0);
+    assert_false(locked(w, LOCK));
+    assert_int_equal(count_of(w, Q, LUNAQ_ARCHIVED), 1);
 }
 
 /* ---- whole states ---------------------------------------------------------
@@ -315,32 +299,32 @@ static void move_many(struct world *w, lunaq_state state, lunaq_move how)
 static void run_all__retry__all_are_pending(void **state)
 {
     move_many(*state, LUNAQ_RETRY, RUN);
-    assert_int_equal(redis_int(*state, "LLEN", K("pending"), NULL), 230);
+    assert_int_equal(count_of(*state, Q, LUNAQ_PENDING), 230);
 }
 
 static void run_all__groups__all_are_pending(void **state)
 {
     move_many(*state, LUNAQ_AGGREGATING, RUN);
-    assert_int_equal(redis_int(*state, "LLEN", K("pending"), NULL), 230);
-    assert_int_equal(redis_int(*state, "EXISTS", K("groups"), NULL), 0);
+    assert_int_equal(count_of(*state, Q, LUNAQ_PENDING), 230);
+    assert_int_equal(count_of(*state, Q, LUNAQ_AGGREGATING), 0);
 }
 
 static void archive_all__pending__all_are_archived(void **state)
 {
     move_many(*state, LUNAQ_PENDING, ARC);
-    assert_int_equal(redis_int(*state, "ZCARD", K("archived"), NULL), 230);
+    assert_int_equal(count_of(*state, Q, LUNAQ_ARCHIVED), 230);
 }
 
 static void delete_all__completed__nothing_is_left(void **state)
 {
     move_many(*state, LUNAQ_COMPLETED, DEL);
-    assert_int_equal(redis_int(*state, "DBSIZE", NULL), 1); /* asynq:queues */
+    assert_int_equal(things(*state), 1); /* the name */
 }
 
 static void delete_all__pending__nothing_is_left(void **state)
 {
     move_many(*state, LUNAQ_PENDING, DEL);
-    assert_int_equal(redis_int(*state, "DBSIZE", NULL), 1);
+    assert_int_equal(things(*state), 1);
 }
 
 static void move_all__ids_without_a_task__are_dropped(void **state)
@@ -377,37 +361,37 @@ static void move_all__impossible_pairs__are_refused(void **state)
         LUNAQ_ESTATE);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, world_end)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest others[] = {
         TEST(move__unknown_task__is_not_found),
-        TEST(move__key_of_another_type__says_so_and_changes_nothing),
         TEST(run__archived_after_its_last_retry__starts_afresh),
         TEST(run__retry__keeps_its_failures),
         TEST(run__archived_undecodable_message__is_left_as_it_is),
         TEST(delete__lock_named_in_the_message_only__releases_it),
         TEST(delete__lock_of_another_task__stays),
-        TEST(delete__active_that_nobody_holds__is_mended),
-        TEST(run__task_that_is_not_where_it_says__ends_in_one_place),
-        TEST(run__task_in_an_aggregation_set__is_refused),
         TEST(archive__too_old_ones__are_deleted_with_their_locks),
         TEST(run_all__retry__all_are_pending),
         TEST(run_all__groups__all_are_pending),
         TEST(archive_all__pending__all_are_archived),
         TEST(delete_all__completed__nothing_is_left),
         TEST(delete_all__pending__nothing_is_left),
-        TEST(move_all__ids_without_a_task__are_dropped),
         TEST(move_all__impossible_pairs__are_refused),
+    };
+    const struct CMUnitTest redis_only[] = {
+        TEST(move__key_of_another_type__says_so_and_changes_nothing),
+        TEST(delete__active_that_nobody_holds__is_mended),
+        TEST(run__task_that_is_not_where_it_says__ends_in_one_place),
+        TEST(run__task_in_an_aggregation_set__is_refused),
+        TEST(move_all__ids_without_a_task__are_dropped),
     };
     struct CMUnitTest tests[LQ_COUNT(rows) + LQ_COUNT(others)];
     for (size_t i = 0; i < LQ_COUNT(rows); i++)
-        tests[i] = (struct CMUnitTest){rows[i].name, test_the_row, begin,
+        tests[i] = (struct CMUnitTest){rows[i].name, test_the_row, world_begin,
                                        world_end, &rows[i]};
     memcpy(tests + LQ_COUNT(rows), others, sizeof others);
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests_name("inspect_move", tests, open_world,
-                                       close_world);
+    return world_run("inspect_move", tests, LQ_COUNT(tests), redis_only,
+                     LQ_COUNT(redis_only), argc, argv);
 }

@@ -19,24 +19,17 @@ static void plant_in(struct world *w, const char *queue, lunaq_state state,
     plant(w, &p);
 }
 
-static void day_key(char *out, size_t size, const char *name, int days_ago)
-{
-    time_t t = time(NULL) - (time_t)days_ago * 86400;
-    struct tm tm;
-    char day[16];
-    gmtime_r(&t, &tm);
-    strftime(day, sizeof day, "%Y-%m-%d", &tm);
-    snprintf(out, size, "asynq:{" Q "}:%s:%s", name, day);
-}
-
 /* ---- numbers --------------------------------------------------------------
  */
 
 static void stats__one_of_each__counts_them(void **state)
 {
     struct world *w = *state;
-    char key[100], ns[32];
-    plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
+    struct planted waits = {.queue = Q,
+                            .id = "p",
+                            .state = LUNAQ_PENDING,
+                            .score = lq_now_ms() / 1000 - 90};
+    plant(w, &waits);
     plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL);
     plant_in(w, Q, LUNAQ_SCHEDULED, "s", NULL);
     plant_in(w, Q, LUNAQ_RETRY, "r", NULL);
@@ -44,14 +37,11 @@ static void stats__one_of_each__counts_them(void **state)
     plant_in(w, Q, LUNAQ_COMPLETED, "c", NULL);
     plant_in(w, Q, LUNAQ_AGGREGATING, "g1", "x");
     plant_in(w, Q, LUNAQ_AGGREGATING, "g2", "y");
-    snprintf(ns, sizeof ns, "%lld000000", (long long)lq_now_ms() - 90000);
-    redis_int(w, "HSET", K("t:p"), "pending_since", ns, NULL);
-    day_key(key, sizeof key, "processed", 0);
-    free(redis_text(w, "SET", key, "5", NULL));
-    day_key(key, sizeof key, "failed", 0);
-    free(redis_text(w, "SET", key, "2", NULL));
-    free(redis_text(w, "SET", K("processed"), "9223372036854775807", NULL));
-    free(redis_text(w, "SET", K("paused"), "1700000000", NULL));
+    plant_queue(w, Q,
+                &(lq_queue_copy){.paused_ms = 1700000000000,
+                                 .processed = INT64_MAX,
+                                 .processed_on = {5},
+                                 .failed_on = {2}});
 
     lunaq_queue_list *list = NULL;
     assert_int_equal(lunaq_queue_list_open(w->client, Q, &list, NULL), 0);
@@ -70,7 +60,7 @@ static void stats__one_of_each__counts_them(void **state)
     assert_int_equal(q->failed_today, 2);
     assert_true(q->processed_total == INT64_MAX);
     assert_int_equal(q->failed_total, 0);
-    assert_in_range(q->latency_ms, 90000, 110000);
+    assert_in_range(q->latency_ms, 89000, 110000);
     assert_int_equal(q->paused_at, 1700000000000);
     lunaq_queue_list_free(list);
 }
@@ -104,13 +94,9 @@ static void queues__unknown__names_the_known(void **state)
 static void history__days_back__missing_ones_are_zero(void **state)
 {
     struct world *w = *state;
-    char key[100];
     int64_t processed[4], failed[4];
-    plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
-    day_key(key, sizeof key, "processed", 0);
-    free(redis_text(w, "SET", key, "5", NULL));
-    day_key(key, sizeof key, "failed", 2);
-    free(redis_text(w, "SET", key, "7", NULL));
+    plant_queue(w, Q,
+                &(lq_queue_copy){.processed_on = {5}, .failed_on = {0, 0, 7}});
     assert_int_equal(
         lunaq_queue_history(w->client, Q, 4, processed, failed, NULL), 0);
     assert_int_equal(processed[0], 5);
@@ -131,19 +117,25 @@ static void history__days_back__missing_ones_are_zero(void **state)
 /* ---- pausing --------------------------------------------------------------
  */
 
+static int64_t paused_at(struct world *w)
+{
+    lunaq_queue_list *list = NULL;
+    assert_int_equal(lunaq_queue_list_open(w->client, Q, &list, NULL), 0);
+    int64_t at = lunaq_queue_list_at(list, 0)->paused_at;
+    lunaq_queue_list_free(list);
+    return at;
+}
+
 static void pause__twice_and_back__says_when_it_already_is_so(void **state)
 {
     struct world *w = *state;
     plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
     assert_int_equal(lunaq_queue_resume(w->client, Q, NULL), LUNAQ_ESTATE);
     assert_int_equal(lunaq_queue_pause(w->client, Q, NULL), 0);
-    char *since = redis_text(w, "GET", K("paused"), NULL);
-    assert_in_range(strtoll(since, NULL, 10), lq_now_ms() / 1000 - 10,
-                    lq_now_ms() / 1000 + 10);
-    free(since);
+    assert_in_range(paused_at(w), lq_now_ms() - 10000, lq_now_ms() + 10000);
     assert_int_equal(lunaq_queue_pause(w->client, Q, NULL), LUNAQ_ESTATE);
     assert_int_equal(lunaq_queue_resume(w->client, Q, NULL), 0);
-    assert_int_equal(redis_int(w, "EXISTS", K("paused"), NULL), 0);
+    assert_int_equal(paused_at(w), 0);
 }
 
 static void pause__unknown_queue__is_not_found_and_leaves_nothing(void **state)
@@ -151,7 +143,7 @@ static void pause__unknown_queue__is_not_found_and_leaves_nothing(void **state)
     struct world *w = *state;
     assert_int_equal(lunaq_queue_pause(w->client, "tpyo", NULL),
                      LUNAQ_ENOTFOUND);
-    assert_int_equal(redis_int(w, "DBSIZE", NULL), 0);
+    assert_int_equal(things(w), 0);
 }
 
 /* ---- removing -------------------------------------------------------------
@@ -210,6 +202,32 @@ static void remove__name_that_is_a_pattern__takes_no_neighbour(void **state)
     assert_int_equal(redis_int(w, "DBSIZE", NULL), 5);
 }
 
+static void remove__tasks_counters_and_locks__only_its_own(void **state)
+{
+    struct world *w = *state;
+    lq_queue_copy copy = {
+        .processed = 3, .processed_on = {2, 1}, .failed_on = {1}};
+    lq_copy_cron cron = {LQ_STR("e"), 1700000000000};
+    struct planted holder = {.queue = Q,
+                             .id = "r",
+                             .state = LUNAQ_RETRY,
+                             .lock = K("unique:hello:1")};
+    copy.crons = &cron;
+    copy.cron_count = 1;
+    plant_in(w, Q "2", LUNAQ_PENDING, "neighbour", NULL);
+    plant_queue(w, Q "2", &copy);
+    int64_t before = things(w);
+    plant_pending(w, Q, "many-", 1200);
+    plant_queue(w, Q, &copy);
+    plant(w, &holder);
+    plant_in(w, Q, LUNAQ_AGGREGATING, "g", "x:y");
+    assert_true(things(w) > before);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), 0);
+    assert_int_equal(things(w), before);
+    assert_false(locked(w, K("unique:hello:1")));
+    assert_int_equal(lunaq_queue_pause(w->client, Q, NULL), LUNAQ_ENOTFOUND);
+}
+
 static void remove__with_tasks_and_no_force__changes_nothing(void **state)
 {
     struct world *w = *state;
@@ -217,13 +235,14 @@ static void remove__with_tasks_and_no_force__changes_nothing(void **state)
                                          LUNAQ_RETRY,     LUNAQ_ARCHIVED,
                                          LUNAQ_COMPLETED, LUNAQ_AGGREGATING};
     for (size_t i = 0; i < LQ_COUNT(states); i++) {
-        free(redis_text(w, "FLUSHALL", NULL));
-        plant_in(w, Q, states[i], "t",
+        char name[8];
+        snprintf(name, sizeof name, "%zu", i);
+        plant_in(w, name, states[i], "t",
                  states[i] == LUNAQ_AGGREGATING ? "g" : NULL);
-        int64_t keys = redis_int(w, "DBSIZE", NULL);
-        assert_int_equal(lunaq_queue_remove(w->client, Q, 0, NULL),
+        int64_t before = things(w);
+        assert_int_equal(lunaq_queue_remove(w->client, name, 0, NULL),
                          LUNAQ_ESTATE);
-        assert_int_equal(redis_int(w, "DBSIZE", NULL), keys);
+        assert_int_equal(things(w), before);
     }
 }
 
@@ -231,9 +250,9 @@ static void remove__with_active_tasks__is_refused_even_by_force(void **state)
 {
     struct world *w = *state;
     plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL);
-    int64_t keys = redis_int(w, "DBSIZE", NULL);
+    int64_t before = things(w);
     assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), LUNAQ_ESTATE);
-    assert_int_equal(redis_int(w, "DBSIZE", NULL), keys);
+    assert_int_equal(things(w), before);
 }
 
 static void remove__unknown_queue__is_not_found(void **state)
@@ -252,7 +271,7 @@ static void remove__then_enqueue__the_queue_is_known_again(void **state)
     assert_int_equal(lunaq_client_enqueue(w->client, &task, NULL, NULL), 0);
     assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), 0);
     assert_int_equal(lunaq_client_enqueue(w->client, &task, NULL, NULL), 0);
-    assert_int_equal(redis_int(w, "SISMEMBER", "asynq:queues", Q, NULL), 1);
+    assert_int_equal(count_of(w, Q, LUNAQ_PENDING), 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
@@ -266,15 +285,16 @@ int main(int argc, char **argv)
         TEST(history__days_back__missing_ones_are_zero),
         TEST(pause__twice_and_back__says_when_it_already_is_so),
         TEST(pause__unknown_queue__is_not_found_and_leaves_nothing),
-        TEST(remove__all_that_belongs_to_it__is_gone),
-        TEST(remove__name_that_is_a_pattern__takes_no_neighbour),
+        TEST(remove__tasks_counters_and_locks__only_its_own),
         TEST(remove__with_tasks_and_no_force__changes_nothing),
         TEST(remove__with_active_tasks__is_refused_even_by_force),
         TEST(remove__unknown_queue__is_not_found),
         TEST(remove__then_enqueue__the_queue_is_known_again),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests_name("inspect_queue", tests, world_open,
-                                       world_close);
+    const struct CMUnitTest redis_only[] = {
+        TEST(remove__all_that_belongs_to_it__is_gone),
+        TEST(remove__name_that_is_a_pattern__takes_no_neighbour),
+    };
+    return world_run("inspect_queue", tests, LQ_COUNT(tests), redis_only,
+                     LQ_COUNT(redis_only), argc, argv);
 }

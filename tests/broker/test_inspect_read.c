@@ -75,9 +75,15 @@ static void list__scheduled__by_time_with_its_instant(void **state)
 static void list__active__tells_the_lease_without_its_token(void **state)
 {
     struct world *w = *state;
-    plant_in(w, LUNAQ_ACTIVE, "held", 1900000000, NULL);
-    redis_int(w, "ZADD", "asynq:{" Q "}:lease", "1900000000.25", "held", NULL);
-    redis_int(w, "HSET", "asynq:{" Q "}:t:held", "lunaq_crashes", "2", NULL);
+    struct planted p = {.queue = Q,
+                        .id = "held",
+                        .state = LUNAQ_ACTIVE,
+                        .score = 1900000000,
+                        .crashes = 2};
+    plant(w, &p);
+    if (w->broker == &inspected_redis)
+        redis_int(w, "ZADD", "asynq:{" Q "}:lease", "1900000000.25", "held",
+                  NULL);
     lunaq_task_list *list = list_of(w, Q, LUNAQ_ACTIVE, NULL, 0, 0);
     assert_int_equal(lunaq_task_list_at(list, 0)->lease_at, 1900000000000);
     assert_int_equal(lunaq_task_list_at(list, 0)->crashes, 2);
@@ -106,21 +112,29 @@ static void list__all_queues_and_states__shows_everything(void **state)
     assert_ids(list_of(w, NULL, LUNAQ_STATE_ANY, NULL, 0, 0), "a d o");
 }
 
-static void
-list__undecodable_and_dangling__are_shown_as_what_they_are(void **state)
+static void list__undecodable__is_shown_as_what_it_is(void **state)
 {
     struct world *w = *state;
-    plant_in(w, LUNAQ_RETRY, "bytes", 1, NULL);
-    redis_hset(w, "asynq:{" Q "}:t:bytes", "msg", "\xff\xff", 2);
-    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "2", "ghost", NULL);
-    free(redis_text(w, "SET", "asynq:{" Q "}:t:odd", "x", NULL));
-    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "3", "odd", NULL);
+    struct planted p = {
+        .queue = Q, .id = "bytes", .state = LUNAQ_RETRY, .msg = "\xff\xff"};
+    plant(w, &p);
     lunaq_task_list *list = list_of(w, Q, LUNAQ_RETRY, NULL, 0, 0);
     const lunaq_task_info *bytes = lunaq_task_list_at(list, 0);
     assert_string_equal(bytes->type, LQ_TYPE_UNDECODABLE);
     assert_int_equal(bytes->payload_len, 2);
+    assert_ids(list, "bytes");
+}
+
+static void list__dangling__is_shown_as_what_it_is(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, LUNAQ_RETRY, "good", 1, NULL);
+    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "2", "ghost", NULL);
+    free(redis_text(w, "SET", "asynq:{" Q "}:t:odd", "x", NULL));
+    redis_int(w, "ZADD", "asynq:{" Q "}:retry", "3", "odd", NULL);
+    lunaq_task_list *list = list_of(w, Q, LUNAQ_RETRY, NULL, 0, 0);
     assert_string_not_equal(lunaq_task_list_at(list, 1)->error, "");
-    assert_ids(list, "bytes ghost odd");
+    assert_ids(list, "good ghost odd");
 }
 
 static void list__bad_queries__are_refused(void **state)
@@ -169,10 +183,9 @@ static void find__whole_id__in_any_queue(void **state)
 {
     struct world *w = *state;
     struct planted other = {
-        .queue = "other", .id = "x", .state = LUNAQ_PENDING};
+        .queue = "other", .id = "x", .state = LUNAQ_PENDING, .result = "42"};
     plant_in(w, LUNAQ_PENDING, "y", 0, NULL);
     plant(w, &other);
-    redis_int(w, "HSET", "asynq:{other}:t:x", "result", "42", NULL);
     lunaq_task_list *list = NULL;
     assert_int_equal(lunaq_task_find(w->client, NULL, "x", &list, NULL), 0);
     const lunaq_task_info *t = lunaq_task_list_at(list, 0);
@@ -247,10 +260,7 @@ static void find__short_or_unknown__is_not_found(void **state)
 static void find__among_more_ids_than_one_call_looks_at__is_found(void **state)
 {
     struct world *w = *state;
-    free(redis_text(w, "EVAL",
-                    "for i = 1, 12000 do redis.call('RPUSH', KEYS[1], 'n' .. "
-                    "i) end return 'ok'",
-                    "1", "asynq:{" Q "}:pending", NULL));
+    plant_pending(w, Q, "n", 12000);
     plant_in(w, LUNAQ_PENDING, "in-the-front", 0, NULL);
     plant_in(w, LUNAQ_COMPLETED, "far-behind", 0, NULL);
     lunaq_task_list *list = NULL;
@@ -283,19 +293,26 @@ static void publish_server(struct world *w, const char *extra)
                             .queue = LQ_STR("default"),
                             .pid = 7,
                             .start_ms = 1700000001000};
-    lq_buf bytes;
-    lq_buf_init(&bytes, 0);
-    lq_server_encode(&bytes, &m);
-    redis_set(w, "asynq:servers:{h:7:server-00001}", bytes.p, bytes.len);
-    redis_int(w, "ZADD", "asynq:servers", "4000000000",
-              "asynq:servers:{h:7:server-00001}", NULL);
-    lq_buf_clear(&bytes);
-    lq_worker_encode(&bytes, &worker);
-    redis_hset(w, "asynq:workers:{h:7:server-00001}", "t1", bytes.p, bytes.len);
-    if (extra)
-        free(redis_text(w, "SET", "lunaq:servers:{h:7:server-00001}", extra,
-                        NULL));
-    lq_buf_release(&bytes);
+    lq_buf info, of_worker;
+    lq_buf_init(&info, 0);
+    lq_buf_init(&of_worker, 0);
+    lq_server_encode(&info, &m);
+    lq_worker_encode(&of_worker, &worker);
+    const lq_heartbeat_worker workers[] = {
+        {worker.task_id, lq_buf_str(&of_worker)}};
+    lq_op_heartbeat op = {.host = m.host,
+                          .server_id = m.server_id,
+                          .pid = m.pid,
+                          .info = lq_buf_str(&info),
+                          .extra = lq_str_c(extra),
+                          .workers = workers,
+                          .worker_count = 1,
+                          .ttl_ms = 60000};
+    lq_op_init(&op.op, LQ_OP_HEARTBEAT);
+    carry_out(w, &op.op);
+    lq_op_release(&op.op);
+    lq_buf_release(&info);
+    lq_buf_release(&of_worker);
 }
 
 static void servers__live_one__is_listed_with_its_workers(void **state)
@@ -303,9 +320,6 @@ static void servers__live_one__is_listed_with_its_workers(void **state)
     struct world *w = *state;
     lunaq_server_list *list = NULL;
     publish_server(w, NULL);
-    redis_int(w, "ZADD", "asynq:servers", "1", "asynq:servers:{old:1:x}", NULL);
-    redis_int(w, "ZADD", "asynq:servers", "4000000000",
-              "asynq:servers:{keyless:1:x}", NULL);
     assert_int_equal(lunaq_server_list_open(w->client, &list, NULL), 0);
     assert_int_equal(lunaq_server_list_count(list), 1);
     const lunaq_server_info *s = lunaq_server_list_at(list, 0);
@@ -318,6 +332,19 @@ static void servers__live_one__is_listed_with_its_workers(void **state)
     assert_int_equal(s->worker_count, 1);
     assert_string_equal(s->workers[0].task_id, "t1");
     assert_int_equal(s->workers[0].deadline_at, 0);
+    lunaq_server_list_free(list);
+}
+
+static void servers__dead_and_keyless_ones__are_left_out(void **state)
+{
+    struct world *w = *state;
+    lunaq_server_list *list = NULL;
+    publish_server(w, NULL);
+    redis_int(w, "ZADD", "asynq:servers", "1", "asynq:servers:{old:1:x}", NULL);
+    redis_int(w, "ZADD", "asynq:servers", "4000000000",
+              "asynq:servers:{keyless:1:x}", NULL);
+    assert_int_equal(lunaq_server_list_open(w->client, &list, NULL), 0);
+    assert_int_equal(lunaq_server_list_count(list), 1);
     lunaq_server_list_free(list);
     assert_int_equal(redis_int(w, "ZCARD", "asynq:servers", NULL), 2);
 }
@@ -369,22 +396,20 @@ static void crons__two_schedulers__give_one_line_an_entry(void **state)
                      .options = options,
                      .option_count = 2,
                      .next_ms = 1900000000000};
-    lq_buf bytes;
     for (int i = 0; i < 2; i++) {
-        char key[] = "asynq:schedulers:{h:7:a}";
-        key[22] = (char)('a' + i);
+        lq_buf bytes;
         lq_buf_init(&bytes, 0);
         m.prev_ms = i ? 1800000000000 : 0;
         lq_cron_encode(&bytes, &m);
-        char hex[400] = "";
-        for (size_t b = 0; b < bytes.len; b++)
-            snprintf(hex + 2 * b, 3, "%02x", (unsigned char)bytes.p[b]);
-        free(redis_text(w, "EVAL",
-                        "return redis.call('LPUSH', KEYS[1], "
-                        "(ARGV[1]:gsub('..', function(h) return "
-                        "string.char(tonumber(h, 16)) end)))",
-                        "1", key, hex, NULL));
-        redis_int(w, "ZADD", "asynq:schedulers", "4000000000", key, NULL);
+        lq_str entry = lq_buf_str(&bytes);
+        lq_op_cron_publish op = {.scheduler_id =
+                                     i ? LQ_STR("h:7:b") : LQ_STR("h:7:a"),
+                                 .entries = &entry,
+                                 .count = 1,
+                                 .ttl_ms = 60000};
+        lq_op_init(&op.op, LQ_OP_CRON_PUBLISH);
+        carry_out(w, &op.op);
+        lq_op_release(&op.op);
         lq_buf_release(&bytes);
     }
     assert_int_equal(lunaq_cron_list_open(w->client, &list, NULL), 0);
@@ -408,7 +433,7 @@ int main(int argc, char **argv)
         TEST(list__active__tells_the_lease_without_its_token),
         TEST(list__groups__all_or_one),
         TEST(list__all_queues_and_states__shows_everything),
-        TEST(list__undecodable_and_dangling__are_shown_as_what_they_are),
+        TEST(list__undecodable__is_shown_as_what_it_is),
         TEST(list__bad_queries__are_refused),
         TEST(list__newer_struct__is_taken_while_its_extra_is_zero),
         TEST(find__whole_id__in_any_queue),
@@ -421,8 +446,10 @@ int main(int argc, char **argv)
         TEST(handlers__nonsense_or_none__is_an_empty_list),
         TEST(crons__two_schedulers__give_one_line_an_entry),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests_name("inspect_read", tests, world_open,
-                                       world_close);
+    const struct CMUnitTest redis_only[] = {
+        TEST(list__dangling__is_shown_as_what_it_is),
+        TEST(servers__dead_and_keyless_ones__are_left_out),
+    };
+    return world_run("inspect_read", tests, LQ_COUNT(tests), redis_only,
+                     LQ_COUNT(redis_only), argc, argv);
 }
