@@ -238,6 +238,7 @@ static const struct refused {
     {"array_of_a_million_in_arrays_of_a_million__is_refused",
      X8("*1048576\r\n") ":", "x\r\n", 1, 0},
     {"nine_arrays_deep__is_refused", X8("*1\r\n") "*1\r\n:1\r\n", "", 0, 0},
+    {"ten_open_arrays__are_refused", X8("*1\r\n") "*1\r\n*1\r\n", "", 0, 0},
     {"arrays_without_end__are_refused", "", "*1\r\n", 1000000, 0},
     {"header_without_end__is_refused", "$", "0", 1000, 0},
     {"line_without_end__is_refused", "+", "0123456789", 100000, 0},
@@ -281,6 +282,31 @@ static void test_refused(void **state)
     lq_buf_release(&got);
 }
 
+/* Neither piece shows the header, and the reader would free what it announced
+ * at the nonsense that follows. */
+static void array__of_2_billion_cut_in_its_header__is_refused(void **state)
+{
+    static const char bytes[] = "*2147483647\r\n?";
+    (void)state;
+    if (shadowed)
+        skip();
+    for (size_t cut = 1; cut < sizeof(bytes) - 2; cut++) {
+        lq_resp r = {0};
+        lq_reply *reply;
+        int rc = LUNAQ_OK;
+        int64_t begun = lq_mono_ms();
+        for (size_t at = 0, used; !rc && at < sizeof(bytes) - 1; at += used) {
+            size_t end = at < cut ? cut : sizeof(bytes) - 1;
+            rc = lq_resp_feed(&r, bytes + at, end - at, &used, NULL);
+            if (!rc)
+                rc = lq_resp_next(&r, &reply, NULL);
+        }
+        assert_int_equal(rc, LUNAQ_EPROTO);
+        lq_resp_release(&r);
+        assert_true(lq_mono_ms() - begun < 2000);
+    }
+}
+
 static void array__of_more_than_256_mib_in_all__is_refused(void **state)
 {
     enum { MIB = 1024 * 1024 };
@@ -314,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(replies__damaged__end_the_same_however_they_come),
         cmocka_unit_test(reply__read__gives_its_values),
         cmocka_unit_test(string__full_of_array_headers__is_taken),
+        cmocka_unit_test(array__of_2_billion_cut_in_its_header__is_refused),
         cmocka_unit_test(array__of_more_than_256_mib_in_all__is_refused),
     };
     static struct CMUnitTest tests[LQ_COUNT(plain) + LQ_COUNT(refused)];
