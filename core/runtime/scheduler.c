@@ -140,6 +140,7 @@ static void load_entries(lq_scheduler *s)
         entry_free(e);
     }
     s->reload = false;
+    s->changed = true;
 }
 
 /* ---- ticks --------------------------------------------------------------- */
@@ -203,6 +204,8 @@ static void end_round(lq_scheduler *s)
     if (!s->control->link_up && wait < 1000)
         wait = 1000;
     lq_periodic_over_in(&s->round, wait < 0 ? 0 : wait);
+    if (s->changed)
+        lq_periodic_now(&s->publish);
 }
 
 /* The entry's task with an id of its own for this tick. */
@@ -267,6 +270,7 @@ static void ticked(lq_op *op)
         e->seen = true;
         e->last_ms = s->fire.never ? 0 : s->fire.last_ms;
         e->next_ms = lq_cron_next_ms(&e->cron, s->fire.last_ms);
+        s->changed = true;
     } else if (!lost) { /* its keys are damaged: the others go on */
         e->refused = true;
         if (lq_log_gate(&s->control->rt->log_gate, 5000))
@@ -293,6 +297,8 @@ static void published(lq_op *op)
     lq_op_release(op);
     lq_arena_release(&s->pub_mem);
     lq_periodic_over(&s->publish);
+    if (s->changed && s->at == NULL)
+        lq_periodic_now(&s->publish);
 }
 
 #define OPTIONS_MAX 5
@@ -370,6 +376,7 @@ static void publish(void *ud)
     s->pub.entries = encoded;
     s->pub.count = at;
     s->shown = s->shown || at > 0;
+    s->changed = false;
     s->pub.ttl_ms = PUBLISH_TTL_MS;
     lq_link_submit(s->control->link, &s->pub.op);
 }
@@ -380,7 +387,6 @@ void lq_scheduler_reload(lq_scheduler *s)
 {
     s->reload = true;
     lq_periodic_now(&s->round);
-    lq_periodic_now(&s->publish);
 }
 
 int lq_scheduler_start(lq_scheduler *s, struct lq_control *c, lunaq_error *err)

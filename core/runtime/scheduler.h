@@ -27,6 +27,7 @@ typedef struct lq_scheduler {
     lq_arena pub_mem;
     lq_buf pub_buf;
     bool shown;             /* entries of ours are published */
+    bool changed;           /* … but have changed since */
     char scheduler_id[384]; /* host:pid:uuid */
 } lq_scheduler;
 
