@@ -273,7 +273,7 @@ class CannotStart(World):
         self.assertNotIn("wr0ng", text)
 
     def test_broker__scheme_unknown(self):
-        self.refused("rdis", "known: redis", LUNAQ_BROKER="rdis://127.0.0.1")
+        self.refused("rdis", "known: sqlite, redis", LUNAQ_BROKER="rdis://127.0.0.1")
 
     def test_database__nobody_there__password_is_not_shown(self):
         text = self.refused(
