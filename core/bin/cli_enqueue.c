@@ -22,11 +22,11 @@ static const struct cli_option options[] = {
     {"max-retry", "N", "retries after the first attempt; default 25"},
     {"timeout", "DURATION", "of one attempt; default 30m"},
     {"deadline", "WHEN", "no attempt after it: an instant, or from now"},
-    {"in", "DURATION", "not before this time has passed"},
-    {"at", "INSTANT", "not before it: 2026-01-31T12:00:00Z"},
+    {"process-in", "DURATION", "not before this time has passed"},
+    {"process-at", "INSTANT", "not before it: 2026-01-31T12:00:00Z"},
     {"unique", "DURATION", "refuse another of the same type and payload"},
     {"retention", "DURATION", "keep it so long after success"},
-    {"id", "ID", "instead of a new one"},
+    {"task-id", "ID", "instead of a new one"},
     {"group", "NAME", "wait to be aggregated with this group"},
     {"header", "K=V", "metadata; may be repeated"},
     {"wait", NULL, "wait for its end and print the result"},
@@ -220,15 +220,17 @@ static int get_headers(struct cli *cli, lunaq_task *task, lunaq_header *headers,
 
 static int get_instants(struct cli *cli, lunaq_task *task)
 {
-    const char *at = cli_get(cli, "at"), *deadline = cli_get(cli, "deadline");
-    int rc = cli_get_duration(cli, "in", &task->process_in_ms);
+    const char *at = cli_get(cli, "process-at"),
+               *deadline = cli_get(cli, "deadline");
+    int rc = cli_get_duration(cli, "process-in", &task->process_in_ms);
     if (rc)
         return rc;
-    if (at && cli_get(cli, "in"))
-        return cli_misuse("--at and --in: give one or the other");
+    if (at && cli_get(cli, "process-in"))
+        return cli_misuse(
+            "--process-at and --process-in: give one or the other");
     if (at && !cli_instant_parse(at, &task->process_at))
-        return cli_misuse("--at '%s': give an instant like "
-                          "2026-01-31T12:00:00Z, or use --in 5m",
+        return cli_misuse("--process-at '%s': give an instant like "
+                          "2026-01-31T12:00:00Z, or use --process-in 5m",
                           at);
     if (!deadline || cli_instant_parse(deadline, &task->deadline_at))
         return CLI_OK;
@@ -242,7 +244,7 @@ static int get_options(struct cli *cli, lunaq_task *task)
 {
     int64_t retry = -2, timeout = -1;
     task->queue = cli_get(cli, "queue");
-    task->task_id = cli_get(cli, "id");
+    task->task_id = cli_get(cli, "task-id");
     task->group = cli_get(cli, "group");
     int rc = cli_get_int(cli, "max-retry", 0, INT32_MAX, &retry);
     if (!rc)

@@ -37,7 +37,8 @@ static const char *hint(int code)
     case LUNAQ_EFULL:
         return "try 'redis-cli info' to see how it is";
     case LUNAQ_EUNKNOWN:
-        return "repeat it with the same --id: it cannot run twice that way";
+        return "repeat it with the same --task-id: it cannot run twice that "
+               "way";
     case LUNAQ_ECONFIG:
         return "give --broker redis://host:6379";
     case LUNAQ_ENOTFOUND:

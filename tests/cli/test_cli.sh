@@ -115,21 +115,21 @@ json stats_empty_json '"servers"' stats
 # ---- enqueue -------------------------------------------------------------------
 
 good enqueue_plain "pending in queue default" enqueue hello
-good enqueue_pairs "pending" enqueue hello --id p1 b=2 'a:={"z":1,"y":[1, 2]}' \
+good enqueue_pairs "pending" enqueue hello --task-id p1 b=2 'a:={"z":1,"y":[1, 2]}' \
   "q=say \"hi\"" big:=12345678901234567890
 check enqueue_pairs__sorted_and_exact "$(payload p1)" \
   '{\"a\":{\"y\":[1,2],\"z\":1},\"b\":\"2\",\"big\":12345678901234567890,\"q\":\"say \\\"hi\\\"\"}'
-good enqueue_text "pending" enqueue hello --id p2 --payload '{"a": 1}'
+good enqueue_text "pending" enqueue hello --task-id p2 --payload '{"a": 1}'
 check enqueue_text__as_it_is "$(payload p2)" '{\"a\": 1}'
 printf '[1,2]' >payload.json
-good enqueue_file "pending" enqueue hello --id p3 --payload payload.json
+good enqueue_file "pending" enqueue hello --task-id p3 --payload payload.json
 check enqueue_file__its_bytes "$(payload p3)" '[1,2]'
-out=$(printf 'raw\0bytes' | "$lunaq" enqueue hello --id p4 --payload -)
+out=$(printf 'raw\0bytes' | "$lunaq" enqueue hello --task-id p4 --payload -)
 report enqueue_stdin $?
 [[ $("$lunaq" task show p4 --json) == *'"payload_base64":	"cmF3AGJ5dGVz"'* ]]
 report enqueue_stdin__bytes_as_base64 $?
-good enqueue_options "scheduled in queue low" enqueue hello --queue low --id o1 \
-  --max-retry 3 --timeout 90s --deadline 2h --in 5m --retention 1d \
+good enqueue_options "scheduled in queue low" enqueue hello --queue low --task-id o1 \
+  --max-retry 3 --timeout 90s --deadline 2h --process-in 5m --retention 1d \
   --header a=1 --header b=x=y
 run task show o1 --json
 for want in '"max_retry":	3' '"timeout_ms":	90000' '"retention_ms":	86400000' \
@@ -137,18 +137,18 @@ for want in '"max_retry":	3' '"timeout_ms":	90000' '"retention_ms":	86400000' \
   [[ $out == *"$want"* ]]
   report "enqueue_options__$want" $?
 done
-good enqueue_none "pending" enqueue hello --id o2 --max-retry 0 --timeout 0 \
+good enqueue_none "pending" enqueue hello --task-id o2 --max-retry 0 --timeout 0 \
   --deadline 2h
 [[ $("$lunaq" task show o2 --json) == *'"max_retry":	0,'*'"timeout_ms":	0,'* ]]
 report enqueue_none__zero_is_none $?
-good enqueue_at "scheduled" enqueue hello --id o3 --at 2040-01-31T12:00:00+01:00
+good enqueue_at "scheduled" enqueue hello --task-id o3 --process-at 2040-01-31T12:00:00+01:00
 check enqueue_at__score "$(r zscore 'asynq:{default}:scheduled' o3)" 2211620400
-good enqueue_group "aggregating" enqueue hello --id o4 --queue low --group g
+good enqueue_group "aggregating" enqueue hello --task-id o4 --queue low --group g
 good enqueue_unique "pending" enqueue once --unique 1m k=v
-json enqueue_json '"state":	"pending"' enqueue hello --id o5
+json enqueue_json '"state":	"pending"' enqueue hello --task-id o5
 good enqueue_dashes "pending" enqueue hello -- --k=v
 bad enqueue_duplicate 1 "same unique key" enqueue once --unique 1m k=v
-bad enqueue_taken_id 1 "exists" enqueue hello --id p1
+bad enqueue_taken_id 1 "exists" enqueue hello --task-id p1
 bad enqueue_no_type 2 "usage: lunaq enqueue TYPE" enqueue
 bad enqueue_no_pair 2 "give k=v" enqueue hello word
 bad enqueue_bad_json 2 "not JSON" enqueue hello k:=word
@@ -158,9 +158,9 @@ bad enqueue_bad_payload 2 "neither a file nor JSON" enqueue hello --payload nofi
 bad enqueue_both 2 "one or the other" enqueue hello k=v --payload '{}'
 bad enqueue_bad_number 2 "whole number" enqueue hello --max-retry many
 bad enqueue_bad_duration 2 "90s" enqueue hello --timeout soon
-bad enqueue_bad_instant 2 "2026-01-31T12:00:00Z" enqueue hello --at tomorrow
-bad enqueue_no_such_day 2 "2026-01-31T12:00:00Z" enqueue hello --at 2040-02-30T12:00
-bad enqueue_at_and_in 2 "one or the other" enqueue hello --in 5m --at 2040-01-01T00:00
+bad enqueue_bad_instant 2 "2026-01-31T12:00:00Z" enqueue hello --process-at tomorrow
+bad enqueue_no_such_day 2 "2026-01-31T12:00:00Z" enqueue hello --process-at 2040-02-30T12:00
+bad enqueue_at_and_in 2 "one or the other" enqueue hello --process-in 5m --process-at 2040-01-01T00:00
 bad enqueue_bad_header 2 "give K=V" enqueue hello --header x
 bad enqueue_bad_queue 2 "queue" enqueue hello --queue '{x}'
 bad enqueue_bad_type 2 "type" enqueue ' '
@@ -205,8 +205,8 @@ good task_show "state        scheduled" task show o1
 json task_show_json '"queue":	"low"' task show o1 --queue low
 bad task_show_unknown 1 "no task" task show 01234567
 bad task_show_short 1 "6 characters" task show 0123
-good same_end_1 "" enqueue hello --queue low --id a-same-end
-good same_end_2 "" enqueue hello --id b-same-end
+good same_end_1 "" enqueue hello --queue low --task-id a-same-end
+good same_end_2 "" enqueue hello --task-id b-same-end
 good task_show_tail "id           a-same-end" task show same-end --queue low
 run task show same-end
 [ "$rc" -eq 1 ] && [[ $out == *b-same-end*a-same-end* ]] &&

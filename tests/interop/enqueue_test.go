@@ -178,7 +178,7 @@ func TestLunaqEnqueuesAndGoRuns(t *testing.T) {
 		}
 	})
 	t.Run("options", func(t *testing.T) {
-		r := one(t, "--max-retry", "2", "--timeout", "90s", "--id",
+		r := one(t, "--max-retry", "2", "--timeout", "90s", "--task-id",
 			"chosen-id")
 		if r.retry != 2 || r.id != "chosen-id" {
 			t.Errorf("it saw %+v", r)
@@ -195,7 +195,7 @@ func TestLunaqEnqueuesAndGoRuns(t *testing.T) {
 		}
 	})
 	t.Run("delayed_and_kept", func(t *testing.T) {
-		r := one(t, "--in", "1s", "--retention", "1h")
+		r := one(t, "--process-in", "1s", "--retention", "1h")
 		info := w.settled("go", r.id, asynq.TaskStateCompleted)
 		if string(info.Result) != "from Go" || info.Retention != time.Hour {
 			t.Errorf("info %+v", info)

@@ -32,14 +32,14 @@ func TestBothInspectorsShowEveryState(t *testing.T) {
 			[]string{"--retention", "1h"}},
 		{"interop:echo", asynq.TaskStateScheduled,
 			[]asynq.Option{asynq.ProcessIn(time.Hour)},
-			[]string{"--in", "1h"}},
+			[]string{"--process-in", "1h"}},
 	} {
 		info := w.enqueue(asynq.NewTask(kind.task, []byte(`{}`)),
 			append(kind.opts, queue)...)
 		w.settled("mixed", info.ID, kind.state)
 		id := fmt.Sprintf("lunaq-%v", kind.state)
 		w.lunaq(append([]string{"enqueue", kind.task, "--queue", "mixed",
-			"--id", id}, kind.flags...)...)
+			"--task-id", id}, kind.flags...)...)
 		got := w.settled("mixed", id, kind.state)
 		if got.Type != kind.task {
 			t.Errorf("%s has type %q", id, got.Type)

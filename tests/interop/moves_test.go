@@ -72,7 +72,7 @@ func moves() []move {
 			opts: opts{asynq.MaxRetry(0)}, flags: flags{"--max-retry", "0"},
 			still: true},
 		{name: "schedule", task: "interop:ok", state: scheduled,
-			opts: opts{asynq.ProcessAt(later)}, flags: flags{"--at", at(later)},
+			opts: opts{asynq.ProcessAt(later)}, flags: flags{"--process-at", at(later)},
 			still: true},
 		{name: "unique", task: "interop:ok", state: pending,
 			opts: opts{unique}, flags: uniqueFlag, still: true},
@@ -81,7 +81,7 @@ func moves() []move {
 			then: func(w *world, queue string) { w.refused(queue) }},
 		{name: "unique_scheduled", task: "interop:ok", state: scheduled,
 			opts:  opts{unique, asynq.ProcessAt(later)},
-			flags: both(uniqueFlag, "--at", at(later)), still: true},
+			flags: both(uniqueFlag, "--process-at", at(later)), still: true},
 		{name: "group", task: "interop:ok", state: aggregating,
 			opts: opts{asynq.Group("g")}, flags: flags{"--group", "g"},
 			still: true},
@@ -90,7 +90,7 @@ func moves() []move {
 			flags: both(uniqueFlag, "--group", "g"), still: true},
 		{name: "group_scheduled", task: "interop:ok", state: scheduled,
 			opts:  opts{asynq.Group("g"), asynq.ProcessAt(later)},
-			flags: flags{"--group", "g", "--at", at(later)}, still: true},
+			flags: flags{"--group", "g", "--process-at", at(later)}, still: true},
 
 		{name: "dequeue", task: "interop:wait", state: active},
 		{name: "dequeue_unique", task: "interop:wait", state: active,
@@ -126,7 +126,7 @@ func moves() []move {
 		{name: "forward", then: func(w *world, queue string) {
 			w.pause(queue)
 			w.put(move{task: "interop:ok", opts: opts{asynq.ProcessIn(time.Second)},
-				flags: flags{"--in", "1s"}}, queue)
+				flags: flags{"--process-in", "1s"}}, queue)
 			w.settled(queue, one, pending)
 		}},
 		{name: "forward_retry", task: "interop:fail", state: retry,
@@ -146,7 +146,7 @@ func moves() []move {
 		{"pending", move{task: "interop:ok", state: pending}, true},
 		{"scheduled", move{task: "interop:ok", state: scheduled,
 			opts:  opts{unique, asynq.ProcessAt(later)},
-			flags: both(uniqueFlag, "--at", at(later))}, true},
+			flags: both(uniqueFlag, "--process-at", at(later))}, true},
 		{"aggregating", move{task: "interop:ok", state: aggregating,
 			opts: opts{asynq.Group("g")}, flags: flags{"--group", "g"}}, true},
 		{"retry", move{task: "interop:fail", state: retry,
@@ -214,7 +214,7 @@ func (w *world) put(m move, queue string) {
 	w.t.Helper()
 	if w.ours {
 		w.lunaq(append([]string{"enqueue", m.task, "a:=1", "--queue", queue,
-			"--id", one}, m.flags...)...)
+			"--task-id", one}, m.flags...)...)
 	} else {
 		w.enqueue(asynq.NewTask(m.task, []byte(`{"a":1}`)),
 			append(append([]asynq.Option{}, m.opts...), asynq.Queue(queue),
@@ -488,7 +488,7 @@ func TestLunaqdRecoversWhatLunaqdHeld(t *testing.T) {
 func TestGroupTaskScheduledByLunaqIsNotLostByGo(t *testing.T) {
 	w := newWorld(t)
 	w.ours = true
-	w.put(move{task: "interop:ok", flags: []string{"--group", "g", "--in", "1s"}},
+	w.put(move{task: "interop:ok", flags: []string{"--group", "g", "--process-in", "1s"}},
 		"q")
 	w.startAsynq("q", likeLua)
 	w.rest(move{task: "interop:ok"}, "q")
