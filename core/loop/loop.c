@@ -9,6 +9,7 @@
 #include "loop/loop_uv.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include <assert.h>
 #include <signal.h>
 #include <time.h>
@@ -87,7 +88,9 @@ static void run_turns(uv_prepare_t *prepare)
     while ((node = lq_list_shift(&again)))
         lq_list_append(&loop->turns, node);
 
-    if (!lq_list_empty(&loop->turns))
+    if (loop->awake_ns && lq_mono_ns() >= loop->awake_ns)
+        loop->awake_ns = 0;
+    if (!lq_list_empty(&loop->turns) || loop->awake_ns)
         uv_idle_start(&loop->no_sleep, stay_awake);
     else
         uv_idle_stop(&loop->no_sleep);
@@ -221,6 +224,11 @@ void lq_loop_free(lq_loop *loop)
 int64_t lq_loop_now_ms(lq_loop *loop)
 {
     return (int64_t)uv_now(&loop->uv);
+}
+
+void lq_loop_awake_until(lq_loop *loop, int64_t mono_ns)
+{
+    loop->awake_ns = mono_ns;
 }
 
 int lq_turn_new(lq_turn **out, lq_loop *loop, void (*fn)(void *ud), void *ud,

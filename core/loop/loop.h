@@ -27,6 +27,10 @@ void lq_loop_free(lq_loop *loop);
 /** The loop's clock: monotonic milliseconds as of this turn. */
 int64_t lq_loop_now_ms(lq_loop *loop);
 
+/** Until this instant (lq_mono_ns()) the loop looks for events again and again
+ *  instead of sleeping; 0: it sleeps.  See base/spin.h. */
+void lq_loop_awake_until(lq_loop *loop, int64_t mono_ns);
+
 /* Something to run on a loop's thread.  The memory is the poster's until fn
  * comes. */
 typedef struct lq_post {

@@ -12,9 +12,10 @@ struct lq_loop {
     uv_loop_t uv;
     uv_async_t wake;       /* posted to, or told to stop */
     uv_prepare_t turn_end; /* runs the armed turns; always started */
-    uv_idle_t no_sleep;    /* started while turns wait for the next turn */
+    uv_idle_t no_sleep;    /* started while it must not sleep */
     lq_list turns;         /* armed */
     uint64_t pass;         /* counts ends of turns */
+    int64_t awake_ns;      /* does not sleep before; 0: may */
     bool in_timers;        /* inside a timer's function */
     char *read_buf;        /* streams read into it, LQ_READ_SIZE */
 

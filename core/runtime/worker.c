@@ -2,6 +2,7 @@
 #include "runtime/worker.h"
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "runtime/control.h"
 #include "runtime/settle.h"
 #include "runtime/tokens.h"
@@ -121,6 +122,7 @@ static void step(lq_worker *w)
                             .want = want[w->step_order[k]]};
     fill_outcomes(w);
     w->stepping = true;
+    lq_loop_awake_until(w->loop, lq_spin_begin(&w->spin));
     lq_link_submit(w->link, &w->step.op);
 }
 
@@ -206,6 +208,8 @@ static void stepped(lq_op *op)
     int rc = op->rc;
 
     w->stepping = false;
+    lq_spin_end(&w->spin);
+    lq_loop_awake_until(w->loop, 0);
     settle_sent(w, rc);
     if (rc == LUNAQ_OK) {
         uint64_t more = read_queues(w);
@@ -404,6 +408,7 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
 
     w->rt = rt;
     w->index = index;
+    w->spin.allowed = rt->o.worker_threads < lq_cpus();
     w->command_post.fn = lq_worker_commanded;
     w->kick_post.fn = lq_worker_kicked;
     lq_list_init(&w->free_slots);

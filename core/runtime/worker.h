@@ -15,6 +15,7 @@
 #ifndef LQ_WORKER_H
 #define LQ_WORKER_H
 
+#include "base/spin.h"
 #include "runtime/held.h"
 #include "runtime/runtime.h"
 #include "runtime/slot.h"
@@ -70,6 +71,7 @@ typedef struct lq_worker {
 
     lq_op_step step;
     bool stepping;
+    lq_spin spin; /* for the step's reply */
     lq_step_queue step_queues[LQ_QUEUES_MAX];
     size_t step_order[LQ_QUEUES_MAX]; /* step queue → queue */
     lq_outcome *step_outcomes[LQ_BATCH_MAX];

@@ -1,6 +1,8 @@
 #include "redis/link_poll.h"
 
 #include "base/clock.h"
+#include "base/cpus.h"
+#include "base/spin.h"
 #include "redis/proto.h"
 
 #include <errno.h>
@@ -20,6 +22,8 @@ struct caller {
     lq_proto *proto;
     char shown[300]; /* the URL, for messages */
     int fd;          /* -1: not connected */
+    lq_spin spin;
+    int64_t awake_ns; /* the reply is looked for without sleeping */
 };
 
 /* ---- connecting ---------------------------------------------------------- */
@@ -133,6 +137,25 @@ static void disconnect(struct caller *c, const lunaq_error *why)
 
 /* ---- moving bytes -------------------------------------------------------- */
 
+/* Reads what is there now; *some = false when there is nothing. */
+static int read_some(struct caller *c, bool *some, lunaq_error *err)
+{
+    size_t size;
+    char *space = lq_proto_space(c->proto, &size);
+    *some = false;
+    if (!space)
+        return lq_fail_nomem(err);
+    ssize_t n = recv(c->fd, space, size, 0);
+    *some = n > 0;
+    if (n > 0)
+        return lq_proto_received(c->proto, (size_t)n, err);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return LUNAQ_OK;
+    return lq_fail(err, LUNAQ_EBROKER, "redis: %s: %s", c->shown,
+                   n == 0 ? "the server closed the connection"
+                          : strerror(errno));
+}
+
 /* Writes and reads what is there now, or waits for it. */
 static int exchange(struct caller *c, int64_t deadline, lunaq_error *err)
 {
@@ -148,25 +171,24 @@ static int exchange(struct caller *c, int64_t deadline, lunaq_error *err)
                            strerror(errno));
         }
     }
-    int rc = wait_fd(c->fd, (short)(POLLIN | (out.len ? POLLOUT : 0)), deadline,
-                     &got);
+    int rc = LUNAQ_OK;
+    while (!out.len && !rc && lq_mono_ns() < c->awake_ns) {
+        bool some;
+        rc = read_some(c, &some, err);
+        if (some)
+            return rc;
+    }
+    if (rc)
+        return rc;
+    rc = wait_fd(c->fd, (short)(POLLIN | (out.len ? POLLOUT : 0)), deadline,
+                 &got);
     if (rc)
         return lq_fail(err, rc, "redis: %s: no answer in time", c->shown);
-    if (!(got & (POLLIN | POLLHUP | POLLERR)))
-        return LUNAQ_OK;
-
-    size_t size;
-    char *space = lq_proto_space(c->proto, &size);
-    if (!space)
-        return lq_fail_nomem(err);
-    ssize_t n = recv(c->fd, space, size, 0);
-    if (n > 0)
-        return lq_proto_received(c->proto, (size_t)n, err);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return LUNAQ_OK;
-    return lq_fail(err, LUNAQ_EBROKER, "redis: %s: %s", c->shown,
-                   n == 0 ? "the server closed the connection"
-                          : strerror(errno));
+    if (got & (POLLIN | POLLHUP | POLLERR)) {
+        bool some;
+        return read_some(c, &some, err);
+    }
+    return LUNAQ_OK;
 }
 
 static int connect_caller(struct caller *c, int64_t deadline, lunaq_error *err)
@@ -208,11 +230,15 @@ static int call(lq_caller *caller, lq_op *op, int64_t timeout_ms,
         op->err.code = rc;
     } else {
         lq_proto_submit(c->proto, op);
+        c->awake_ns = op->kind == LQ_OP_WAIT ? 0 : lq_spin_begin(&c->spin);
         while (!lq_proto_finished(c->proto)) {
             rc = exchange(c, deadline, &why);
             if (rc)
                 disconnect(c, &why);
         }
+        if (op->kind != LQ_OP_WAIT)
+            lq_spin_end(&c->spin);
+        c->awake_ns = 0;
     }
     if (op->rc && err)
         *err = op->err;
@@ -242,6 +268,7 @@ int lq_redis_caller_open(lq_caller **out, const char *url, lunaq_error *err)
         return lq_fail_nomem(err);
     c->base.ops = &ops;
     c->fd = -1;
+    c->spin.allowed = lq_cpus() > 1;
     int rc = lq_url_parse(&c->url, url, err);
     if (!rc) {
         lq_url_show(&c->url, c->shown, sizeof(c->shown));

@@ -263,8 +263,10 @@ static void link_data(void *ud, const char *p, size_t len)
     if (l->state == GREETING && lq_proto_state(l->proto) == LQ_PROTO_READY &&
         !l->closing)
         link_came_up(l);
-    lq_turn_arm(l->turn); /* the engine may have more to say */
     link_deliver(l);
+    /* The engine may have more to say; after the turns that were armed just
+     * now, so that what they submit leaves with it. */
+    lq_turn_arm(l->turn);
 }
 
 static void link_stream_lost(void *ud, const lunaq_error *why)

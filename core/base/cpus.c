@@ -1,5 +1,5 @@
 /* A container's quota counts as much as the mask of CPUs. */
-#include "runtime/cpus.h"
+#include "base/cpus.h"
 
 #include <sched.h>
 #include <stdio.h>
