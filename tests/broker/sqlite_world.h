@@ -14,7 +14,6 @@ const char *sqlite_world_path(void);
 
 /* Tests of SQLite alone: append to out, return how many. */
 size_t sqlite_files(struct CMUnitTest *out);
-size_t sqlite_faults(struct CMUnitTest *out);
 size_t sqlite_processes(struct CMUnitTest *out);
 
 #endif

@@ -12,6 +12,8 @@ int main(int argc, char **argv)
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_due(tests + n);
+    n += sqlite_files(tests + n);
+    n += sqlite_processes(tests + n);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed =

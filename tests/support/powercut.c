@@ -9,7 +9,6 @@
  * and everything that was written but not synced is gone.  A kill in the middle
  * of a sync leaves a part of it, as a disk would.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -36,31 +35,44 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file files[FILES_MAX];
 static size_t file_count;
 
-/* The entry of a file that is watched, or NULL; under the lock. */
+/* The entry of a file that is watched, or NULL; under the lock.  By its path,
+ * as the number of a deleted file soon belongs to another. */
 static struct file *find(int fd)
 {
     const char *prefix = getenv("POWERCUT");
-    char link[40], path[PATH_MAX];
+    char link[40], path[PATH_MAX + 8];
+    struct file *f = NULL;
     struct stat st;
 
     if (!prefix || fstat(fd, &st) || !S_ISREG(st.st_mode))
         return NULL;
-    for (size_t i = 0; i < file_count; i++)
-        if (files[i].dev == st.st_dev && files[i].ino == st.st_ino)
-            return &files[i];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, path, sizeof(path) - 1);
-    if (n < 0 || file_count == FILES_MAX)
+    ssize_t n = readlink(link, path, PATH_MAX - 1);
+    if (n < 0)
         return NULL;
     path[n] = 0;
-    size_t len = strlen(path);
     if (strncmp(path, prefix, strlen(prefix)) != 0 ||
-        (len > 7 && strcmp(path + len - 7, ".synced") == 0))
+        (n > 7 && strcmp(path + n - 7, ".synced") == 0))
         return NULL;
-    struct file *f = &files[file_count++];
+    strcat(path, ".synced");
+    for (size_t i = 0; i < file_count && !f; i++)
+        if (strcmp(files[i].path, path) == 0)
+            f = &files[i];
+    if (f && f->dev == st.st_dev && f->ino == st.st_ino)
+        return f;
+    if (f) { /* it was deleted and made again */
+        if (f->synced)
+            close(f->synced);
+        unlink(path);
+        memset(f, 0, sizeof(*f));
+    } else if (file_count < FILES_MAX) {
+        f = &files[file_count++];
+    } else {
+        abort(); /* the test has more files than this is made for */
+    }
     f->dev = st.st_dev;
     f->ino = st.st_ino;
-    snprintf(f->path, sizeof(f->path), "%s.synced", path);
+    strcpy(f->path, path);
     return f;
 }
 

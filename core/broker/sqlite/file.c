@@ -17,7 +17,7 @@ static bool no_space(int rc, int why)
 static int meaning(int rc, int why, const char **text)
 {
     if (no_space(rc, why)) {
-        *text = "no space is left for it";
+        *text = "no space is left for it: make room on its disk";
         return LUNAQ_EFULL;
     }
     if (rc == SQLITE_IOERR_NOMEM)

@@ -24,9 +24,22 @@
 
 #include <sqlite3.h>
 
+/* How long an acknowledged change lasts.
+ *
+ * FULL, the default: a commit returns when the WAL is on the disk.  Neither the
+ * end of a process at any instant nor that of the machine (a power cut, a
+ * kernel panic) takes it back.
+ *
+ * NORMAL (sqlite:queue.db?durability=normal): a commit returns when the kernel
+ * has the change.  The end of a process takes nothing back.  The end of the
+ * machine takes back what was committed since the WAL was last synced: by a
+ * checkpoint, which comes about once 4000 pages (16 MiB) were written, and
+ * within two seconds after the last commit while a daemon has the file open,
+ * or by the kernel itself, mostly within 30 s.  What is left is the state
+ * after an earlier commit, whole: tasks enqueued in the window are gone, tasks
+ * finished in it run again. */
 typedef struct lq_sqlite_options {
-    bool normal;   /* synchronous=NORMAL: the last commits may be lost when the
-                      machine goes down, never when a process does */
+    bool normal;   /* synchronous=NORMAL */
     int cache_kib; /* of pages; 0 = 8 MiB */
 } lq_sqlite_options;
 
