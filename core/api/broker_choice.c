@@ -13,13 +13,14 @@ lq_broker_choice lq_broker_choose(const char *given)
     static const char *const names[] = {"LUNAQ_BROKER", "REDIS_URL",
                                         "REDIS_ADDR"};
     if (given && *given)
-        return (lq_broker_choice){given, NULL};
+        return (lq_broker_choice){.url = given};
     for (size_t i = 0; i < LQ_COUNT(names); i++) {
         const char *value = getenv(names[i]);
         if (value && *value)
-            return (lq_broker_choice){value, names[i]};
+            return (lq_broker_choice){.url = value, .source = names[i]};
     }
-    return (lq_broker_choice){LQ_BROKER_DEFAULT, "the default"};
+    return (lq_broker_choice){
+        .url = LQ_BROKER_DEFAULT, .source = "the default", .is_default = true};
 }
 
 int lq_broker_caller_open(lq_caller **out, const char *url, lunaq_error *err)

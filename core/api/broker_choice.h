@@ -5,11 +5,13 @@
 
 #include "broker/broker.h"
 
-#define LQ_BROKER_DEFAULT "redis://127.0.0.1:6379"
+/* In the folder where the process stands. */
+#define LQ_BROKER_DEFAULT "sqlite:.lunaq/queue.db"
 
 typedef struct lq_broker_choice {
     const char *url;    /* borrowed from `given` or the environment */
     const char *source; /* who named it, for people; NULL: the caller */
+    bool is_default;    /* nobody did */
 } lq_broker_choice;
 
 /** given, else LUNAQ_BROKER, REDIS_URL or REDIS_ADDR of the environment, else

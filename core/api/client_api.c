@@ -7,6 +7,8 @@
 #include "base/sized.h"
 
 #include <assert.h>
+#include <string.h>
+#include <unistd.h>
 
 static_assert(sizeof(lunaq_client_options) ==
                   offsetof(lunaq_client_options, timeout_ms) + sizeof(int64_t),
@@ -30,6 +32,13 @@ int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,
     }
     lq_broker_choice broker = lq_broker_choose(o.broker);
     lq_caller *caller = NULL;
+    /* A server makes its queue file; one that a client made in the wrong
+     * folder would swallow tasks without a word. */
+    if (broker.is_default && access(strchr(broker.url, ':') + 1, F_OK) != 0)
+        return lq_fail(err, LUNAQ_ENOTFOUND,
+                       "no queue here: there is no %s in this folder; start "
+                       "lunaqd here first, or set LUNAQ_BROKER",
+                       strchr(broker.url, ':') + 1);
     int rc = lq_broker_caller_open(&caller, broker.url, err);
     if (rc) {
         if (broker.source)

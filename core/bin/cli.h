@@ -89,8 +89,6 @@ __attribute__((format(printf, 1, 2))) int cli_misuse(const char *format, ...);
 /** Tells an error and what to type next, by its code.  Returns CLI_FAILED, or
  *  CLI_USAGE for LUNAQ_EINVAL. */
 int cli_fail(const lunaq_error *err);
-/** The client, opened at the first call.  NULL: told. */
-lunaq_client *cli_client(struct cli *cli);
 
 /* A table: rows of text, aligned when it is printed.  Cells are copied, with
  * control characters replaced. */
@@ -113,6 +111,15 @@ char *cli_instant(char *out, size_t size, int64_t at);
 /** Reads "2026-01-31T12:00:00Z", "2026-01-31 12:00", with ±hh:mm, or Unix
  *  seconds; times without a zone are UTC.  False when it is none of these. */
 bool cli_instant_parse(const char *text, int64_t *at);
+
+/* ---- cli_where.c ----------------------------------------------------------
+ */
+
+/** The client, opened at the first call.  NULL: told. */
+lunaq_client *cli_client(struct cli *cli);
+/** Writes the path of a sqlite: URL; false when it is another kind, or not
+ *  plain. */
+bool cli_queue_file(const char *url, char *path, size_t size);
 
 /* ---- cli_json.c -----------------------------------------------------------
  */

@@ -34,15 +34,7 @@ static void progress(void *ud, const char *queue, int64_t tasks)
 static int is_there(const char *url)
 {
     char path[4096];
-    if (strncmp(url, "sqlite:", strlen("sqlite:")) != 0)
-        return CLI_OK;
-    url += strlen("sqlite:");
-    if (strncmp(url, "///", 3) == 0)
-        url += 2;
-    snprintf(path, sizeof path, "%.*s", (int)strcspn(url, "?"), url);
-    if (strchr(path, '%')) /* escaped: let the broker say it */
-        return CLI_OK;
-    if (access(path, F_OK) == 0)
+    if (!cli_queue_file(url, path, sizeof path) || access(path, F_OK) == 0)
         return CLI_OK;
     cli_misuse("move: %s: there is no such file", path);
     return CLI_FAILED;

@@ -28,19 +28,24 @@ int cli_misuse(const char *format, ...)
 }
 
 /* What to type next, by what went wrong. */
-static const char *hint(int code)
+static const char *hint(const lunaq_error *err)
 {
-    switch (code) {
+    bool file = strstr(err->message, "sqlite: ") != NULL;
+    switch (err->code) {
     case LUNAQ_EBROKER:
+        if (file)
+            return "try it again";
         return "start it, or name another with --broker URL";
     case LUNAQ_ETIMEOUT:
     case LUNAQ_EFULL:
+        if (file)
+            return "look at the disk with 'df', and try it again";
         return "try 'redis-cli info' to see how it is";
     case LUNAQ_EUNKNOWN:
         return "repeat it with the same --task-id: it cannot run twice that "
                "way";
     case LUNAQ_ECONFIG:
-        return "give --broker redis://host:6379";
+        return "give --broker redis://host:6379 or --broker sqlite:FILE";
     case LUNAQ_ENOTFOUND:
         return "try 'lunaq queue ls' and 'lunaq task ls'";
     case LUNAQ_EEXIST:
@@ -52,6 +57,8 @@ static const char *hint(int code)
     case LUNAQ_EINVAL:
         return "try 'lunaq help'";
     case LUNAQ_EREPLY:
+        if (file)
+            return "look at the file with 'sqlite3'";
         return "look at the server's log and at 'redis-cli'";
     default:
         return "try it again";
@@ -62,20 +69,8 @@ int cli_fail(const lunaq_error *err)
 {
     cli_misuse("%s; %s",
                err->message[0] ? err->message : lunaq_strerror(err->code),
-               hint(err->code));
+               hint(err));
     return err->code == LUNAQ_EINVAL ? CLI_USAGE : CLI_FAILED;
-}
-
-lunaq_client *cli_client(struct cli *cli)
-{
-    if (cli->client)
-        return cli->client;
-    lunaq_client_options options = LUNAQ_CLIENT_OPTIONS_INIT;
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    options.broker = cli_get(cli, "broker");
-    if (lunaq_client_open(&cli->client, &options, &err))
-        cli_fail(&err);
-    return cli->client;
 }
 
 /* ---- text ------------------------------------------------------------------

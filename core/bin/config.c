@@ -457,8 +457,16 @@ static int finish(struct loading *l)
     config *c = l->c;
     lunaq_server_options *o = &c->options;
     char path[PATH_LEN + 16];
-    if (!o->broker)
-        o->broker = "redis://127.0.0.1:6379";
+    if (!o->broker || !*o->broker)
+        o->broker =
+            config_sqlite_url(c, base(l), CONFIG_DATA "/queue.db", true);
+    if (!o->database)
+        o->database =
+            config_sqlite_url(c, base(l), CONFIG_DATA "/app.db", false);
+    if (!o->broker || !o->database)
+        return no_memory(l);
+    if (!*o->database || strcmp(o->database, "none") == 0)
+        o->database = NULL;
     snprintf(path, sizeof(path), "%s%shandlers", base(l) ? base(l) : "",
              base(l) ? "/" : "");
     if (!o->handlers && !(o->handlers = config_strdup(c, path)))
@@ -473,8 +481,8 @@ static int finish(struct loading *l)
         snprintf(path, sizeof(path), "%s%smigrations", base(l) ? base(l) : "",
                  base(l) ? "/" : "");
         if (!o->database)
-            return warn(l, "there is a folder migrations but no database: set "
-                           "DATABASE_URL=postgres://… or sqlite:app.db");
+            return warn(l, "there is a folder migrations, but the database "
+                           "is \"none\": they are not applied");
         if (!(o->migrations = config_strdup(c, path)))
             return no_memory(l);
     }

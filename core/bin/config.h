@@ -45,6 +45,8 @@ typedef struct config_key {
 } config_key;
 
 #define CONFIG_KEY_MAX 24
+/* The folder in the home where the default broker and database are. */
+#define CONFIG_DATA ".lunaq"
 extern const config_key config_keys[];
 extern const size_t config_key_count;
 

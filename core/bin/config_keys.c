@@ -12,11 +12,11 @@
 /* clang-format off */
 const config_key config_keys[] = {
     {"broker", CONFIG_URL, 0, OPTION(broker), 0, 0, NULL,
-     "redis://127.0.0.1:6379", {"REDIS_URL", "REDIS_ADDR"}, "URL",
-     "where tasks live: redis://[user:password@]host[:port][/db]"},
+     "sqlite:.lunaq/queue.db", {"REDIS_URL", "REDIS_ADDR"}, "URL",
+     "where tasks live: sqlite:FILE or redis://[user:password@]host[:port][/db]"},
     {"database", CONFIG_URL, 0, OPTION(database), 0, 0, NULL,
-     "none", {"DATABASE_URL", NULL}, "URL",
-     "what `db` in handlers talks to: postgres://… or sqlite:app.db"},
+     "sqlite:.lunaq/app.db", {"DATABASE_URL", NULL}, "URL",
+     "what `db` in handlers talks to: sqlite:FILE, postgres://… or none"},
     {"handlers", CONFIG_PATH, 0, OPTION(handlers), 0, 0, NULL,
      "handlers", {NULL, NULL}, "DIR", "the folder of Lua handlers"},
     {"migrations", CONFIG_PATH, 0, OPTION(migrations), 0, 0, NULL,

@@ -196,6 +196,36 @@ static void put_ptr(config *c, const config_key *key, const void *value)
     memcpy((char *)&c->options + key->offset, &value, sizeof(value));
 }
 
+char *config_sqlite_url(config *c, const char *base, const char *path,
+                        bool escape)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t n = strlen("sqlite:"), len = n + strlen(path) + 2;
+    char *out = config_alloc(c, len + (base ? 3 * strlen(base) : 0));
+    if (!out)
+        return NULL;
+    memcpy(out, "sqlite:", n);
+    for (; base && *base; base++) {
+        bool plain = !escape || (*base != '%' && *base != '?');
+        out[n++] = plain ? *base : '%';
+        if (!plain) {
+            out[n++] = hex[(unsigned char)*base >> 4];
+            out[n++] = hex[*base & 15];
+        }
+        if (!base[1])
+            out[n++] = '/';
+    }
+    strcpy(out + n, path);
+    return out;
+}
+
+/* True for a queue or database file that is named from some folder on. */
+static bool is_relative_file(const char *url)
+{
+    return strncmp(url, "sqlite:", 7) == 0 && url[7] && url[7] != '/' &&
+           url[7] != ':';
+}
+
 static int set_text(config *c, const config_key *key, const cJSON *v,
                     const config_from *from, lunaq_error *err)
 {
@@ -205,7 +235,7 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
                                !path, err);
     const char *text = v->valuestring;
     if (!*text) {
-        put_ptr(c, key, path ? "" : NULL);
+        put_ptr(c, key, "");
         return LUNAQ_OK;
     }
     for (const char *p = text; *p; p++)
@@ -218,6 +248,10 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
         copy = config_alloc(c, len);
         if (copy)
             snprintf(copy, len, "%s/%s", from->base, text);
+    } else if (!path && from->base && is_relative_file(text)) {
+        copy = config_sqlite_url(c, from->base, text + 7,
+                                 key->offset ==
+                                     offsetof(lunaq_server_options, broker));
     } else {
         copy = config_strdup(c, text);
     }

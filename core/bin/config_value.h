@@ -24,6 +24,11 @@ config_quoted config_quote(const char *text);
 const char *config_nearest(const char *word, const char *const *names,
                            size_t count);
 
+/** "sqlite:<base>/<path>"; base NULL: relative.  escape: a '%' or '?' in base
+ *  is written as a broker's URL needs it.  NULL: no memory. */
+char *config_sqlite_url(config *c, const char *base, const char *path,
+                        bool escape);
+
 /** A value and where it stands, for messages: "lunaq.conf.lua: lease". */
 typedef struct config_from {
     const char *where;  /* "lunaq.conf.lua", or NULL for variables and flags */

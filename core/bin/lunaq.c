@@ -13,8 +13,8 @@ static const struct cli_verb *const tables[] = {
 
 static const struct cli_option globals[] = {
     {"broker", "URL",
-     "where tasks live; default LUNAQ_BROKER, REDIS_URL, "
-     "REDIS_ADDR, redis://127.0.0.1:6379"},
+     "where tasks live; default LUNAQ_BROKER, REDIS_URL, REDIS_ADDR, "
+     "lunaq.conf.lua, the application's .lunaq/queue.db"},
     {"help", NULL, "what there is to say about the command"},
     {NULL, NULL, NULL}};
 

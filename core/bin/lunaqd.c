@@ -13,6 +13,7 @@
  * so that the main thread always answers signals: it only waits.
  */
 #include "bin/config.h"
+#include "bin/lunaqd_home.h"
 #include "bin/lunaqd_notify.h"
 #include "bin/lunaqd_say.h"
 
@@ -119,16 +120,20 @@ static void begin_reload(lunaqd *d)
     begin(d, RELOADING);
 }
 
+static bool is_file(const char *url)
+{
+    return url && strncmp(url, "sqlite:", 7) == 0;
+}
+
 /* Says why the server could not start, and what to do about it. */
 static void say_failure(lunaqd *d)
 {
     const config *c = d->config;
     const char *source = NULL, *hint = "";
-    if (d->rc == LUNAQ_EBROKER) {
+    if (d->rc == LUNAQ_EBROKER && !is_file(c->options.broker)) {
         source = c->source[config_key_find("broker")];
-        hint = source ? "is Redis running there?"
-                      : "start Redis there, or set LUNAQ_BROKER=redis://…";
-    } else if (d->rc == LUNAQ_EDATABASE) {
+        hint = "is Redis running there?";
+    } else if (d->rc == LUNAQ_EDATABASE && !is_file(c->options.database)) {
         source = c->source[config_key_find("database")];
         hint = "is PostgreSQL running there, and are user and database right?";
     }
@@ -321,28 +326,6 @@ static void raise_file_limit(void)
     }
 }
 
-/* True, or says where handlers were looked for. */
-static bool has_handlers(const lunaqd *d)
-{
-    const config *c = d->config;
-    struct stat st;
-    const char *source = c->source[config_key_find("handlers")];
-    if (stat(c->options.handlers, &st) == 0 && S_ISDIR(st.st_mode))
-        return true;
-    if (source)
-        say_line(&d->say, LUNAQ_LOG_ERROR,
-                 "handlers: %s is not a folder (%s): create it, or correct "
-                 "the setting",
-                 c->options.handlers, source);
-    else
-        say_line(&d->say, LUNAQ_LOG_ERROR,
-                 "no handlers: looked for lunaq.conf.lua and handlers/ in %s "
-                 "and the folders above; create handlers/hello.lua there, or "
-                 "name the folder with --home",
-                 c->home);
-    return false;
-}
-
 static int poll_timeout(lunaqd *d)
 {
     int64_t now = now_ms(), until = INT64_MAX;
@@ -365,6 +348,8 @@ static int run(lunaqd *d)
 {
     umask(077);
     raise_file_limit();
+    if (!home_make_data(&d->say, d->config))
+        return EXIT_FAILED;
     if (prepare_signals(d)) {
         say_line(&d->say, LUNAQ_LOG_ERROR, "cannot wait for signals: %s",
                  strerror(errno));
@@ -427,7 +412,7 @@ int main(int argc, char **argv)
         config_print(d.config, stdout);
         break;
     case CONFIG_CHECK:
-        code = has_handlers(&d) ? EXIT_CLEAN : EXIT_FAILED;
+        code = home_has_handlers(&d.say, d.config) ? EXIT_CLEAN : EXIT_FAILED;
         if (code == EXIT_CLEAN)
             printf("%s: ok\n",
                    d.config->file ? d.config->file : "configuration (no file)");
@@ -436,7 +421,7 @@ int main(int argc, char **argv)
         say_configure(&d.say, d.config);
         for (size_t i = 0; i < d.config->warning_count; i++)
             say_line(&d.say, LUNAQ_LOG_WARN, "%s", d.config->warnings[i]);
-        code = has_handlers(&d) ? run(&d) : EXIT_FAILED;
+        code = home_has_handlers(&d.say, d.config) ? run(&d) : EXIT_FAILED;
         break;
     }
     if (fflush(stdout) || ferror(stdout))

@@ -111,6 +111,7 @@ void say_banner(const say *s, const config *c, const char *server_id,
     const char *from = c->source[config_key_find("broker")];
     const char *db_from = c->source[config_key_find("database")];
     int64_t concurrency = c->options.concurrency ? c->options.concurrency : 10;
+    bool file = strncmp(c->options.broker, "sqlite:", 7) == 0;
     config_show_url(c->options.broker, broker, sizeof(broker));
     if (c->options.database)
         config_show_url(c->options.database, database, sizeof(database));
@@ -125,6 +126,8 @@ void say_banner(const say *s, const config *c, const char *server_id,
         cJSON_AddStringToObject(line, "broker", broker);
         cJSON_AddStringToObject(line, "broker_source", from ? from : "default");
         cJSON_AddStringToObject(line, "database", database);
+        cJSON_AddStringToObject(line, "database_source",
+                                db_from ? db_from : "default");
         cJSON_AddStringToObject(line, "handlers", handlers);
         cJSON_AddStringToObject(line, "queues", queues);
         cJSON_AddBoolToObject(line, "strict", c->options.strict != 0);
@@ -135,13 +138,16 @@ void say_banner(const say *s, const config *c, const char *server_id,
     const char *p = priority(s, LUNAQ_LOG_INFO);
     int n = snprintf(
         text, sizeof(text),
-        "%slunaq %s   broker %s   (%s)\n%sdatabase      %s%s%s%s\n"
+        "%slunaq %s   broker %s   (%s)\n%sdatabase      %s   (%s)\n"
         "%shandlers      %s\n%squeues        %s%s; %lld tasks at once\n",
         p, lunaq_version(), broker,
-        from ? from : "default; set LUNAQ_BROKER=redis://… for another", p,
-        database, db_from ? "   (" : "", db_from ? db_from : "",
-        db_from ? ")" : "", p, handlers, p, queues,
-        c->options.strict ? ", strict" : "", (long long)concurrency);
+        from   ? from
+        : file ? "default; LUNAQ_BROKER=redis://… for Redis"
+               : "default",
+        p, database,
+        db_from ? db_from : "default; DATABASE_URL=postgres://… for PostgreSQL",
+        p, handlers, p, queues, c->options.strict ? ", strict" : "",
+        (long long)concurrency);
     if (isatty(STDERR_FILENO) && n > 0 && (size_t)n < sizeof(text))
         snprintf(text + n, sizeof(text) - (size_t)n,
                  "stop          Ctrl-C waits for running tasks; twice stops "

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WAIT_MS 300000
 
@@ -220,7 +221,12 @@ int lq_lite_migrate(const char *path, const char *folder, lq_log *log,
                              .err = err,
                              .until = lq_mono_ms() + WAIT_MS};
     bool done = false;
-    int rc = lq_migrations_read(&m.files, folder, "sqlite", err);
+    int rc = lq_lite_check_path(path, err);
+    if (!rc)
+        rc = lq_migrations_read(&m.files, folder, "sqlite", err);
+    /* A file that no migration fills is made by the first who uses it. */
+    if (!rc && m.files.count == 0 && access(path, F_OK) != 0)
+        goto out;
     if (!rc)
         rc = lq_lite_open(&m.db, path, busy, &m, err);
     if (rc || m.files.count == 0)

@@ -27,15 +27,28 @@ static int exec_waiting(sqlite3 *db, const char *sql, int (*busy)(void *, int),
     return rc;
 }
 
+int lq_lite_check_path(const char *path, lunaq_error *err)
+{
+    if (!*path)
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "database: the URL names no file; it has the form "
+                       "sqlite:path/to/app.db");
+    if (path[0] == ':')
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "database: sqlite:%.60s: one in memory would be "
+                       "another for every connection; name a file, as in "
+                       "sqlite:path/to/app.db",
+                       path);
+    return LUNAQ_OK;
+}
+
 int lq_lite_open(sqlite3 **out, const char *path, int (*busy)(void *, int),
                  void *ud, lunaq_error *err)
 {
     sqlite3 *db = NULL;
     *out = NULL;
-    if (!*path)
-        return lq_fail(err, LUNAQ_ECONFIG,
-                       "database: the URL names no file; it has the form "
-                       "sqlite:path/to/app.db");
+    if (lq_lite_check_path(path, err))
+        return LUNAQ_ECONFIG;
     make_folders(path);
     int rc = sqlite3_open_v2(path, &db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |

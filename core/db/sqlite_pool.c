@@ -594,11 +594,7 @@ int lq_db_open_sqlite(lq_db **out, lq_loop *loop, const char *path,
     lq_list_init(&db->failing);
     lq_list_init(&db->conns);
     lq_list_init(&db->idle);
-    int rc = 0;
-    if (!*path)
-        rc = lq_fail(err, LUNAQ_ECONFIG,
-                     "database: the URL names no file; it has the form "
-                     "sqlite:path/to/app.db");
+    int rc = lq_lite_check_path(path, err);
     if (!rc && !(db->path = lq_strdup(path)))
         rc = lq_fail_nomem(err);
     if (!rc)

@@ -149,6 +149,8 @@ void lq_lite_run(lq_lite_conn *c, lq_lite_call *call);
 void lq_lite_forget_statements(lq_lite_conn *c);
 
 /* sqlite_open.c */
+/** Refuses what names no file: LUNAQ_ECONFIG. */
+int lq_lite_check_path(const char *path, lunaq_error *err);
 /** Opens the file, as WAL, and makes it and its folder when there is none.
  *  busy is asked whether to wait on while another holds it. */
 int lq_lite_open(sqlite3 **out, const char *path, int (*busy)(void *, int),

@@ -127,7 +127,7 @@ static void test_row(void **state)
 
 static const row good[] = {
     {"nothing_given__defaults",
-     .parts = {"-- broker: default, redis://", "-- concurrency: default, 10"}},
+     .parts = {"-- broker: default, sqlite:", "-- concurrency: default, 10"}},
     {"lua__every_kind",
      .lua = "local n = 4\n"
             "return { broker = 'redis://h:1/2', queues = { a = 2, b = 1 },\n"
@@ -342,11 +342,14 @@ static void defaults__are_what_the_server_expects(void **state)
     lunaq_error err = LUNAQ_ERROR_INIT;
     char path[256];
     assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
-    assert_string_equal(c->options.broker, "redis://127.0.0.1:6379");
+    snprintf(path, sizeof(path), "sqlite:%s/.lunaq/queue.db", (char *)*state);
+    assert_string_equal(c->options.broker, path);
+    snprintf(path, sizeof(path), "sqlite:%s/.lunaq/app.db", (char *)*state);
+    assert_string_equal(c->options.database, path);
     snprintf(path, sizeof(path), "%s/handlers", (char *)*state);
     assert_string_equal(c->options.handlers, path);
     assert_null(c->options.migrations);
-    assert_null(c->options.database);
+    assert_null(c->source[config_key_find("broker")]);
     assert_int_equal(c->options.interrupt, LUNAQ_INTERRUPT_SIGNAL);
     assert_int_equal(c->options.concurrency, 0);
     assert_int_equal(c->options.size, sizeof(c->options));
@@ -426,12 +429,55 @@ static void migrations__are_used_when_the_folder_is_there(void **state)
     assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
     assert_string_equal(c->options.migrations, path);
     config_free(c);
-    /* Without a database they cannot be applied: say so, go on. */
     assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    assert_string_equal(c->options.migrations, path);
+    assert_int_equal(c->warning_count, 0);
+    config_free(c);
+    /* Without a database they cannot be applied: say so, go on. */
+    const char *none[] = {"DATABASE_URL=none", NULL};
+    assert_int_equal(load(&c, *state, none, nothing, &err), LUNAQ_OK);
+    assert_null(c->options.database);
     assert_null(c->options.migrations);
     assert_int_equal(c->warning_count, 1);
-    assert_has(c->warnings[0], "DATABASE_URL=postgres://");
+    assert_has(c->warnings[0], "\"none\"");
     config_free(c);
+}
+
+static void queue_file__relative__starts_at_home(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *text = "return { broker = 'sqlite:q.db?durability=normal',\n"
+                       "  database = 'sqlite:d/app.db' }";
+    const char *flags[] = {"--broker", "sqlite:/tmp/q.db", NULL};
+    const char *empty[] = {"--database=", NULL};
+    char odd[256], path[300];
+    write_file(*state, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    snprintf(path, sizeof(path), "sqlite:%s/q.db?durability=normal",
+             (char *)*state);
+    assert_string_equal(c->options.broker, path);
+    snprintf(path, sizeof(path), "sqlite:%s/d/app.db", (char *)*state);
+    assert_string_equal(c->options.database, path);
+    config_free(c);
+    assert_int_equal(load(&c, *state, nothing, flags, &err), LUNAQ_OK);
+    assert_string_equal(c->options.broker, "sqlite:/tmp/q.db");
+    config_free(c);
+    assert_int_equal(load(&c, *state, nothing, empty, &err), LUNAQ_OK);
+    assert_null(c->options.database);
+    config_free(c);
+    /* A folder's name is not a part of the URL's grammar. */
+    snprintf(odd, sizeof(odd), "%s/handlers/a%%b?c", (char *)*state);
+    snprintf(path, sizeof(path), "%s/handlers", odd);
+    assert_int_equal(mkdir(odd, 0700), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(load(&c, odd, nothing, nothing, &err), LUNAQ_OK);
+    snprintf(path, sizeof(path),
+             "sqlite:%s/handlers/a%%25b%%3Fc/.lunaq/queue.db", (char *)*state);
+    assert_string_equal(c->options.broker, path);
+    config_free(c);
+    snprintf(path, sizeof(path), "%s/handlers", odd);
+    assert_int_equal(rmdir(path) + rmdir(odd), 0);
 }
 
 static void secret__from_a_file__first_line(void **state)
@@ -694,6 +740,7 @@ int main(int argc, char **argv)
         WORLD(home__by_flag__finds_its_file),
         WORLD(file__by_flag__its_folder_is_home),
         WORLD(migrations__are_used_when_the_folder_is_there),
+        WORLD(queue_file__relative__starts_at_home),
         WORLD(secret__from_a_file__first_line),
         WORLD(variable__unknown__is_a_warning),
         WORLD(action__help_needs_no_good_file),

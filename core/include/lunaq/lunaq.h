@@ -106,10 +106,11 @@ typedef struct lunaq_client lunaq_client;
 
 typedef struct lunaq_client_options {
     size_t size;
-    const char *broker; /* redis://[user:password@]host[:port][/db], host:port,
+    const char *broker; /* sqlite:path,
+                           redis://[user:password@]host[:port][/db], host:port,
                            redis-socket://path[?db=n]; NULL: LUNAQ_BROKER, else
                            REDIS_URL, else REDIS_ADDR of the environment, else
-                           redis://127.0.0.1:6379 */
+                           sqlite:.lunaq/queue.db in the current folder */
     int64_t timeout_ms; /* of each call; 0 = 5000 */
 } lunaq_client_options;
 #define LUNAQ_CLIENT_OPTIONS_INIT                                              \
@@ -119,7 +120,9 @@ typedef struct lunaq_client_options {
 
 /** Opens a client.  Connects at the first call that needs the broker, and
  *  again whenever the connection was lost, so opening works while the broker
- *  is away.  options may be NULL.  LUNAQ_ECONFIG: the URL cannot be used. */
+ *  is away.  options may be NULL.  LUNAQ_ECONFIG: the URL cannot be used;
+ *  LUNAQ_ENOTFOUND: no broker was named, and the default file is not there
+ *  (a server makes it). */
 LUNAQ_API int lunaq_client_open(lunaq_client **out,
                                 const lunaq_client_options *options,
                                 lunaq_error *err);
