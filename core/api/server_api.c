@@ -354,6 +354,7 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
     lq_runtime_options o = {
         .broker = s->engine ? (const void *)s->engine : s->o.broker,
         .link_open = s->engine ? lq_sqlite_link_open : lq_redis_link_open,
+        .take_on_wake = !s->engine,
         .log = s->log,
         .queues = queues,
         .queue_count = s->o.queue_count,

@@ -348,13 +348,21 @@ typedef struct lq_op_peek {
     size_t count;
 } lq_op_peek;
 
-/* Waits until the queue has a pending task.  Changes nothing.  Occupies its
- * connection: use one that does nothing else. */
+/* Waits until the queue has a pending task.  Changes nothing by itself.
+ * Occupies its connection: use one that does nothing else.
+ *
+ * take: NULL, or a step without outcomes over this queue alone, which a broker
+ * at the other end of a network carries out as soon as the wait is over, woken
+ * or not, and so saves the way there and back.  A broker need not: `taken`
+ * tells.  When taken, take's results are there whatever became of the wait; an
+ * operation of unknown end may have taken, too. */
 typedef struct lq_op_wait {
     lq_op op;
     lq_str queue;
     int64_t timeout_ms; /* whole seconds are what Redis 6.2 takes */
-    bool woke;          /* result */
+    lq_op_step *take;
+    bool woke;  /* result */
+    bool taken; /* result: take was carried out */
 } lq_op_wait;
 
 typedef struct lq_heartbeat_worker {

@@ -234,14 +234,22 @@ static void publish(void *ud)
 
 /* ---- tokens -------------------------------------------------------------- */
 
+static size_t add_token(lq_heartbeat *h, size_t n, atomic_uint *token)
+{
+    if (atomic_load(token) && n < LQ_COUNT(h->token_list))
+        h->token_list[n++] = atomic_load(token);
+    return n;
+}
+
 static size_t list_tokens(lq_heartbeat *h)
 {
     lq_runtime *rt = h->control->rt;
     size_t n = 0;
     for (size_t i = 0; i < rt->o.worker_threads; i++) {
-        uint32_t token = atomic_load(&rt->workers[i]->current_token);
-        if (token && n < LQ_COUNT(h->token_list))
-            h->token_list[n++] = token;
+        lq_worker *w = rt->workers[i];
+        n = add_token(h, n, &w->current_token);
+        for (size_t q = 0; q < rt->o.queue_count; q++)
+            n = add_token(h, n, &w->queues[q].waiter.token);
     }
     return n;
 }

@@ -27,7 +27,7 @@ typedef struct lq_heartbeat {
     bool extra_sent; /* since the handler files changed */
     int64_t extra_at_ms;
     lq_op_token_renew token_op;
-    uint32_t token_list[64];
+    uint32_t token_list[LQ_BATCH_MAX];
     lq_op_goodbye goodbye;
 } lq_heartbeat;
 

@@ -31,6 +31,7 @@ typedef struct lq_handler_source {
 typedef struct lq_runtime_options {
     const void *broker; /* what link_open needs */
     lq_link_open_fn *link_open;
+    bool take_on_wake; /* its waits carry out takes */
     lq_log *log;
     const struct lq_queue_prio *queues;
     size_t queue_count;

@@ -48,13 +48,18 @@ static void token_drawn(lq_op *op)
     lq_tokens_reconcile(w);
 }
 
-static void add_old(lq_worker *w, uint32_t token)
+static void add_old(lq_worker *w, uint32_t token, bool lost)
 {
     size_t at = 0; /* the one with the fewest rounds left makes room */
     for (size_t i = 1; i < LQ_OLD_TOKENS; i++)
         if (w->old[i].rounds < w->old[at].rounds)
             at = i;
-    w->old[at] = (lq_old_token){token, ROUNDS};
+    w->old[at] = (lq_old_token){
+        .token = token,
+        .rounds = lost ? ROUNDS : 1,
+        .lost = lost,
+        .unsure = true,
+    };
 }
 
 void lq_tokens_lost(lq_worker *w)
@@ -62,15 +67,21 @@ void lq_tokens_lost(lq_worker *w)
     w->link_up = false;
     /* Only a take under way can have given us tasks that we do not know of. */
     if (w->token && w->stepping && w->step.free > 0)
-        add_old(w, w->token);
+        add_old(w, w->token, true);
     w->token = 0;
     atomic_store(&w->current_token, 0);
+}
+
+void lq_tokens_spent(lq_worker *w, uint32_t token, bool lost)
+{
+    add_old(w, token, lost);
+    lq_tokens_reconcile(w); /* or when the link is up, or this one is over */
 }
 
 bool lq_tokens_unsure(const lq_worker *w)
 {
     for (size_t i = 0; i < LQ_OLD_TOKENS; i++)
-        if (w->old[i].rounds == ROUNDS)
+        if (w->old[i].rounds > 0 && w->old[i].unsure)
             return true;
     return false;
 }
@@ -81,6 +92,8 @@ void lq_tokens_reconcile(void *worker)
     if (!w->link_up || w->reconciling || w->closing)
         return;
     w->reconciling = true;
+    for (size_t i = 0; i < LQ_OLD_TOKENS; i++)
+        w->old[i].listed = w->old[i].rounds > 0;
     w->reconcile_at = 0;
     reconcile_next(w);
 }
@@ -106,15 +119,21 @@ static bool list_held(lq_worker *w, size_t queue, uint32_t token, size_t *count)
 
 static void rounds_over(lq_worker *w)
 {
-    bool again = false;
+    int64_t again_ms = -1;
     for (size_t i = 0; i < LQ_OLD_TOKENS; i++) {
-        if (w->old[i].rounds > 0)
-            w->old[i].rounds--;
-        again = again || w->old[i].rounds > 0;
+        lq_old_token *old = &w->old[i];
+        if (old->listed) {
+            old->rounds--;
+            old->unsure = false;
+        }
+        if (old->rounds > 0 && old->unsure) /* it came during the round */
+            again_ms = 0;
+        else if (old->rounds > 0 && again_ms < 0)
+            again_ms = w->rt->o.lease_ms / 6;
     }
     w->reconciling = false;
-    if (again)
-        lq_timer_start(w->reconcile_timer, w->rt->o.lease_ms / 6);
+    if (again_ms >= 0)
+        lq_timer_start(w->reconcile_timer, again_ms);
     lq_turn_arm(w->turn);
 }
 
@@ -123,7 +142,7 @@ static void reconcile_next(lq_worker *w)
     size_t queues = w->rt->o.queue_count, held = 0;
 
     while (w->reconcile_at < LQ_OLD_TOKENS * queues &&
-           w->old[w->reconcile_at / queues].rounds <= 0)
+           !w->old[w->reconcile_at / queues].listed)
         w->reconcile_at += queues;
     if (w->reconcile_at >= LQ_OLD_TOKENS * queues) {
         rounds_over(w);
@@ -152,7 +171,8 @@ static void reconciled(lq_op *op)
     lq_worker *w = op->ud;
     int rc = op->rc;
 
-    if (rc == LUNAQ_OK && w->reconcile_op.returned > 0)
+    if (rc == LUNAQ_OK && w->reconcile_op.returned > 0 &&
+        w->old[w->reconcile_at / w->rt->o.queue_count].lost)
         LQ_LOG(w->rt->o.log, WARN,
                "a lost reply had given us tasks: returned to their queue",
                lq_fs("queue", w->reconcile_op.queue),

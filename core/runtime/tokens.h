@@ -8,6 +8,7 @@
 #define LQ_TOKENS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct lq_worker;
 
@@ -15,6 +16,9 @@ struct lq_worker;
 void lq_tokens_begin(struct lq_worker *w);
 /** The link was lost: its token becomes an old one. */
 void lq_tokens_lost(struct lq_worker *w);
+/** A waiter's token is spent: what it took and nobody runs is returned.  lost:
+ *  the reply to its take was. */
+void lq_tokens_spent(struct lq_worker *w, uint32_t token, bool lost);
 /** True while there may be tasks of ours that we know nothing of: the reply to
  *  a take was lost and no reconciling has looked for them yet. */
 bool lq_tokens_unsure(const struct lq_worker *w);

@@ -15,7 +15,8 @@
 static void step(lq_worker *w);                /* 1: settle and take … */
 static void stepped(lq_op *op);                /* 2: … what the broker said */
 static void settle_sent(lq_worker *w, int rc); /* 3: slots become free */
-static void start_taken(lq_worker *w);         /* 4: and runs start → 1 */
+static void start_taken(lq_worker *, const lq_op_step *,
+                        const size_t *); /* 4: and runs start → 1 */
 
 /* ---- steps --------------------------------------------------------------- */
 
@@ -36,6 +37,15 @@ static bool all_drained(const lq_worker *w)
     return true;
 }
 
+/* How many waiters may bring a task. */
+static size_t taking(const lq_worker *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        n += lq_waiter_takes(&w->queues[i].waiter);
+    return n;
+}
+
 static void arm_waiters(lq_worker *w)
 {
     uint64_t paused = atomic_load(&w->rt->paused);
@@ -50,7 +60,7 @@ static void arm_waiters(lq_worker *w)
     }
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         if (w->queues[i].drained && !(paused >> i & 1))
-            lq_waiter_arm(&w->queues[i].waiter);
+            lq_waiter_arm(&w->queues[i].waiter, w->free_count > taking(w));
 }
 
 static void poll_due(void *ud)
@@ -154,6 +164,13 @@ static void settle_sent(lq_worker *w, int rc)
     }
 }
 
+static void log_refused(lq_worker *w, const lq_step_queue *sq)
+{
+    if (sq->code && lq_log_gate(&w->rt->log_gate, 5000))
+        LQ_LOG(w->rt->o.log, ERROR, "queue refused: not served",
+               lq_fs("queue", sq->name), lq_fc("reason", sq->reason));
+}
+
 /* What each queue said; queues that gave all they were asked for may have
  * more. */
 static uint64_t read_queues(lq_worker *w)
@@ -166,9 +183,7 @@ static uint64_t read_queues(lq_worker *w)
     for (size_t k = 0; k < w->step.queue_count; k++) {
         size_t i = w->step_order[k];
         lq_step_queue *sq = &w->step_queues[k];
-        if (sq->code && lq_log_gate(&w->rt->log_gate, 5000))
-            LQ_LOG(w->rt->o.log, ERROR, "queue refused: not served",
-                   lq_fs("queue", sq->name), lq_fc("reason", sq->reason));
+        log_refused(w, sq);
         if (w->step.free == 0)
             continue;
         if (sq->paused)
@@ -183,10 +198,12 @@ static uint64_t read_queues(lq_worker *w)
     return more;
 }
 
-static void start_taken(lq_worker *w)
+/* order: of the step's queues, as indexes among all. */
+static void start_taken(lq_worker *w, const lq_op_step *from,
+                        const size_t *order)
 {
-    for (size_t i = 0; i < w->step.taken_count; i++) {
-        lq_taken *t = &w->step.taken[i];
+    for (size_t i = 0; i < from->taken_count; i++) {
+        const lq_taken *t = &from->taken[i];
         if (t->bad) {
             LQ_LOG(w->rt->o.log, ERROR,
                    "task dropped from its queue: its key is unusable",
@@ -195,10 +212,10 @@ static void start_taken(lq_worker *w)
         }
         lq_list *node = lq_list_shift(&w->free_slots);
         if (!node)
-            break; /* cannot be: the step never takes more than are free */
+            break; /* cannot be: no take is for more than are free */
         w->free_count--;
-        lq_slot_run(LQ_OF(node, lq_slot, node), t, w->step_order[t->queue],
-                    w->step.token);
+        lq_slot_run(LQ_OF(node, lq_slot, node), t, order[t->queue],
+                    from->token);
     }
 }
 
@@ -213,7 +230,7 @@ static void stepped(lq_op *op)
     settle_sent(w, rc);
     if (rc == LUNAQ_OK) {
         uint64_t more = read_queues(w);
-        start_taken(w);
+        start_taken(w, &w->step, w->step_order);
         if (more && w->free_count == 0)
             lq_control_kick_others(w->rt, w->index, more);
     } else if (w->connected && rc != LUNAQ_ECANCELED) {
@@ -226,6 +243,8 @@ static void stepped(lq_op *op)
     lq_op_release(op);
     w->step.taken = NULL;
     w->step.taken_count = 0;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        lq_waiter_offer(&w->queues[i].waiter);
     lq_turn_arm(w->turn);
 }
 
@@ -248,6 +267,8 @@ static void note_drained(lq_worker *w)
 {
     bool drained =
         !w->taking && in_hand(w) == 0 && !w->stepping && !lq_tokens_unsure(w);
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        drained = drained && lq_waiter_is_closed(&w->queues[i].waiter);
     pthread_mutex_lock(&w->mutex);
     if (drained != w->drained) {
         w->drained = drained;
@@ -303,6 +324,45 @@ static void waiter_woke(void *ud, size_t queue)
         lq_turn_arm(w->turn);
     else
         step(w);
+}
+
+/* Slots that a step under way may fill with tasks, beyond those it settles. */
+static size_t promised(const lq_worker *w)
+{
+    size_t settling = 0;
+    if (!w->stepping)
+        return 0;
+    for (size_t k = 0; k < w->step.queue_count; k++)
+        settling += w->step_queues[k].outcome_count;
+    return w->step.free > settling ? w->step.free - settling : 0;
+}
+
+static enum lq_took waiter_took(void *ud, lq_waiter *waiter)
+{
+    lq_worker *w = ud;
+    size_t i = waiter->queue;
+    const lq_step_queue *sq = &waiter->take_queue;
+
+    if (waiter->take.taken_count > 0 && !w->taking)
+        return LQ_TOOK_NOT;
+    if (waiter->take.taken_count + promised(w) > w->free_count)
+        return w->stepping && w->taking ? LQ_TOOK_LATER : LQ_TOOK_NOT;
+    log_refused(w, sq);
+    if (sq->paused)
+        atomic_fetch_or(&w->rt->paused, (uint64_t)1 << i);
+    w->queues[i].drained = sq->drained || sq->paused || sq->code;
+    start_taken(w, &waiter->take, &waiter->queue);
+    lq_turn_arm(w->turn);
+    return LQ_TOOK_RUNS;
+}
+
+static void waiter_spent(void *ud, uint32_t token, bool lost)
+{
+    lq_worker *w = ud;
+    if (w->closing)
+        w->unsure = true;
+    else
+        lq_tokens_spent(w, token, lost);
 }
 
 /* Passed on when we are full; the others may have been idle since before. */
@@ -426,6 +486,8 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
         lq_list_init(&q->age);
         lq_waiter_init(&q->waiter, rt, w->loop, (int)index, i);
         q->waiter.woke = waiter_woke;
+        q->waiter.took = waiter_took;
+        q->waiter.spent = waiter_spent;
         q->waiter.idle = waiter_idle;
         q->waiter.closed = lq_worker_closed_one;
         q->waiter.ud = w;

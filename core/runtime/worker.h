@@ -24,11 +24,14 @@
 
 #define LQ_OLD_TOKENS 8
 
-/* A token of a connection that was lost: tasks may have been taken with it by a
- * reply that never came. */
+/* A token that is not used any more: tasks may have been taken with it that
+ * nobody runs. */
 typedef struct lq_old_token {
     uint32_t token;
-    int rounds; /* of reconciling still to do */
+    int rounds;  /* of reconciling still to do; 0 = this place is free */
+    bool lost;   /* by a reply that never came, else for want of a slot */
+    bool unsure; /* no round is over yet */
+    bool listed; /* in the round under way */
 } lq_old_token;
 
 typedef struct lq_worker_queue {

@@ -59,6 +59,13 @@ static void do_begin(lq_worker *w)
                lq_fc("reason", err.message));
 }
 
+static void do_quiet(lq_worker *w)
+{
+    w->taking = false;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        lq_waiter_quiet(&w->queues[i].waiter);
+}
+
 static void do_end_runs(lq_worker *w)
 {
     for (size_t i = 0; i < w->slot_count; i++)
@@ -90,7 +97,7 @@ void lq_worker_commanded(lq_post *post)
     if (command & COMMAND_BEGIN)
         do_begin(w);
     if (command & COMMAND_QUIET)
-        w->taking = false;
+        do_quiet(w);
     if (command & COMMAND_END_RUNS)
         do_end_runs(w);
     lq_turn_arm(w->turn);

@@ -138,6 +138,7 @@ static void start_on(world *w, const char *url, uint32_t concurrency,
     lq_runtime_options o = {.broker = on_sqlite ? (const void *)w->engine : url,
                             .link_open = on_sqlite ? lq_sqlite_link_open
                                                    : lq_redis_link_open,
+                            .take_on_wake = !on_sqlite,
                             .log = w->log,
                             .queues = queues,
                             .queue_count = 1,

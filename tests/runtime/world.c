@@ -59,6 +59,7 @@ int world_setup(void **state, redis_server *redis)
     w->log = lq_log_new(&log);
     w->o = (lq_runtime_options){.broker = redis->url,
                                 .link_open = lq_redis_link_open,
+                                .take_on_wake = true,
                                 .log = w->log,
                                 .concurrency = 4,
                                 .worker_threads = 2,

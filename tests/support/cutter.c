@@ -16,6 +16,7 @@
 struct pair {
     int client, server; /* -1: free */
     bool doomed;        /* the next answer is thrown away, then closed */
+    bool waits;         /* the last request was a wait */
 };
 
 static int unix_address(struct sockaddr_un *a, const char *path)
@@ -44,7 +45,7 @@ static void end_pair(struct pair *p)
 {
     close(p->client);
     close(p->server);
-    *p = (struct pair){-1, -1, false};
+    *p = (struct pair){-1, -1, false, false};
 }
 
 static bool write_all(int fd, const char *bytes, size_t len)
@@ -85,6 +86,7 @@ static void from_client(cutter *c, struct pair *p)
         end_pair(p);
         return;
     }
+    p->waits = memmem(chunk, (size_t)n, "BLMOVE", 6) != NULL;
     int every = atomic_load(&c->every);
     if (n < atomic_load(&c->min_len) || every <= 0)
         return;
@@ -96,6 +98,10 @@ static void from_server(cutter *c, struct pair *p)
 {
     char chunk[CHUNK];
     ssize_t n = recv(p->server, chunk, sizeof(chunk), 0);
+    if (n > 0 && p->waits && atomic_load(&c->waits) > 0) {
+        atomic_fetch_sub(&c->waits, 1);
+        p->doomed = true;
+    }
     if (n > 0 && p->doomed)
         atomic_fetch_add(&c->cuts, 1);
     if (n <= 0 || p->doomed || !write_all(p->client, chunk, (size_t)n))
@@ -109,7 +115,7 @@ static void *thread_main(void *arg)
     struct pollfd fds[PAIRS_MAX * 2 + 2];
 
     for (int i = 0; i < PAIRS_MAX; i++)
-        pairs[i] = (struct pair){-1, -1, false};
+        pairs[i] = (struct pair){-1, -1, false, false};
     for (;;) {
         fds[0] = (struct pollfd){c->wake[0], POLLIN, 0};
         fds[1] = (struct pollfd){c->listener, POLLIN, 0};

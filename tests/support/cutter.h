@@ -17,7 +17,9 @@ typedef struct cutter {
     atomic_int every; /* cut at each n-th request of at least `min_len`
                          bytes; 0 = never */
     atomic_int min_len;
-    atomic_int cuts; /* made so far */
+    atomic_int waits; /* so many answers to blocking waits are still to be
+                         thrown away */
+    atomic_int cuts;  /* made so far */
     atomic_int requests;
     int listener;
     int wake[2];

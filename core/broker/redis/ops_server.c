@@ -181,13 +181,25 @@ const lq_redis_op lq_row_peek = {
 
 /* ---- WAIT ---------------------------------------------------------------- */
 
+/* The step waits in the connection's buffer on the server until BLMOVE is over.
+ */
+static uint32_t wait_count(lq_op *op)
+{
+    return ((const lq_op_wait *)op)->take ? 2 : 1;
+}
+
 static int wait_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
-    const lq_op_wait *o = (const lq_op_wait *)op;
+    lq_op_wait *o = (lq_op_wait *)op;
+    if (i == 1) {
+        int rc = lq_row_step.build(&o->take->op, 0, c);
+        if (rc)
+            op->err = o->take->op.err;
+        return rc;
+    }
     /* 0 would wait for ever. */
     int64_t ms = o->timeout_ms > 0 ? o->timeout_ms : 1;
     char seconds[32];
-    (void)i;
     snprintf(seconds, sizeof(seconds), "%lld.%03lld", (long long)(ms / 1000),
              (long long)(ms % 1000));
     lq_cmd_c(c, "BLMOVE"); /* onto itself: waits and changes nothing */
@@ -201,12 +213,21 @@ static int wait_build(lq_op *op, uint32_t i, lq_cmd *c)
 
 static int wait_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
-    (void)i;
-    ((lq_op_wait *)op)->woke = lq_reply_type(reply) == LQ_REPLY_STRING;
-    return LUNAQ_OK;
+    lq_op_wait *o = (lq_op_wait *)op;
+    if (i == 0) {
+        o->woke = lq_reply_type(reply) == LQ_REPLY_STRING;
+        o->taken = false;
+        return LUNAQ_OK;
+    }
+    int rc = lq_row_step.parse(&o->take->op, 0, reply);
+    o->taken = rc == LUNAQ_OK;
+    if (rc)
+        op->err = o->take->op.err;
+    return rc;
 }
 
-const lq_redis_op lq_row_wait = {.build = wait_build, .parse = wait_parse};
+const lq_redis_op lq_row_wait = {
+    .count = wait_count, .build = wait_build, .parse = wait_parse};
 
 /* ---- LISTEN -------------------------------------------------------------- */
 
