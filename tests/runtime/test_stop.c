@@ -36,6 +36,7 @@ static void ended_worker__ignores_what_others_post(void **state)
     lq_arena mem = {0};
     lq_held *held;
     w->o.worker_threads = 1;
+    w->o.take_on_wake = false; /* nothing else that is unknown at the end */
     w->hold = w->deaf = true;
     world_enqueue(w, "default", 3, NULL);
     world_start(w, 0);
