@@ -2,7 +2,8 @@
  *
  *     enqueue session:process '{"session_id":"…"}' [queue]
  *
- * The broker is that of LUNAQ_BROKER, REDIS_URL or REDIS_ADDR. */
+ * The broker is that of LUNAQ_BROKER, REDIS_URL or REDIS_ADDR, else the queue
+ * file that lunaqd has made in this folder. */
 #include <stdio.h>
 #include <string.h>
 

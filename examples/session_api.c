@@ -10,7 +10,8 @@
  * rest.  Answers and errors are JSON.  There is no login: listen on loopback,
  * or put something that has one in front.
  *
- * Environment: DATABASE_URL; and LUNAQ_BROKER, REDIS_URL or REDIS_ADDR. */
+ * Environment: DATABASE_URL; and LUNAQ_BROKER, REDIS_URL or REDIS_ADDR. Without
+ * them it uses the files that lunaqd has made below .lunaq/. */
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 #include <lunaq/lunaq.h>
@@ -28,6 +30,8 @@
 /* A stop must not keep its caller waiting for a broker that is away. */
 enum { BROKER_TIMEOUT_MS = 2000, URL_MAX = 2048 };
 
+/* What lunaqd uses without a setting. */
+#define DATABASE_FILE ".lunaq/app.db"
 #define SESSIONS "/api/v1/sessions"
 
 /* Used by the HTTP server's thread alone once that has started. */
@@ -311,9 +315,13 @@ int main(int argc, char **argv)
 
     const char *database = getenv("DATABASE_URL");
     if (!database || !*database) {
-        fprintf(stderr, "session_api: set DATABASE_URL, for example "
-                        "sqlite:app.db or postgres://localhost/app\n");
-        goto out;
+        database = "sqlite:" DATABASE_FILE;
+        if (access(DATABASE_FILE, F_OK) != 0) {
+            fprintf(stderr, "session_api: there is no " DATABASE_FILE " here: "
+                            "start lunaqd in this folder first, or set "
+                            "DATABASE_URL\n");
+            goto out;
+        }
     }
     if (lunaq_client_open(&api.client, &options, &err)) {
         fprintf(stderr, "session_api: broker: %s\n", err.message);

@@ -1,26 +1,32 @@
 #!/usr/bin/env bash
 # The session application from end to end, in one command.
 #
-#   scripts/demo.sh             installs what is missing, builds, starts private
-#                               Redis and PostgreSQL servers, lunaqd and the
-#                               session API, walks one session through them,
-#                               and stops everything again
+#   scripts/demo.sh             installs what is missing, builds, starts lunaqd
+#                               and the session API in this folder, walks one
+#                               session through them, and stops them again;
+#                               tasks and data stay in .lunaq/
 #   scripts/demo.sh --stay      the same, but goes on until Ctrl-C
+#   scripts/demo.sh --redis     the same with private Redis and PostgreSQL
+#                               servers, which are stopped and removed again
 #
 #   --build DIR   use the programs of this build instead of making one
+#   --scratch     in a copy of the application, which is removed again
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stay= build=
+stay='' build='' redis='' scratch=''
 while [ $# -gt 0 ]; do
   case "$1" in
     --stay) stay=yes ;;
+    --redis) redis=yes ;;
+    --scratch) scratch=yes ;;
     --build)
       [ $# -gt 1 ] || { echo "demo.sh: --build needs a folder" >&2; exit 2; }
       build=$2
       shift
       ;;
-    *) echo "demo.sh: unknown option '$1' (known: --stay, --build DIR)" >&2
+    *) echo "demo.sh: unknown option '$1' (known: --stay, --redis, --scratch," \
+            "--build DIR)" >&2
        exit 2 ;;
   esac
   shift
@@ -32,13 +38,15 @@ title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
 if [ -z "$build" ]; then
   title "what is needed"
-  scripts/setup.sh
+  scripts/setup.sh ${redis:+--servers}
   title "build"
   build=build/demo
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DLUNAQ_BUILD_TESTS=OFF >/dev/null
   cmake --build "$build"
 fi
+shown=$build
+build=$(realpath "$build")
 lunaqd=$build/core/bin/lunaqd
 lunaq=$build/core/bin/lunaq
 session_api=$build/examples/session_api
@@ -51,40 +59,65 @@ private_begin
 trap private_end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+if [ -n "$scratch" ]; then
+  mkdir "$PRIVATE/app"
+  cp -R handlers migrations "$PRIVATE/app"
+  cd "$PRIVATE/app"
+fi
 
 title "start"
-private_redis
-private_postgres
-echo "Redis and PostgreSQL run in $PRIVATE"
+for name in $(compgen -e); do
+  case $name in LUNAQ_* | REDIS_URL | REDIS_ADDR | DATABASE_URL) unset "$name" ;; esac
+done
+if [ -n "$redis" ]; then
+  private_redis
+  private_postgres
+  echo "Redis and PostgreSQL run in $PRIVATE"
+elif [ -e .lunaq/queue.db ] &&
+  [ "$("$lunaq" server ls --json)" != "[]" ]; then
+  echo "demo.sh: a lunaqd runs in this folder already (or was killed some" \
+    "seconds ago): stop it, or add --scratch" >&2
+  exit 1
+fi
 private_run lunaqd "$lunaqd" --log-format text
 lunaqd_pid=$!
-private_wait 20 "a table made by lunaqd's migrations (its log: $PRIVATE/lunaqd.log)" \
-  psql -q "$DATABASE_URL" -c 'select 1 from page_visits limit 1' || {
+private_wait 20 "lunaqd has started (its log: $PRIVATE/lunaqd.log)" \
+  grep -q 'tasks at once' "$PRIVATE/lunaqd.log" || {
   cat "$PRIVATE/lunaqd.log" >&2
   exit 1
 }
 private_run session_api "$session_api" --port 0
 private_wait 10 "the session API listens" grep -q 'port [0-9]' \
-  "$PRIVATE/session_api.log"
+  "$PRIVATE/session_api.log" || {
+  cat "$PRIVATE/session_api.log" >&2
+  exit 1
+}
 api=http://127.0.0.1:$(sed -n 's/.*, port \([0-9]*\)$/\1/p' \
   "$PRIVATE/session_api.log")/api/v1/sessions
 cat "$PRIVATE/lunaqd.log" "$PRIVATE/session_api.log"
 
 # Prints a curl command and its answer; the answer is also in $answer.
 call() {
-  printf '\n$ curl'
-  printf ' %s' "$@"
-  printf '\n'
+  local arg line='$ curl'
+  for arg in "$@"; do
+    [[ $arg != *[{\ ]* ]] || arg="'$arg'"
+    line+=" $arg"
+  done
+  printf '\n%s\n' "$line"
   answer=$(curl -sS --max-time 10 "$@")
   printf '%s\n' "$answer"
 }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<<"$answer"; }
+# How many pages of the session wait in the queue ai.
+waiting() {
+  "$lunaq" task ls --queue ai --size 1000 --json | grep -o "$id" | wc -l
+}
 
 title "record a session, then stop it"
 call -X POST "$api"
 id=$(field id)
-for url in https://lua.org/manual/5.4/ https://redis.io/docs/ \
-  https://www.postgresql.org/docs/; do
+for url in https://lua.org/manual/5.4/ https://sqlite.org/docs.html \
+  https://redis.io/docs/; do
   call -X POST "$api/$id/visits" -d "{\"url\":\"$url\"}"
 done
 before=$(wc -l <"$PRIVATE/lunaqd.log")
@@ -109,25 +142,22 @@ printf '\n$ lunaq task ls --queue ai        (nobody serves this queue yet)\n'
 printf '\n$ lunaq stats\n'
 "$lunaq" stats
 
-waiting=$(redis-cli -s "$REDIS_SOCKET" llen 'asynq:{ai}:pending')
-if [ "$waiting" != 3 ]; then
-  echo "demo.sh: 3 url:summarize tasks were expected, $waiting are there" >&2
+if [ "$(waiting)" != 3 ]; then
+  echo "demo.sh: 3 url:summarize tasks of this session were expected," \
+    "$(waiting) are there" >&2
   exit 1
 fi
 
-title "where to go on"
-cat <<TEXT
-README.md walks the same way by hand.  Edit handlers/session/process.lua while
-lunaqd runs and stop another session: the new code runs it.
-TEXT
 if [ -n "$stay" ]; then
+  title "it goes on until Ctrl-C"
+  echo "In another terminal:"
+  echo "  cd $PWD"
+  [ -z "$redis" ] ||
+    echo "  export LUNAQ_BROKER='$LUNAQ_BROKER' DATABASE_URL='$DATABASE_URL'"
   cat <<TEXT
-
-Everything goes on until Ctrl-C.  In another terminal:
-  export LUNAQ_BROKER='$LUNAQ_BROKER' DATABASE_URL='$DATABASE_URL'
+  alias lunaq=$lunaq
   api=$api
   tail -f $PRIVATE/lunaqd.log
-  $lunaq task ls
 TEXT
   wait "$lunaqd_pid"
 fi
@@ -139,3 +169,22 @@ private_stop "$lunaqd_pid" || {
   exit 1
 }
 tail -1 "$PRIVATE/lunaqd.log"
+[ -z "$scratch$redis" ] || exit 0
+
+title "where to go on"
+cat <<TEXT
+All of it is in $PWD/.lunaq/: queue.db has the tasks, app.db the sessions.
+In this folder:
+
+  $shown/core/bin/lunaqd                   # in one terminal; Ctrl-C stops it
+  $shown/core/bin/lunaq enqueue session:cleanup max_age_hours:=24 --wait
+  $shown/core/bin/lunaq task ls            # in another
+
+Edit handlers/session/process.lua while lunaqd runs: the next task runs the new
+code.  With Redis or PostgreSQL, nothing changes in a handler:
+
+  LUNAQ_BROKER=redis://127.0.0.1:6379 DATABASE_URL=postgres://… $shown/core/bin/lunaqd
+  scripts/demo.sh --redis                  # the same demo with both
+
+README.md walks the same way by hand; docs/embedded.md tells about the files.
+TEXT

@@ -87,7 +87,7 @@ private_postgres() {
   local bin as=()
   bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -1)
   if [ ! -x "$bin/initdb" ]; then
-    private_say "no PostgreSQL under /usr/lib/postgresql: scripts/setup.sh"
+    private_say "no PostgreSQL under /usr/lib/postgresql: scripts/setup.sh --servers"
     return 1
   fi
   PGDIR=$PRIVATE/postgres

@@ -2,8 +2,8 @@
 # Installs what lunaq needs on Debian 12 or newer (Ubuntu 24.04 and newer work
 # the same way).  Safe to run again: what is already there is left alone.
 #
-#   scripts/setup.sh            build and run lunaq, with private Redis and
-#                               PostgreSQL servers for the demo
+#   scripts/setup.sh            build lunaq and run its demo
+#   scripts/setup.sh --servers  the same, and Redis and PostgreSQL
 #   scripts/setup.sh --test     the same, and what the test command needs
 #   scripts/setup.sh --dev      the same, and the linters and fuzzers
 #   scripts/setup.sh --print    only say what would be installed
@@ -11,20 +11,22 @@ set -euo pipefail
 
 build=(build-essential cmake ninja-build pkg-config libuv1-dev libhiredis-dev
   libssl-dev libpq-dev liblua5.4-dev libcjson-dev libsqlite3-dev
-  libmicrohttpd-dev)
-demo=(redis-server postgresql-15 postgresql-client-15 curl ca-certificates tzdata)
-tests=(libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps python3
+  libmicrohttpd-dev curl)
+servers=(redis-server postgresql-15 postgresql-client-15)
+tests=(tzdata libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps python3
   sqlite3)
 dev=(clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev lua-check mandoc)
 
-packages=("${build[@]}" "${demo[@]}")
+packages=("${build[@]}")
 only_print=
 for arg in "$@"; do
   case "$arg" in
-    --test) packages+=("${tests[@]}") ;;
-    --dev) packages+=("${tests[@]}" "${dev[@]}") ;;
+    --servers) packages+=("${servers[@]}") ;;
+    --test) packages+=("${servers[@]}" "${tests[@]}") ;;
+    --dev) packages+=("${servers[@]}" "${tests[@]}" "${dev[@]}") ;;
     --print) only_print=yes ;;
-    *) echo "setup.sh: unknown option '$arg' (known: --test, --dev, --print)" >&2
+    *) echo "setup.sh: unknown option '$arg' (known: --servers, --test, --dev," \
+         "--print)" >&2
        exit 2 ;;
   esac
 done

@@ -12,6 +12,7 @@ import unittest
 
 from harness import INTERRUPT, SLOW, Daemon, World, wait_for
 
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 LUNAQ = os.environ.get("TEST_LUNAQ", "lunaq")
 MIGRATION = """
     create table runs (
@@ -186,6 +187,26 @@ class Embedded(Application, unittest.TestCase):
             self.assertEqual(file.execute("pragma integrity_check").fetchone(), ("ok",))
             wait_for("the queue is empty", lambda: file.execute(
                 "select count(*) from task").fetchone() == (0,), 20, 0.1)
+
+    def test_page__every_statement_runs__every_column_is_there(self):
+        self.start()
+        self.enqueue("hello", "name=Eve", "--queue", "ai")
+        self.enqueue("hello", "name=Bob", "--wait")
+        with open(os.path.join(ROOT, "docs", "embedded.md"), encoding="utf-8") as file:
+            page = file.read()
+        statements = re.findall(r"```sql\n(.*?)```", page, re.S)
+        self.assertGreater(len(statements), 5)
+        with sqlite3.connect(f"file:{self.data('queue.db')}?mode=ro", uri=True,
+                             timeout=30) as file:
+            for statement in statements:
+                file.execute(statement).fetchall()
+            self.assertIn(("ai", "pending", 1), file.execute(statements[0]).fetchall())
+            columns = file.execute(
+                "select t.name, c.name from sqlite_schema t, pragma_table_info(t.name) c "
+                "where t.type = 'table' and t.name not like 'sqlite_%'").fetchall()
+        for table, column in columns:
+            self.assertIn(f"**`{table}`**", page)
+            self.assertIn(f"`{column}`", page, table)
 
     def test_lunaq_folder__is_in_the_way__says_which(self):
         with open(os.path.join(self.home, ".lunaq"), "w", encoding="ascii"):
