@@ -87,6 +87,28 @@ static void take__task_of_a_wrong_type__is_told_and_dropped(void **state)
     (void)REDIS("DEL", T("odd"));
 }
 
+static void take_one__task_of_a_wrong_type__is_told(void **state)
+{
+    world *w = *state;
+    (void)REDIS("SET", T("odd"), "x");
+    (void)REDIS("RPUSH", K("pending"), "odd");
+    world_put(w, "one");
+    assert_int_equal(world_take(w, 1), 2); /* it fills no slot */
+    assert_true(w->step.taken[0].bad);
+    assert_string_equal(w->step.taken[1].id.p, "one");
+    (void)REDIS("DEL", T("odd"));
+}
+
+static void take_one__pending_of_a_wrong_type__is_told(void **state)
+{
+    world *w = *state;
+    (void)REDIS("SET", K("pending"), "x");
+    assert_int_equal(world_take(w, 1), 0);
+    assert_int_equal(w->queues[0].code, LUNAQ_EREPLY);
+    assert_non_null(strstr(w->queues[0].reason, "pending"));
+    (void)REDIS("DEL", K("pending"));
+}
+
 static void take__undecodable_message__is_handed_out_raw(void **state)
 {
     world *w = *state;
@@ -136,8 +158,10 @@ static void take__active_or_lease_of_a_wrong_type__takes_nothing(void **state)
     world_put_many(w, 3);
     for (size_t i = 0; i < 2; i++) {
         (void)REDIS("SET", keys[i], "x");
-        assert_int_equal(world_take(w, 2), 0);
-        assert_int_equal(w->queues[0].code, LUNAQ_EREPLY);
+        for (uint32_t n = 1; n <= 2; n++) { /* one has a script of its own */
+            assert_int_equal(world_take(w, n), 0);
+            assert_int_equal(w->queues[0].code, LUNAQ_EREPLY);
+        }
         (void)REDIS("DEL", keys[i]);
     }
     assert_int_equal(world_take(w, 3), 3);
@@ -396,6 +420,8 @@ size_t redis_faults(struct CMUnitTest *out)
         WORLD_TEST(crashed__count_is_no_number__starts_again),
         WORLD_TEST(take__canceled_in_an_earlier_life__is_not_canceled),
         WORLD_TEST(settle__lease_of_a_wrong_type__is_told),
+        WORLD_TEST(take_one__task_of_a_wrong_type__is_told),
+        WORLD_TEST(take_one__pending_of_a_wrong_type__is_told),
         WORLD_TEST(forward__dangling_id__is_dropped),
         WORLD_TEST(forward__more_than_a_batch__is_due_again_at_once),
         WORLD_TEST(repair__active_without_lease__gets_one),

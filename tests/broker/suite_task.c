@@ -123,6 +123,105 @@ static void take__wants_more_than_free__stops_at_free(void **state)
     lq_op_release(&op.op);
 }
 
+/* ---- a worker with one slot ---------------------------------------------- */
+
+/* Settles one of Q as done and takes one, wanted from `wanted`: 0 Q, 1 other.
+ */
+static lq_op_step step_one(world *w, lq_step_queue queues[2], lq_outcome *done,
+                           int wanted)
+{
+    lq_outcome *outcomes[] = {done};
+    queues[0] = (lq_step_queue){.name = LQ_STR(Q),
+                                .want = wanted == 0,
+                                .outcomes = outcomes,
+                                .outcome_count = done ? 1 : 0};
+    queues[1] = (lq_step_queue){.name = LQ_STR("other"), .want = wanted == 1};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = queues,
+                     .queue_count = 2,
+                     .free = 1,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    return op;
+}
+
+static void step_one__ends_one_and_takes_the_next(void **state)
+{
+    world *w = *state;
+    lq_step_queue queues[2];
+    lq_outcome done = {
+        .kind = LQ_DONE, .id = LQ_STR("a000"), .token = w->token};
+    world_put_many(w, 3);
+    world_take_id(w, "a000");
+    for (int tail = 0; tail < 2; tail++) {
+        done.from_tail = tail;
+        done.id = tail ? LQ_STR("a001") : LQ_STR("a000");
+        lq_op_step op = step_one(w, queues, &done, 0);
+        assert_int_equal(done.code, LUNAQ_OK);
+        assert_int_equal(op.taken_count, 1);
+        assert_string_equal(op.taken[0].id.p, tail ? "a002" : "a001");
+        assert_int_equal(op.taken[0].queue, 0);
+        lq_op_release(&op.op);
+    }
+    lunaq_queue_info s = world_stats(w);
+    assert_int_equal(s.processed_total, 2);
+    assert_int_equal(s.active, 1);
+    assert_int_equal(world_end(w, LQ_DONE, "a002"), LUNAQ_OK);
+}
+
+static void step_one__of_another_holder__ends_nothing_and_takes(void **state)
+{
+    world *w = *state;
+    lq_step_queue queues[2];
+    lq_outcome done = {
+        .kind = LQ_DONE, .id = LQ_STR("a000"), .token = world_new_token(w)};
+    world_put_many(w, 2);
+    world_take_id(w, "a000");
+    lq_op_step op = step_one(w, queues, &done, 0);
+    assert_int_equal(done.code, LUNAQ_ELEASE);
+    assert_int_equal(op.taken_count, 1);
+    lq_op_release(&op.op);
+    assert_int_equal(world_stats(w).active, 2);
+    assert_int_equal(world_stats(w).processed_total, 0);
+}
+
+static void step_one__wanted_queue_first_then_the_others(void **state)
+{
+    static const size_t from[] = {1, 0};
+    world *w = *state;
+    lq_step_queue queues[2];
+    put_both(w, 1);
+    for (size_t i = 0; i < 2; i++) {
+        lq_op_step op = step_one(w, queues, NULL, 1);
+        assert_int_equal(op.taken_count, 1);
+        assert_int_equal(op.taken[0].queue, from[i]);
+        lq_op_release(&op.op);
+    }
+    lq_op_step op = step_one(w, queues, NULL, 1);
+    assert_int_equal(op.taken_count, 0);
+    assert_true(queues[0].drained && queues[1].drained);
+    lq_op_release(&op.op);
+}
+
+static void step_one__paused__gives_nothing(void **state)
+{
+    world *w = *state;
+    lq_step_queue queues[2];
+    lq_op_queue_pause pause = {.queue = LQ_STR("other"), .pause = true};
+    put_both(w, 2);
+    lq_op_init(&pause.op, LQ_OP_QUEUE_PAUSE);
+    assert_int_equal(world_call(w, &pause.op), LUNAQ_OK);
+    lq_op_release(&pause.op);
+    lq_op_step op = step_one(w, queues, NULL, 1);
+    assert_true(queues[1].paused);
+    assert_false(queues[0].paused);
+    assert_int_equal(op.taken_count, 1);
+    assert_int_equal(op.taken[0].queue, 0);
+    lq_op_release(&op.op);
+}
+
 /* ---- end ----------------------------------------------------------------- */
 
 static void done__active__is_deleted_and_counted(void **state)
@@ -491,6 +590,10 @@ size_t suite_task(struct CMUnitTest *out)
         WORLD_TEST(take__paused__gives_nothing),
         WORLD_TEST(take__two_queues__wants_first_then_the_rest),
         WORLD_TEST(take__wants_more_than_free__stops_at_free),
+        WORLD_TEST(step_one__ends_one_and_takes_the_next),
+        WORLD_TEST(step_one__of_another_holder__ends_nothing_and_takes),
+        WORLD_TEST(step_one__wanted_queue_first_then_the_others),
+        WORLD_TEST(step_one__paused__gives_nothing),
         WORLD_TEST(done__active__is_deleted_and_counted),
         WORLD_TEST(done__unique__releases_the_lock),
         WORLD_TEST(done__lock_of_another__is_left_alone),

@@ -1,8 +1,9 @@
-/* STEP: settle and take, in one script over all queues. */
+/* STEP: settle and take, in one script over all queues; in a leaner one when
+ * there is at most one task to settle and one to take. */
 #include "redis/keys.h"
 #include "redis/rows.h"
 
-extern const lq_script lq_script_step;
+extern const lq_script lq_script_step, lq_script_step_one;
 
 /* As scripts/step.lua reads them. */
 enum {
@@ -78,9 +79,59 @@ static void build_outcome(lq_cmd *c, const lq_outcome *o)
         lq_cmd_str(c, o->unique_key);
 }
 
+/* The queue, from 1, of the only outcome, when that is simply done; 0 when
+ * there is none; -1: step_one.lua cannot do this step. */
+static int only_outcome(const lq_op_step *s)
+{
+    int number = 0;
+    for (size_t q = 0; q < s->queue_count; q++) {
+        if (s->queues[q].outcome_count == 0)
+            continue;
+        const lq_outcome *o = s->queues[q].outcomes[0];
+        if (number || s->queues[q].outcome_count > 1 || o->kind != LQ_DONE ||
+            o->score || !o->token || o->unique_key.len)
+            return -1;
+        number = (int)q + 1;
+    }
+    return number;
+}
+
+static void build_one(lq_cmd *c, const lq_op_step *s, int number)
+{
+    const lq_step_queue *settled = number ? &s->queues[number - 1] : NULL;
+    int64_t first = 1;
+
+    lq_cmd_script(c, &lq_script_step_one,
+                  (uint32_t)s->queue_count * 4 + (settled ? 2 : 0));
+    if (settled) {
+        lq_cmd_day(c, settled->name, "processed", s->now_ms);
+        lq_cmd_queue(c, settled->name, "processed");
+    }
+    for (size_t q = 0; q < s->queue_count; q++) {
+        build_keys(c, &s->queues[q], 0, s->now_ms);
+        if (s->queues[q].want)
+            first = (int64_t)q + 1;
+    }
+    lq_cmd_int(c, s->free);
+    lq_cmd_int(c, s->lease_ms);
+    lq_cmd_int(c, s->token);
+    lq_cmd_int(c, first);
+    lq_cmd_int(c, (int64_t)s->queue_count);
+    for (size_t q = 0; q < s->queue_count; q++)
+        lq_cmd_queue(c, s->queues[q].name, "t:");
+    if (settled) {
+        const lq_outcome *o = settled->outcomes[0];
+        lq_cmd_int(c, number);
+        lq_cmd_str(c, o->id);
+        lq_cmd_int(c, o->token);
+        lq_cmd_int(c, o->from_tail ? -1 : 1);
+    }
+}
+
 static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_step *s = (const lq_op_step *)op;
+    int only;
     static const uint32_t keys_of_level[] = {4, 6, 14};
     uint32_t keys = 0;
     size_t outcomes = 0;
@@ -96,6 +147,10 @@ static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
                        "redis: step: at most %d queues, %d outcomes and %d "
                        "tasks in one",
                        LQ_QUEUES_MAX, LQ_BATCH_MAX, LQ_BATCH_MAX);
+    if (s->free <= 1 && (only = only_outcome(s)) >= 0) {
+        build_one(c, s, only);
+        return LUNAQ_OK;
+    }
     lq_cmd_script(c, &lq_script_step, keys);
     for (size_t q = 0; q < s->queue_count; q++)
         build_keys(c, &s->queues[q], level_of(&s->queues[q]), s->now_ms);

@@ -25,25 +25,14 @@
 -- @include _token
 -- @include _type
 -- @include _archive
+-- @include _count
+-- @include _begin
 
 local next_key, next_arg = 1, 7
 local free, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local token = tonumber(ARGV[3])
-local codes, faults, taken = {}, {}, {}
+local codes, faults = {}, {}
 local long_name = string.rep('-', 65)
-
--- Adds n to a counter; a day's counter, new, lives for 90 days.  Totals start
--- again at the limit of 64 bits, as Asynq's do.
-local function count(day, total, n)
-  if n == 0 then return end
-  if pcall('INCRBY', day, n) == n then
-    call('EXPIREAT', day, now_s + 7776000)
-  end
-  local r = pcall('INCRBY', total, n)
-  if type(r) == 'table' and string.find(r.err, 'overflow', 1, true) then
-    call('SET', total, n)
-  end
-end
 
 local function settle(q, at, n)
   local first_code = #codes
@@ -319,31 +308,9 @@ local function take(q, n)
       return fault(q, bad)
     end
     for i = 1, got do
-      local id = ids[i]
-      local key = q.prefix .. id
-      local h = pcall('HMGET', key, 'msg', 'lunaq_crashes')
-      local m = #taken
-      if h[1] then
-        call('HSET', key, 'state', 'active')
-        -- A cancel request of an earlier life goes too: Asynq's inspector,
-        -- running an archived task again, does not know of it.
-        call('HDEL', key, 'pending_since', 'lunaq_cancel')
-        taken[m + 1] = id
-        taken[m + 2] = h[1]
-        taken[m + 3] = q.number + 128 * (tonumber(h[2]) or 0)
+      if begin(q, ids[i]) then
         n = n - 1
         free = free - 1
-      else
-        call('LREM', q.active, 1, id)
-        call('ZREM', q.lease, id)
-        if h.err then
-          taken[m + 1] = id
-          taken[m + 2] = h.err
-          taken[m + 3] = -q.number
-        else
-          -- An id without a message: nothing is left to run.
-          call('UNLINK', key)
-        end
       end
     end
   end
