@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "sqlite/caller.h"
-#include "sqlite/engine.h"
+#include "support/engine_client.h"
 #include "support/temp_folder.h"
 
 #include <errno.h>
@@ -32,41 +32,6 @@
 
 /* ---- the child ----------------------------------------------------------- */
 
-/* A blocking client of the engine. */
-struct client {
-    lq_sqlite_client base;
-    lq_sqlite_engine *engine;
-    pthread_mutex_t mutex;
-    pthread_cond_t told;
-    bool ready;
-};
-
-static void told(lq_sqlite_client *base)
-{
-    struct client *c = LQ_OF(base, struct client, base);
-    pthread_mutex_lock(&c->mutex);
-    c->ready = true;
-    pthread_cond_signal(&c->told);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static int call(struct client *c, lq_op *op)
-{
-    lq_list ended;
-    lq_buf cancels;
-
-    lq_list_init(&ended);
-    lq_sqlite_submit(c->engine, &c->base, op);
-    pthread_mutex_lock(&c->mutex);
-    while (!c->ready)
-        pthread_cond_wait(&c->told, &c->mutex);
-    c->ready = false;
-    pthread_mutex_unlock(&c->mutex);
-    lq_sqlite_collect(c->engine, &c->base, &ended, &cancels);
-    lq_buf_release(&cancels);
-    return op->rc;
-}
-
 /* One line in one write, so that lines of threads do not mix. */
 static void say(char what, lq_str id)
 {
@@ -76,60 +41,24 @@ static void say(char what, lq_str id)
         _exit(3);
 }
 
-static void enqueue_some(struct client *c)
+static void enqueue_some(engine_client *c)
 {
-    lq_enqueue item, *items[] = {&item};
-    lq_op_enqueue op = {.items = items, .count = 1};
-    lunaq_task t = LUNAQ_TASK_INIT;
-
-    t.type = "t";
-    t.queue = "q";
-    t.payload = "0123456789abcdef0123456789abcdef";
-    t.payload_len = 32;
-    if (lq_enqueue_init(&item, &t, lq_now_ms(), NULL))
-        _exit(4);
-    lq_op_init(&op.op, LQ_OP_ENQUEUE);
-    if (call(c, &op.op) || item.code)
+    char id[64];
+    if (engine_client_put(c, "q", 1, 32, id))
         _exit(5);
-    say('E', item.task.id);
-    lq_op_release(&op.op);
-    lq_enqueue_release(&item);
+    say('E', lq_str_c(id));
 }
 
-/* Takes a few and finishes them. */
-static void work(struct client *c)
+/* Finishes what it has and takes a few more. */
+static void work(engine_client *c, engine_hands *h)
 {
-    lq_outcome outcomes[3], *list[3];
-    char ids[3][64];
-    lq_step_queue queue = {.name = LQ_STR("q")};
-    lq_op_step op = {.queues = &queue,
-                     .queue_count = 1,
-                     .free = 3,
-                     .token = 9,
-                     .lease_ms = 30000,
-                     .now_ms = lq_now_ms()};
-
-    lq_op_init(&op.op, LQ_OP_STEP);
-    if (call(c, &op.op))
+    engine_hands before = *h;
+    for (size_t i = 0; i < h->count; i++)
+        say('F', lq_str_c(h->ids[i])); /* from now on it may be gone */
+    if (engine_client_step(c, "q", h, 3))
         _exit(6);
-    size_t n = op.taken_count;
-    for (size_t i = 0; i < n; i++) {
-        snprintf(ids[i], sizeof(ids[i]), "%.*s", LQ_STR_ARG(op.taken[i].id));
-        outcomes[i] =
-            (lq_outcome){.kind = LQ_DONE, .id = lq_str_c(ids[i]), .token = 9};
-        list[i] = &outcomes[i];
-        say('F', outcomes[i].id); /* from now on it may be gone */
-    }
-    queue = (lq_step_queue){
-        .name = LQ_STR("q"), .outcomes = list, .outcome_count = n};
-    op.free = 0;
-    lq_op_init(&op.op, LQ_OP_STEP);
-    if (n && call(c, &op.op))
-        _exit(7);
-    for (size_t i = 0; i < n; i++)
-        if (outcomes[i].code == LUNAQ_OK)
-            say('D', outcomes[i].id);
-    lq_op_release(&op.op);
+    for (size_t i = 0; i < before.count; i++)
+        say('D', lq_str_c(before.ids[i]));
 }
 
 struct role {
@@ -140,13 +69,12 @@ struct role {
 static void *client_main(void *arg)
 {
     const struct role *role = arg;
-    struct client c = {.base.tell = told, .engine = role->engine};
+    engine_client c;
+    engine_hands hands = {.count = 0};
 
-    pthread_mutex_init(&c.mutex, NULL);
-    pthread_cond_init(&c.told, NULL);
-    lq_sqlite_client_add(c.engine, &c.base);
+    engine_client_open(&c, role->engine);
     for (;;)
-        role->works ? work(&c) : enqueue_some(&c);
+        role->works ? work(&c, &hands) : enqueue_some(&c);
     return NULL;
 }
 

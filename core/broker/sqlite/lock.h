@@ -3,14 +3,18 @@
  * SQLite lets one connection write at a time and lets the others try again
  * later, whoever comes first: under load some of them wait for seconds.  So
  * lunaq's writers take turns by an OFD lock on "<file>.lock" before they begin.
- * The file has two bytes that are locked:
+ * Its bytes are locked by:
  *
- *   byte 1  the next writer: held from being the next until being the writer
- *   byte 0  the writer: held during the transaction
+ *   byte 0       the writer, during the transaction
+ *   byte 1 …     who waits, each its own, until it has written
  *
- * Whoever has just written has to become the next like everybody else, so it
- * passes nobody who waits already.  Locks of a process that dies are gone with
- * it; nothing is ever to be cleaned up.
+ * Who comes draws a number, which is its byte, and waits until the one before
+ * it is free: so nobody passes another, and whoever has just written stands
+ * behind all.  The file's content, one page that all map, has the last number
+ * and a futex a byte, by which who leaves wakes who is behind it.  It decides
+ * nothing: the locks do, and they are gone with a process that dies; who is
+ * woken by nobody looks by itself after some milliseconds.  Nothing is ever to
+ * be cleaned up.
  */
 #ifndef LQ_SQLITE_LOCK_H
 #define LQ_SQLITE_LOCK_H
@@ -21,13 +25,15 @@
 #include <stdint.h>
 
 typedef struct lq_sqlite_lock {
-    int fd;    /* -1: not open */
-    bool held; /* byte 0 is ours */
+    int fd;                      /* -1: not open */
+    bool held;                   /* byte 0 is ours */
+    int place;                   /* our other byte; 0: none */
+    struct lq_sqlite_line *line; /* the page; NULL: polling has to do */
 } lq_sqlite_lock;
 
 #define LQ_SQLITE_LOCK_INIT                                                    \
     {                                                                          \
-        -1, false                                                              \
+        .fd = -1                                                               \
     }
 
 /** Opens "<path>.lock", making it with the mode of `path` if that exists, for
