@@ -395,15 +395,19 @@ typedef struct lq_op_goodbye {
 /* Fires a tick once: when `instant_ms` is later than the entry's last one (in
  * the broker), that becomes instant_ms and the task is enqueued; else nothing.
  * With item NULL it only reads; with first_ms it also sets an entry never seen
- * to that instant, so that "@every" counts from its first sight. */
+ * to that instant, so that "@every" counts from its first sight, and with
+ * latest_ms so, too, one whose last instant is later than that: it is of a
+ * clock that was set back, and the entry would be silent until then. */
 typedef struct lq_op_cron_fire {
     lq_op op;
     lq_str queue;
     lq_str entry_id;
     int64_t instant_ms;
-    int64_t first_ms; /* 0 = do not set */
+    int64_t first_ms;  /* 0 = do not set */
+    int64_t latest_ms; /* 0 = any is believed; only without item */
     lq_enqueue *item;
     bool fired;      /* result */
+    bool set_back;   /* result: the last instant was later than latest_ms */
     bool never;      /* result: last_ms is its first sight, it never fired */
     int64_t last_ms; /* result: the last instant now; 0 = never seen */
 } lq_op_cron_fire;

@@ -12,6 +12,7 @@
 #define PUBLISH_TTL_MS 20000
 #define RECHECK_MS 30000 /* the wall clock may step */
 #define REFUSED_MS 1000  /* until an entry that was refused is tried again */
+#define SKEW_MS 300000   /* by which the clocks of several hosts may differ */
 
 /* One periodic entry.  The strings of its task live in `copy`. */
 typedef struct lq_cron_entry {
@@ -22,6 +23,7 @@ typedef struct lq_cron_entry {
     lq_arena copy;
     lq_enqueue item;
     bool seen;       /* its last instant was read from the broker */
+    int64_t base_ms; /* what next_ms follows: its last instant or first sight */
     int64_t last_ms; /* 0 = it never fired */
     int64_t next_ms; /* 0 = never */
     bool kept;
@@ -111,6 +113,7 @@ static void want(void *ud, const lq_cron_want *w)
                    "counts; give them names",
                    lq_fc("spec", w->spec), lq_fs("type", type));
         e->seen = old->seen;
+        e->base_ms = old->base_ms;
         e->last_ms = old->last_ms;
         e->next_ms = old->next_ms;
         old->kept = false;
@@ -179,13 +182,37 @@ static int64_t due_instant(const lq_cron_entry *e, int64_t now_ms)
     return instant;
 }
 
+/* An instant that was fired ahead of its time, by a clock that was set back or
+ * by a host whose clock is ahead, is not fired again.  But where it is more
+ * than a period ahead the entry would miss instants of which nobody took care:
+ * it begins anew.  Where periods are short, hosts may differ by SKEW_MS before
+ * one of them takes the other's instants for that. */
+static int64_t latest_believed(const lq_cron_entry *e, int64_t now_ms)
+{
+    int64_t period = e->cron.every_ms;
+    if (period <= 0) {
+        int64_t next = lq_cron_next_ms(&e->cron, now_ms);
+        period = next ? lq_cron_next_ms(&e->cron, next) - next : 0;
+    }
+    return now_ms + (period > SKEW_MS ? period : SKEW_MS);
+}
+
+static bool ahead(const lq_cron_entry *e, int64_t now_ms)
+{
+    return e->base_ms > now_ms + SKEW_MS &&
+           e->base_ms > latest_believed(e, now_ms);
+}
+
 static void round_due(void *ud)
 {
     lq_scheduler *s = ud;
     if (s->reload)
         load_entries(s);
-    for (lq_cron_entry *e = s->entries; e; e = e->next)
+    for (lq_cron_entry *e = s->entries; e; e = e->next) {
         e->refused = false;
+        if (ahead(e, lq_now_ms()))
+            e->seen = false; /* the broker decides it, for all of us */
+    }
     s->at = s->entries;
     tick_next(s);
 }
@@ -235,6 +262,7 @@ static void tick_next(lq_scheduler *s)
     s->fire.entry_id = lq_str_c(s->at->id);
     s->fire.instant_ms = instant;
     s->fire.first_ms = s->at->seen ? 0 : now;
+    s->fire.latest_ms = s->at->seen ? 0 : latest_believed(s->at, now);
     s->fire.item = NULL;
     if (s->at->seen) {
         make_item(s, s->at);
@@ -267,7 +295,13 @@ static void ticked(lq_op *op)
     if (rc == LUNAQ_OK) {
         if (s->fire.fired)
             log_tick(s, e);
-        e->seen = true;
+        if (s->fire.set_back)
+            LQ_LOG(s->control->rt->o.log, WARN,
+                   "the last tick of a periodic entry lay in the future, as "
+                   "when a clock is set back; it begins anew",
+                   lq_fs("type", e->item.task.type), lq_fc("spec", e->spec));
+        e->base_ms = s->fire.last_ms;
+        e->seen = !ahead(e, lq_now_ms());
         e->last_ms = s->fire.never ? 0 : s->fire.last_ms;
         e->next_ms = lq_cron_next_ms(&e->cron, s->fire.last_ms);
         s->changed = true;

@@ -236,6 +236,50 @@ static void cron__tick__fires_once(void **state)
     assert_int_equal(fire(w, 0, 0, NULL).last_ms, 1700007200000);
 }
 
+static lq_op_cron_fire look(world *w, int64_t now, int64_t latest)
+{
+    lq_op_cron_fire op = {.op.kind = LQ_OP_CRON_FIRE,
+                          .queue = LQ_STR(Q),
+                          .entry_id = LQ_STR("t @hourly"),
+                          .first_ms = now,
+                          .latest_ms = latest};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    lq_op_release(&op.op);
+    return op;
+}
+
+static void cron__last_is_later_than_believed__begins_anew(void **state)
+{
+    world *w = *state;
+    assert_true(fire(w, 1700007200000, 0, "one").fired);
+    /* As late as is believed. */
+    lq_op_cron_fire op = look(w, 1700000000000, 1700007200000);
+    assert_false(op.set_back);
+    assert_false(op.never);
+    assert_int_equal(op.last_ms, 1700007200000);
+    assert_false(look(w, 1700000000000, 0).set_back);
+    op = look(w, 1700000000000, 1700007199999);
+    assert_true(op.set_back);
+    assert_true(op.never);
+    assert_int_equal(op.last_ms, 1700000000000);
+    /* Another daemon sees what the first one did. */
+    op = look(w, 1700000000001, 1700007199999);
+    assert_false(op.set_back);
+    assert_int_equal(op.last_ms, 1700000000000);
+    assert_true(fire(w, 1700003600000, 0, "two").fired);
+    assert_false(fire(w, 1700003600000, 0, "three").fired);
+    assert_int_equal(world_take(w, 5), 2);
+}
+
+static void cron__first_sight_later_than_believed__begins_anew(void **state)
+{
+    world *w = *state;
+    assert_int_equal(look(w, 1700007200000, 0).last_ms, 1700007200000);
+    lq_op_cron_fire op = look(w, 1700000000000, 1700003600000);
+    assert_true(op.set_back);
+    assert_int_equal(op.last_ms, 1700000000000);
+}
+
 static void cron_publish__is_seen_until_taken_away(void **state)
 {
     world *w = *state;
@@ -346,6 +390,8 @@ size_t suite_due(struct CMUnitTest *out)
         WORLD_TEST(ping__names_the_version),
         WORLD_TEST(cron__never_seen__starts_at_its_first_sight),
         WORLD_TEST(cron__tick__fires_once),
+        WORLD_TEST(cron__last_is_later_than_believed__begins_anew),
+        WORLD_TEST(cron__first_sight_later_than_believed__begins_anew),
         WORLD_TEST(cron_publish__is_seen_until_taken_away),
         WORLD_TEST(heartbeat__is_seen_until_goodbye),
         WORLD_TEST(heartbeat__of_many_tasks__names_them_all),

@@ -65,6 +65,19 @@ class Cron(World):
         late = [t for t in after if t - started < EVERY - 0.5]
         self.assertEqual(len(late), 1, after)
 
+    def test_last_tick_far_in_the_future__the_entry_begins_anew(self):
+        # As a clock leaves it that was set back: before the start, and during.
+        key, entry = "lunaq:{default}:cron", f"tick|@every {EVERY}s"
+        hour = 3600 * 1000
+        self.r("HSET", key, entry, int(time.time() * 1000) + hour)
+        daemon = self.start()
+        daemon.wait("in the future, as when a clock is set back")
+        wait_for("two ticks", lambda: len(self.ticks()) >= 2, 15, 0.1)
+        self.check_once(self.ticks())
+        self.r("HSET", key, entry, int(time.time() * 1000) + hour)
+        n = len(self.ticks())
+        wait_for("two more", lambda: len(self.ticks()) >= n + 2, 15, 0.1)
+
     def test_entry_in_the_configuration__fires_with_its_payload_and_queue(self):
         self.write("lunaq.conf.lua", """
             return { cron = {

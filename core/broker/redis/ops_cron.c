@@ -42,8 +42,10 @@ static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_str(c, o->entry_id);
     lq_cmd_int(c, o->item ? o->instant_ms : -1);
     lq_cmd_int(c, o->first_ms);
-    if (!o->item)
+    if (!o->item) {
+        lq_cmd_int(c, o->latest_ms);
         return LUNAQ_OK;
+    }
     build_event(c, o->item->task.id);
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_queue(c, o->queue, "g:");
@@ -57,7 +59,9 @@ static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     if (o->item && i == 0)
         return LUNAQ_OK;
     lq_str code = lq_reply_str(lq_reply_at(reply, 2));
-    o->fired = lq_reply_int(lq_reply_at(reply, 0), 0) == 1;
+    int64_t what = lq_reply_int(lq_reply_at(reply, 0), 0);
+    o->fired = what == 1;
+    o->set_back = what == 2;
     o->last_ms = lq_reply_int(lq_reply_at(reply, 1), 0);
     o->never = o->last_ms <= 0;
     if (o->last_ms < 0)

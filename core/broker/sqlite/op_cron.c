@@ -29,6 +29,10 @@ int lq_sqlite_cron_fire(lq_sqlite *q, lq_op *op, int64_t now_ms)
     int64_t last = last_of(q, queue, o->entry_id);
 
     o->fired = false;
+    o->set_back = !o->item && o->first_ms > 0 && o->latest_ms > 0 &&
+                  (last < 0 ? -last : last) > o->latest_ms;
+    if (o->set_back)
+        last = 0;
     if (!last && o->first_ms > 0) {
         last = -o->first_ms;
         set_last(q, queue, o->entry_id, last);

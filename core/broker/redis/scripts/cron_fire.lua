@@ -2,10 +2,11 @@
 --
 -- KEYS  lunaq's cron (hash entry → last instant; negative: seen then, never
 --       fired), the entry's history, pending scheduled groups
--- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), event,
---       prefix of task keys, prefix of groups, then the task as in enqueue
--- Returns {fired, last ms as stored (0 = never seen), what became of the task
---          or ''}
+-- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), then to read:
+--       the latest instant that is believed (0 = any), to fire: event, prefix
+--       of task keys, prefix of groups, the task as in enqueue
+-- Returns {1 = fired, 2 = set back, last ms as stored (0 = never seen), what
+--          became of the task or ''}
 -- Cost  O(1)
 -- @include _time
 -- @include _type
@@ -13,12 +14,16 @@
 local entry, instant, first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local stored = call('HGET', KEYS[1], entry)
 local last = tonumber(stored or nil)
+local latest, what = instant < 0 and tonumber(ARGV[4]) or 0, 0
+if last and first > 0 and latest > 0 and math.abs(last) > latest then
+  last, what = nil, 2
+end
 if not last and first > 0 then
   last = -first
   call('HSET', KEYS[1], entry, string.format('%.0f', last))
 end
 if instant < 0 or last and instant <= math.abs(last) then
-  return {0, string.format('%.0f', last or 0), ''}
+  return {what, string.format('%.0f', last or 0), ''}
 end
 local queue = {
   pending = KEYS[3], scheduled = KEYS[4], groups = KEYS[5],
