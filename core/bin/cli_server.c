@@ -114,6 +114,7 @@ static int cron_json(const lunaq_cron_list *list)
         cli_json_bytes(o, "payload", c->payload, c->payload_len);
         cli_json_int(o, "next_at", c->next_at);
         cli_json_int(o, "last_at", c->last_at);
+        cli_json_int(o, "servers", (int64_t)c->server_count);
         cJSON_AddItemToArray(all, o);
     }
     return cli_json_print(all);
@@ -121,8 +122,8 @@ static int cron_json(const lunaq_cron_list *list)
 
 static int cron_table(const lunaq_cron_list *list)
 {
-    static const char *const titles[] = {"TYPE", "SPEC",  "QUEUE", "NEXT",
-                                         "LAST", "ENTRY", NULL};
+    static const char *const titles[] = {"TYPE", "SPEC",    "QUEUE", "NEXT",
+                                         "LAST", "SERVERS", "ENTRY", NULL};
     struct cli_table *t = cli_table_new(titles);
     for (size_t i = 0; i < lunaq_cron_list_count(list); i++) {
         const lunaq_cron_info *c = lunaq_cron_list_at(list, i);
@@ -134,6 +135,7 @@ static int cron_table(const lunaq_cron_list *list)
         cli_table_cell(t, "%s",
                        c->last_at ? cli_when(when, sizeof when, c->last_at)
                                   : "never");
+        cli_table_cell(t, "%zu", c->server_count);
         cli_table_cell(t, "%s", c->id);
     }
     return cli_table_print(t, "no periodic entries: no live server has any");

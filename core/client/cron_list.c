@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static_assert(sizeof(lunaq_cron_info) ==
-                  offsetof(lunaq_cron_info, last_at) + sizeof(int64_t),
+                  offsetof(lunaq_cron_info, server_count) + sizeof(size_t),
               "a new field must not hide in padding");
 
 struct lunaq_cron_list {
@@ -80,21 +80,24 @@ static int add(lunaq_cron_list *list, lq_str entry, lunaq_error *err)
         .payload_len = m.payload.len,
         .next_at = m.next_ms,
         .last_at = m.prev_ms > 0 ? m.prev_ms : 0,
+        .server_count = 1,
     };
     lq_free((void *)(uintptr_t)m.options);
     if (!info->id || !info->spec || !info->type || !info->queue ||
         !info->payload)
         return lq_fail_nomem(err);
     /* Every daemon schedules, so every one announces the same entries: one
-     * line for each id, with what happened last. */
+     * line for each id, by the one that knows of the latest tick. */
     for (size_t i = 0; i < list->count; i++) {
         lunaq_cron_info *seen = &list->items[i];
         if (strcmp(seen->id, info->id) != 0)
             continue;
-        if (info->last_at > seen->last_at)
+        seen->server_count++;
+        if (info->last_at > seen->last_at ||
+            (info->last_at == seen->last_at && info->next_at < seen->next_at)) {
             seen->last_at = info->last_at;
-        if (info->next_at < seen->next_at)
             seen->next_at = info->next_at;
+        }
         return LUNAQ_OK;
     }
     list->count++;

@@ -400,6 +400,7 @@ static void crons__two_schedulers__give_one_line_an_entry(void **state)
         lq_buf bytes;
         lq_buf_init(&bytes, 0);
         m.prev_ms = i ? 1800000000000 : 0;
+        m.next_ms = i ? 1900000000000 : 1800000000000;
         lq_cron_encode(&bytes, &m);
         lq_str entry = lq_buf_str(&bytes);
         lq_op_cron_publish op = {.scheduler_id =
@@ -420,6 +421,7 @@ static void crons__two_schedulers__give_one_line_an_entry(void **state)
     assert_string_equal(c->queue, "lo\"w");
     assert_int_equal(c->next_at, 1900000000000);
     assert_int_equal(c->last_at, 1800000000000);
+    assert_int_equal(c->server_count, 2);
     lunaq_cron_list_free(list);
 }
 

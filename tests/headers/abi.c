@@ -23,7 +23,7 @@ ENDS_FULL(lunaq_task_info, state);
 ENDS_FULL(lunaq_task_query, page_size);
 ENDS_FULL(lunaq_queue_info, paused_at);
 ENDS_FULL(lunaq_server_info, worker_count);
-ENDS_FULL(lunaq_cron_info, last_at);
+ENDS_FULL(lunaq_cron_info, server_count);
 ENDS_FULL(lunaq_handler_info, generation);
 ENDS_FULL(lunaq_broker_move_options, ud);
 ENDS_FULL(lunaq_broker_moved, added);

@@ -381,7 +381,8 @@ typedef struct lunaq_cron_info {
     const void *payload;
     size_t payload_len;
     int64_t next_at;
-    int64_t last_at; /* 0 = never */
+    int64_t last_at;     /* 0 = never */
+    size_t server_count; /* how many live servers have it */
 } lunaq_cron_info;
 
 typedef struct lunaq_cron_list lunaq_cron_list;
