@@ -64,8 +64,9 @@ void lq_db_result_free(lq_db_result *r); /* NULL is fine */
 
 /* ---- the pool ------------------------------------------------------------*/
 
-/* Threads for what blocks inside libpq (cancel requests, name resolution); one
- * object serves all pools of a process. */
+/* Threads for what blocks inside libpq (cancel requests, name resolution), and
+ * the line in which writers of a SQLite file wait for each other; one object
+ * serves all pools of a process on one database. */
 typedef struct lq_db_helper lq_db_helper;
 int lq_db_helper_new(lq_db_helper **out, lunaq_error *err);
 /** After the pools that use it were closed.  NULL is fine. */
@@ -77,7 +78,8 @@ typedef struct lq_db_options {
     bool no_prepare; /* behind PgBouncer: never a named statement, and no
                         statement_timeout outside of transactions */
     int64_t connect_timeout_ms; /* of one attempt, all hosts; 0 = 5000 */
-    lq_db_helper *helper;       /* borrowed */
+    lq_db_helper *helper;       /* borrowed; NULL on SQLite: writers of this
+                                   pool wait without an order */
     lq_log *log;                /* may be NULL */
 } lq_db_options;
 

@@ -1,8 +1,9 @@
-/* A thread for blocking jobs, and the helper that is two of them. */
+/* A thread for blocking jobs, and the helper: two of them, and a line. */
 #include "db/lane.h"
 
 #include "base/alloc.h"
 #include "db/db.h"
+#include "db/line.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -146,7 +147,8 @@ int lq_db_helper_new(lq_db_helper **out, lunaq_error *err)
         return lq_fail_nomem(err);
     h->cancel = lq_lane_new(CANCELS_MAX);
     h->resolve = lq_lane_new(RESOLVES_MAX);
-    if (!h->cancel || !h->resolve) {
+    h->writers = lq_line_new();
+    if (!h->cancel || !h->resolve || !h->writers) {
         lq_db_helper_free(h);
         return lq_fail_nomem(err);
     }
@@ -160,5 +162,6 @@ void lq_db_helper_free(lq_db_helper *h)
         return;
     lq_lane_free(h->cancel);
     lq_lane_free(h->resolve);
+    lq_line_free(h->writers);
     lq_free(h);
 }

@@ -28,6 +28,7 @@ void lq_lane_free(lq_lane *lane); /* NULL is fine */
 struct lq_db_helper {
     lq_lane *cancel;
     lq_lane *resolve;
+    struct lq_line *writers; /* of a SQLite file; line.h */
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* A pool on a SQLite file, the loop's side. */
 #include "db/sqlite_pool.h"
 
+#include "db/lane.h"
 #include "db/result.h"
 
 #include <stdio.h>
@@ -588,6 +589,7 @@ int lq_db_open_sqlite(lq_db **out, lq_loop *loop, const char *path,
     db->base.of = &backend;
     db->loop = loop;
     db->log = options->log;
+    db->writers = options->helper ? options->helper->writers : NULL;
     db->size = options->size ? options->size : SIZE_DEFAULT;
     lq_list_init(&db->calls);
     lq_list_init(&db->waiting);

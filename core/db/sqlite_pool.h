@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "db/backend.h"
+#include "db/line.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -73,6 +74,7 @@ struct lq_lite {
     lq_db base;
     lq_loop *loop;
     lq_log *log;
+    lq_line *writers; /* the process'; NULL = none */
     char *path;
     size_t size;
     lq_turn *turn;
@@ -127,6 +129,8 @@ struct lq_lite_conn {
     /* the thread's */
     const char *path;
     lq_loop *loop;
+    lq_line *writers;
+    lq_line_place place;
     bool own; /* it begins or ends a transaction itself */
     sqlite3_stmt *stmt;
     int changes; /* before the statement */

@@ -38,10 +38,15 @@ static void fail_sqlite(lq_lite_conn *c, lq_lite_call *call, int rc)
 
 /* ---- opening ------------------------------------------------------------ */
 
+/* One of another process writes.  Few wait here, since those of a process stand
+ * in line, so they can look often; at random, not all at once. */
 static int busy(void *ud, int n)
 {
     lq_lite_conn *c = ud;
-    struct timespec pause = {.tv_nsec = (n < 8 ? n + 1 : 8) * 1000000L};
+    int64_t most_us = n < 8 ? 250 * (n + 1) : 2000;
+    struct timespec pause = {
+        .tv_nsec =
+            (most_us / 2 + (int64_t)lq_random((uint64_t)most_us / 2)) * 1000};
     if (atomic_load(&c->cancel))
         return 0;
     atomic_store(&c->locked, true);
@@ -227,6 +232,17 @@ static void end_statement(lq_lite_conn *c)
     c->stmt = NULL;
 }
 
+/* False: canceled while it waited for its turn to write. */
+static bool enter_line(lq_lite_conn *c, lq_lite_call *call)
+{
+    atomic_store(&c->locked, true);
+    bool first = lq_line_enter(c->writers, &c->place, &c->cancel);
+    atomic_store(&c->locked, !first);
+    if (!first)
+        fail(call, LUNAQ_EDATABASE, "canceled");
+    return first;
+}
+
 /* What the lock costs is waited for here, where the busy handler is not
  * asked; never with rows in hand. */
 static int step(lq_lite_conn *c)
@@ -246,6 +262,10 @@ static void run_statement(lq_lite_conn *c, lq_lite_call *call)
     if (!c->stmt) {
         c->stmt = prepare(c, call);
         if (!c->stmt || !bind(c, call)) {
+            end_statement(c);
+            return;
+        }
+        if (!sqlite3_stmt_readonly(c->stmt) && !enter_line(c, call)) {
             end_statement(c);
             return;
         }
@@ -332,7 +352,8 @@ static void run_kind(lq_lite_conn *c, lq_lite_call *call)
     case LQ_LITE_BEGIN:
         /* At once the one that writes: who read first could not go on to
          * write once another had. */
-        run_own(c, call, "BEGIN IMMEDIATE");
+        if (enter_line(c, call))
+            run_own(c, call, "BEGIN IMMEDIATE");
         break;
     case LQ_LITE_COMMIT:
         run_commit(c, call);
@@ -372,4 +393,6 @@ void lq_lite_run(lq_lite_conn *c, lq_lite_call *call)
         c->own = false;
     }
     call->in_tx = !sqlite3_get_autocommit(c->lite);
+    if (!call->in_tx)
+        lq_line_leave(c->writers, &c->place);
 }

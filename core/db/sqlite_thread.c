@@ -37,6 +37,7 @@ static void *serve(void *ud)
     pthread_mutex_unlock(&c->mutex);
     lq_lite_forget_statements(c);
     sqlite3_close(lite); /* rolls back what is open */
+    lq_line_leave(c->writers, &c->place);
     return NULL;
 }
 
@@ -51,6 +52,8 @@ lq_lite_conn *lq_lite_conn_new(lq_lite *db)
     c->db = db;
     c->loop = db->loop;
     c->path = db->path;
+    c->writers = db->writers;
+    lq_line_place_init(&c->place);
     c->post.fn = posted;
     lq_list_init(&c->roll.node);
     lq_list_init(&c->roll.all);
@@ -74,6 +77,7 @@ lq_lite_conn *lq_lite_conn_new(lq_lite *db)
 void lq_lite_conn_free(lq_lite_conn *c)
 {
     lq_buf_release(&c->roll.message);
+    lq_line_place_release(&c->place);
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->mutex);
     lq_free(c);
@@ -95,6 +99,7 @@ void lq_lite_interrupt(lq_lite_conn *c)
     if (c->lite)
         sqlite3_interrupt(c->lite);
     pthread_mutex_unlock(&c->mutex);
+    lq_line_poke(c->writers, &c->place);
 }
 
 void lq_lite_conn_join(lq_lite_conn *c)

@@ -13,3 +13,6 @@ lunaq_test(test_db_sqlite LABEL system SOURCES test_db_sqlite.c ${db_world}
   LAYERS db loop base LINKS PkgConfig::PQ PkgConfig::SQLITE PkgConfig::UV)
 target_compile_definitions(test_db_sqlite PRIVATE
   MIGRATIONS="${PROJECT_SOURCE_DIR}/migrations")
+lunaq_test(test_db_line LABEL system SOURCES test_db_line.c ${db_world}
+           ${PROJECT_SOURCE_DIR}/tests/support/temp_folder.c
+  LAYERS db loop base LINKS PkgConfig::PQ PkgConfig::SQLITE PkgConfig::UV)
