@@ -33,11 +33,11 @@
  * NORMAL (sqlite:queue.db?durability=normal): a commit returns when the kernel
  * has the change.  The end of a process takes nothing back.  The end of the
  * machine takes back what was committed since the WAL was last synced: by a
- * checkpoint, which comes about once 4000 pages (16 MiB) were written, and
- * within two seconds after the last commit while a daemon has the file open,
- * or by the kernel itself, mostly within 30 s.  What is left is the state
- * after an earlier commit, whole: tasks enqueued in the window are gone, tasks
- * finished in it run again. */
+ * checkpoint, which comes after 4000 pages (16 MiB), and while a daemon has the
+ * file open within two seconds after the last commit and about every five
+ * while there are more; or by the kernel itself, mostly within 30 s.  What is
+ * left is the state after an earlier commit, whole: tasks enqueued in the
+ * window are gone, tasks finished in it run again. */
 typedef struct lq_sqlite_options {
     bool normal;   /* synchronous=NORMAL */
     int cache_kib; /* of pages; 0 = 8 MiB */

@@ -1,9 +1,11 @@
 /* The keeper: what a queue file needs while nobody is in a hurry.
  *
- * When a second has passed without a commit, the WAL's pages are moved to the
- * file, and pages that deleted tasks left behind are given back to the system,
- * a few at a time.  (Under load SQLite itself moves pages after every 4000, and
- * the writer empties a WAL that grows all the same.)
+ * When a second has passed without a commit, or five with, the WAL's pages are
+ * moved to the file, which also bounds what NORMAL can lose.  Pages that
+ * deleted tasks left behind are given back to the system, a few at a time:
+ * beside other work one megabyte a second, else more.  (Under load SQLite
+ * itself moves pages after every 4000, and the writer empties a WAL that grows
+ * all the same.)
  */
 #include "sqlite/engine_parts.h"
 
@@ -15,10 +17,12 @@
 
 #define TURN_MS 1000
 #define EMPTY_WAIT_NS ((int64_t)1200000000) /* our readers take 1 s at most */
+#define EMPTY_TRY_NS ((int64_t)50000000)
 #define LOCK_NS ((int64_t)1000000000)
 #define FREE_MIN 512     /* pages kept for the next tasks */
 #define FREE_AT_ONCE 256 /* … given back in one transaction */
-#define ROUNDS 40        /* … of which a turn does so many at most */
+#define ROUNDS 40        /* … of which an idle turn does so many at most */
+#define BUSY_TURNS 5     /* between checkpoints while others commit */
 
 bool lq_sqlite_checkpoint(lq_sqlite *q, bool empty)
 {
@@ -29,12 +33,22 @@ bool lq_sqlite_checkpoint(lq_sqlite *q, bool empty)
             q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &moved);
         return rc == SQLITE_OK && moved >= in_wal;
     }
-    /* Others shall wait at the lock, where waiting costs nothing. */
-    q->deadline_ns = lq_mono_ns() + EMPTY_WAIT_NS;
-    if (lq_sqlite_lock_take(&q->lock, q->deadline_ns, NULL))
+    /* Others shall wait at the lock, where waiting costs nothing.  SQLite waits
+     * for the place of an old snapshot to be free, and does not see when new
+     * ones, one after the other, share that place: so it looks again. */
+    int64_t until = lq_mono_ns() + EMPTY_WAIT_NS;
+    if (lq_sqlite_lock_take(&q->lock, until, NULL))
         return false;
-    int rc = sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+    int rc;
+    for (;;) {
+        const struct timespec moment = {.tv_nsec = 1000000};
+        q->deadline_ns = lq_mono_ns() + EMPTY_TRY_NS;
+        rc = sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
                                        &in_wal, &moved);
+        if ((rc & 0xff) != SQLITE_BUSY || lq_mono_ns() >= until)
+            break;
+        (void)nanosleep(&moment, NULL); /* who moves pages is not waited for */
+    }
     lq_sqlite_lock_give(&q->lock);
     return rc == SQLITE_OK;
 }
@@ -82,10 +96,21 @@ static bool pause_for(lq_sqlite_engine *e, int64_t ms)
     return !e->stop;
 }
 
+/* One turn; version: what was committed up to now by others. */
+static void keep(lq_sqlite *q, int64_t version, bool idle, int64_t *moved)
+{
+    if (version == *moved || !lq_sqlite_checkpoint(q, false))
+        return;
+    *moved = version;
+    for (int i = 0; i < (idle ? ROUNDS : BUSY_TURNS) && give_back(q); i++)
+        *moved = -1; /* what that wrote is moved the next time */
+}
+
 void *lq_sqlite_keeper_main(void *arg)
 {
     lq_sqlite_engine *e = arg;
     int64_t version = 0, before = -1, moved = -1;
+    int turns = 0;
 
     pthread_mutex_lock(&e->lock);
     while (pause_for(e, TURN_MS)) {
@@ -93,11 +118,9 @@ void *lq_sqlite_keeper_main(void *arg)
         lq_sqlite_data_version(e->keeper, &version, NULL);
         bool idle = version == before;
         before = version;
-        if (idle && version != moved &&
-            lq_sqlite_checkpoint(e->keeper, false)) {
-            moved = version;
-            for (int i = 0; i < ROUNDS && give_back(e->keeper); i++)
-                moved = -1; /* what that wrote is moved the next time */
+        if (idle || ++turns >= BUSY_TURNS) {
+            turns = 0;
+            keep(e->keeper, version, idle, &moved);
         }
         pthread_mutex_lock(&e->lock);
     }
