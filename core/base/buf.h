@@ -29,9 +29,8 @@ void lq_buf_add(lq_buf *b, const void *p, size_t len);
 void lq_buf_add_str(lq_buf *b, lq_str s);
 void lq_buf_add_c(lq_buf *b, const char *c);
 void lq_buf_add_char(lq_buf *b, char c);
-__attribute__((format(printf, 2, 3))) void lq_buf_printf(lq_buf *b,
-                                                         const char *format,
-                                                         ...);
+__attribute__((format(printf, 2, 3))) void
+lq_buf_printf(lq_buf *b, const char *format, ...);
 /** Room for len more bytes at p + len, which the caller fills and then adds to
  *  b->len (the NUL is the caller's too: call lq_buf_grew).  NULL on failure. */
 char *lq_buf_reserve(lq_buf *b, size_t len);

@@ -11,9 +11,8 @@
 __attribute__((format(printf, 3, 4))) int lq_fail(lunaq_error *err, int code,
                                                   const char *format, ...);
 /** Puts "context: " before the message that is there. */
-__attribute__((format(printf, 2, 3))) void lq_error_prefix(lunaq_error *err,
-                                                           const char *format,
-                                                           ...);
+__attribute__((format(printf, 2, 3))) void
+lq_error_prefix(lunaq_error *err, const char *format, ...);
 /** lq_fail(LUNAQ_ENOMEM). */
 int lq_fail_nomem(lunaq_error *err);
 

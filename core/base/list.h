@@ -10,12 +10,12 @@ typedef struct lq_list {
 } lq_list;
 
 /* The object that holds `node` as its member. */
-#define LQ_OF(node, type, member)                                             \
+#define LQ_OF(node, type, member)                                              \
     ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* Walks a list; the current node may be removed. */
-#define LQ_LIST_EACH(head, node)                                              \
-    for (lq_list *node = (head)->next, *node##_next = node->next;             \
+#define LQ_LIST_EACH(head, node)                                               \
+    for (lq_list *node = (head)->next, *node##_next = node->next;              \
          node != (head); node = node##_next, node##_next = node->next)
 
 static inline void lq_list_init(lq_list *l)

@@ -9,7 +9,7 @@
  *        ▼          │             │ take  │ give   │
  *    (its group)    └───────── active ────┘ back   │
  *                                 ├────────────────┘
- *                done ┌───────────┼─────────────┐ no attempts left, skip, cancel
+ *                done ┌───────────┼─────────────┐ attempts over, skip, cancel
  *                     ▼           ▼             ▼
  *                 (deleted)   completed      archived
  */

@@ -230,7 +230,8 @@ static int export_queue_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     const lq_reply *paused = lq_reply_at(reply, 0);
     int64_t since = lq_reply_int(paused, 0);
     copy->paused_ms = 0;
-    if (lq_reply_type(paused) != LQ_REPLY_NIL) /* its being there is what counts */
+    /* Its being there is what counts. */
+    if (lq_reply_type(paused) != LQ_REPLY_NIL)
         copy->paused_ms =
             since > 0 && since < INT64_MAX / 1000 ? since * 1000 : 1;
     copy->processed = lq_reply_int(lq_reply_at(reply, 1), 0);
