@@ -510,16 +510,22 @@ static void close__at_once__comes_to_its_end(void **state)
 static void close__while_it_waits_to_connect_again__is_quick(void **state)
 {
     struct client *c = *state;
-    int64_t before;
+    int64_t least = INT64_MAX;
 
-    connect_to(c, fake_refusing_port());
-    c->stop_at_downs = 2;
-    loop_world_run(&c->w);
-    before = lq_mono_ms();
-    close_link(c);
-    loop_world_run(&c->w);
-    assert_int_equal(c->closed, 1);
-    assert_true(lq_mono_ms() - before < 40); /* the shortest wait is 50 */
+    /* The shortest wait is 50; other work on the machine may hold up some. */
+    for (int i = 0; i < 5 && least >= 40; i++) {
+        c->downs = c->closed = 0;
+        connect_to(c, fake_refusing_port());
+        c->stop_at_downs = 2;
+        loop_world_run(&c->w);
+        int64_t before = lq_mono_ms();
+        close_link(c);
+        loop_world_run(&c->w);
+        assert_int_equal(c->closed, 1);
+        if (lq_mono_ms() - before < least)
+            least = lq_mono_ms() - before;
+    }
+    assert_true(least < 40);
 }
 
 static void close__inside_up__is_clean(void **state)

@@ -57,13 +57,13 @@ class Cron(World):
         wait_for("three ticks have passed",
                  lambda: time.monotonic() - gone > 3 * EVERY, 10, 0.1)
         self.assertEqual(len(self.ticks()), before)
-        started = time.time()
         self.start()
-        wait_for("ticks again", lambda: len(self.ticks()) >= before + 3, 15, 0.1)
+        started = time.time()
+        wait_for("ticks again", lambda: len(self.ticks()) >= before + 4, 15, 0.1)
         after = self.ticks()[before:]
         self.assertLess(after[0] - started, 1.5 * SLOW, "the missed one fires at once")
-        late = [t for t in after if t - started < EVERY - 0.5]
-        self.assertEqual(len(late), 1, after)
+        # The one behind it may come soon: what was missed keeps to its beat.
+        self.check_once(after[1:])
 
     def test_last_tick_far_in_the_future__the_entry_begins_anew(self):
         # As a clock leaves it that was set back: before the start, and during.

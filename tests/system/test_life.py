@@ -93,7 +93,7 @@ class Stop(World):
         running = set(self.state()["active"])
         begun = time.monotonic()
         self.assertEqual(daemon.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 3 * SLOW)
+        self.assertLess(time.monotonic() - begun, 15 * SLOW)  # of 60
         pending = self.state()["pending"]  # right end = next to run
         self.assertEqual(set(pending[-4:]), running)
         self.assertEqual(set(pending), set(ids))
@@ -111,7 +111,7 @@ class Stop(World):
         begun = time.monotonic()
         daemon.signal(signal.SIGINT)
         code = daemon.exit_code()
-        self.assertLess(time.monotonic() - begun, 2.5 * SLOW)
+        self.assertLess(time.monotonic() - begun, 15 * SLOW)  # of 60
         self.assertEqual(code, 0)
         self.assertEqual(self.state()["active"], [])
         self.assertEqual(len(self.state()["pending"]), 4)
@@ -165,7 +165,7 @@ class Stop(World):
             begun = time.monotonic()
             daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.exit_code(), 1)
-            self.assertLess(time.monotonic() - begun, 1.0 * SLOW)
+            self.assertLess(time.monotonic() - begun, 3 * SLOW)
             self.assertTrue(daemon.find("no task was taken"), daemon.tail())
             peer.close()
 
