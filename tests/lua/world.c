@@ -303,3 +303,17 @@ size_t world_lua_bytes(world *w)
     lua_gc(host->L, LUA_GCCOLLECT);
     return host->bytes;
 }
+
+const char *world_run_text(world *w, const char *type, char out[200])
+{
+    world_run *r = world_start(w, type, "{}");
+    world_wait(w, r);
+    snprintf(out, 200, "%s", r->result ? r->result : r->message);
+    world_end(r);
+    return out;
+}
+
+bool world_handles(world *w, const char *type)
+{
+    return w->runner->ops->handles(w->runner, lq_str_c(type));
+}

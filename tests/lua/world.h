@@ -72,6 +72,9 @@ world_run *world_start(world *w, const char *type, const char *payload);
 world_run *world_start_with(world *w, lq_task task, int64_t timeout_ms);
 /** Runs the loop until r has ended (10 s at most). */
 void world_wait(world *w, world_run *r);
+/** Runs a task of type to its end: out is its result, or why it failed. */
+const char *world_run_text(world *w, const char *type, char out[200]);
+bool world_handles(world *w, const char *type);
 /** Runs the loop for ms. */
 void world_spin(world *w, int64_t ms);
 void world_end(world_run *r);

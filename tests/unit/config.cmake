@@ -1,8 +1,10 @@
 # The configuration of the programs, and their manual pages.
-lunaq_test(test_config LABEL unit SOURCES test_config.c
-  LAYERS config LINKS PkgConfig::LUA PkgConfig::CJSON m)
-target_compile_definitions(test_config PRIVATE
-  LQ_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+foreach(name config config_text)
+  lunaq_test(test_${name} LABEL unit SOURCES test_${name}.c config_world.c
+    LAYERS config LINKS PkgConfig::LUA PkgConfig::CJSON m)
+  target_compile_definitions(test_${name} PRIVATE
+    LQ_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+endforeach()
 find_program(MANDOC mandoc)
 if(MANDOC)
   file(GLOB pages ${PROJECT_SOURCE_DIR}/core/bin/man/*.[1-9])

@@ -1,7 +1,7 @@
 /* The configuration: good and bad files, variables and flags; each bad one
  * says what a person needs to correct it. */
 #include "support/test.h"
-#include "bin/config.h"
+#include "config_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,49 +10,6 @@
 #include <unistd.h>
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-/* ---- the world: a folder with handlers/ in it --------------------------- */
-
-static void write_file(const char *folder, const char *name, const char *text,
-                       size_t len)
-{
-    char path[256];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void remove_file(const char *folder, const char *name)
-{
-    char path[256];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    (void)remove(path);
-}
-
-static int setup(void **state)
-{
-    char *folder = strdup("/tmp/lunaq-config-XXXXXX"), path[256];
-    if (!folder || !mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/handlers", folder);
-    *state = folder;
-    return mkdir(path, 0700);
-}
-
-static int teardown(void **state)
-{
-    char *folder = *state;
-    static const char *const names[] = {
-        "lunaq.conf.lua", "lunaq.conf.json", "secret",    "other.lua",
-        "handlers/deep",  "handlers",        "migrations"};
-    for (size_t i = 0; i < COUNT(names); i++)
-        remove_file(folder, names[i]);
-    int rc = rmdir(folder); /* fails when something was left */
-    free(folder);
-    return rc;
-}
 
 /* ---- rows --------------------------------------------------------------- */
 
@@ -66,40 +23,6 @@ typedef struct row {
     const char *parts[4];
 } row;
 
-static size_t length(const char *const *list)
-{
-    size_t n = 0;
-    while (list[n])
-        n++;
-    return n;
-}
-
-static int load(config **out, const char *folder, const char *const *vars,
-                const char *const *args, lunaq_error *err)
-{
-    config_input in = {
-        .cwd = folder, .vars = vars, .args = args, .arg_count = length(args)};
-    return config_load(out, &in, err);
-}
-
-/* What config_print() prints; the caller frees it. */
-static char *printed(const config *c)
-{
-    char *text = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&text, &len);
-    assert_non_null(f);
-    config_print(c, f);
-    assert_int_equal(fclose(f), 0);
-    return text;
-}
-
-static void assert_has(const char *text, const char *part)
-{
-    if (!strstr(text, part))
-        fail_msg("\"%s\" is not in: %s", part, text);
-}
-
 static void test_row(void **state)
 {
     /* The state of the group is the folder; the row comes as initial state. */
@@ -107,13 +30,13 @@ static void test_row(void **state)
     void *folder = NULL;
     config *c = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    assert_int_equal(setup(&folder), 0);
+    assert_int_equal(config_world_setup(&folder), 0);
     if (r->lua)
-        write_file(folder, "lunaq.conf.lua", r->lua, strlen(r->lua));
+        config_world_write(folder, "lunaq.conf.lua", r->lua, strlen(r->lua));
     if (r->json)
-        write_file(folder, "lunaq.conf.json", r->json, strlen(r->json));
-    int rc = load(&c, folder, r->vars, r->args, &err);
-    char *text = rc ? NULL : printed(c);
+        config_world_write(folder, "lunaq.conf.json", r->json, strlen(r->json));
+    int rc = config_world_load(&c, folder, r->vars, r->args, &err);
+    char *text = rc ? NULL : config_world_printed(c);
     if (rc != r->code)
         fail_msg("code %d, not %d: %s", rc, r->code, err.message);
     for (size_t i = 0; i < COUNT(r->parts) && r->parts[i]; i++)
@@ -122,7 +45,7 @@ static void test_row(void **state)
         assert_int_equal(err.code, rc);
     free(text);
     config_free(c);
-    assert_int_equal(teardown(&folder), 0);
+    assert_int_equal(config_world_teardown(&folder), 0);
 }
 
 static const row good[] = {
@@ -341,7 +264,8 @@ static void defaults__are_what_the_server_expects(void **state)
     config *c = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
     char path[256];
-    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, nothing, nothing, &err),
+                     LUNAQ_OK);
     snprintf(path, sizeof(path), "sqlite:%s/.lunaq/queue.db", (char *)*state);
     assert_string_equal(c->options.broker, path);
     snprintf(path, sizeof(path), "sqlite:%s/.lunaq/app.db", (char *)*state);
@@ -364,8 +288,9 @@ static void zero__is_none_where_the_options_say_minus_one(void **state)
                        " interrupt = 'none', log = { level = 'off' } }";
     config *c = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    write_file(*state, "lunaq.conf.lua", text, strlen(text));
-    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    config_world_write(*state, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(config_world_load(&c, *state, nothing, nothing, &err),
+                     LUNAQ_OK);
     assert_int_equal(c->options.crash_limit, -1);
     assert_int_equal(c->options.shutdown_timeout_ms, -1);
     assert_int_equal(c->options.stuck_after_ms, -1);
@@ -383,7 +308,8 @@ static void home__is_the_nearest_ancestor(void **state)
     char deep[256];
     snprintf(deep, sizeof(deep), "%s/handlers/deep", (char *)*state);
     assert_int_equal(mkdir(deep, 0700), 0);
-    assert_int_equal(load(&c, deep, nothing, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, deep, nothing, nothing, &err),
+                     LUNAQ_OK);
     assert_string_equal(c->home, *state);
     config_free(c);
 }
@@ -395,8 +321,8 @@ static void home__by_flag__finds_its_file(void **state)
     const char *text = "return { concurrency = 77, handlers = 'h' }";
     const char *args[] = {"-C", *state, NULL};
     char path[256];
-    write_file(*state, "lunaq.conf.lua", text, strlen(text));
-    assert_int_equal(load(&c, "/", nothing, args, &err), LUNAQ_OK);
+    config_world_write(*state, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(config_world_load(&c, "/", nothing, args, &err), LUNAQ_OK);
     assert_int_equal(c->options.concurrency, 77);
     snprintf(path, sizeof(path), "%s/h", (char *)*state);
     assert_string_equal(c->options.handlers, path);
@@ -411,8 +337,8 @@ static void file__by_flag__its_folder_is_home(void **state)
     char path[256];
     snprintf(path, sizeof(path), "%s/other.lua", (char *)*state);
     const char *args[] = {"--config", path, NULL};
-    write_file(*state, "other.lua", text, strlen(text));
-    assert_int_equal(load(&c, "/", nothing, args, &err), LUNAQ_OK);
+    config_world_write(*state, "other.lua", text, strlen(text));
+    assert_int_equal(config_world_load(&c, "/", nothing, args, &err), LUNAQ_OK);
     assert_int_equal(c->options.concurrency, 78);
     assert_string_equal(c->home, *state);
     config_free(c);
@@ -426,16 +352,19 @@ static void migrations__are_used_when_the_folder_is_there(void **state)
     char path[256];
     snprintf(path, sizeof(path), "%s/migrations", (char *)*state);
     assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, vars, nothing, &err),
+                     LUNAQ_OK);
     assert_string_equal(c->options.migrations, path);
     config_free(c);
-    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, nothing, nothing, &err),
+                     LUNAQ_OK);
     assert_string_equal(c->options.migrations, path);
     assert_int_equal(c->warning_count, 0);
     config_free(c);
     /* Without a database they cannot be applied: say so, go on. */
     const char *none[] = {"DATABASE_URL=none", NULL};
-    assert_int_equal(load(&c, *state, none, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, none, nothing, &err),
+                     LUNAQ_OK);
     assert_null(c->options.database);
     assert_null(c->options.migrations);
     assert_int_equal(c->warning_count, 1);
@@ -452,18 +381,21 @@ static void queue_file__relative__starts_at_home(void **state)
     const char *flags[] = {"--broker", "sqlite:/tmp/q.db", NULL};
     const char *empty[] = {"--database=", NULL};
     char odd[256], path[300];
-    write_file(*state, "lunaq.conf.lua", text, strlen(text));
-    assert_int_equal(load(&c, *state, nothing, nothing, &err), LUNAQ_OK);
+    config_world_write(*state, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(config_world_load(&c, *state, nothing, nothing, &err),
+                     LUNAQ_OK);
     snprintf(path, sizeof(path), "sqlite:%s/q.db?durability=normal",
              (char *)*state);
     assert_string_equal(c->options.broker, path);
     snprintf(path, sizeof(path), "sqlite:%s/d/app.db", (char *)*state);
     assert_string_equal(c->options.database, path);
     config_free(c);
-    assert_int_equal(load(&c, *state, nothing, flags, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, nothing, flags, &err),
+                     LUNAQ_OK);
     assert_string_equal(c->options.broker, "sqlite:/tmp/q.db");
     config_free(c);
-    assert_int_equal(load(&c, *state, nothing, empty, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, nothing, empty, &err),
+                     LUNAQ_OK);
     assert_null(c->options.database);
     config_free(c);
     /* A folder's name is not a part of the URL's grammar. */
@@ -471,7 +403,8 @@ static void queue_file__relative__starts_at_home(void **state)
     snprintf(path, sizeof(path), "%s/handlers", odd);
     assert_int_equal(mkdir(odd, 0700), 0);
     assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(load(&c, odd, nothing, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, odd, nothing, nothing, &err),
+                     LUNAQ_OK);
     snprintf(path, sizeof(path),
              "sqlite:%s/handlers/a%%25b%%3Fc/.lunaq/queue.db", (char *)*state);
     assert_string_equal(c->options.broker, path);
@@ -487,8 +420,9 @@ static void secret__from_a_file__first_line(void **state)
     char var[300];
     snprintf(var, sizeof(var), "REDIS_URL_FILE=%s/secret", (char *)*state);
     const char *vars[] = {var, NULL};
-    write_file(*state, "secret", "redis://:pw@h:1/0\n", 18);
-    assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
+    config_world_write(*state, "secret", "redis://:pw@h:1/0\n", 18);
+    assert_int_equal(config_world_load(&c, *state, vars, nothing, &err),
+                     LUNAQ_OK);
     assert_string_equal(c->options.broker, "redis://:pw@h:1/0");
     assert_string_equal(c->source[config_key_find("broker")], "REDIS_URL_FILE");
     config_free(c);
@@ -501,7 +435,8 @@ static void variable__unknown__is_a_warning(void **state)
     const char *vars[] = {"LUNAQ_CONCURENCY=3",
                           "LUNAQ_PORT_6379_TCP=tcp://10.0.0.1:6379",
                           "LUNAQ_SERVICE_HOST=10.0.0.1", "OTHER=1", NULL};
-    assert_int_equal(load(&c, *state, vars, nothing, &err), LUNAQ_OK);
+    assert_int_equal(config_world_load(&c, *state, vars, nothing, &err),
+                     LUNAQ_OK);
     assert_int_equal(c->warning_count, 1);
     assert_has(c->warnings[0], "\"LUNAQ_CONCURENCY\"");
     assert_has(c->warnings[0], "did you mean LUNAQ_CONCURRENCY?");
@@ -513,8 +448,9 @@ static void action__help_needs_no_good_file(void **state)
     config *c = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
     const char *args[] = {"--check", "--help", NULL};
-    write_file(*state, "lunaq.conf.lua", "!", 1);
-    assert_int_equal(load(&c, *state, nothing, args, &err), LUNAQ_OK);
+    config_world_write(*state, "lunaq.conf.lua", "!", 1);
+    assert_int_equal(config_world_load(&c, *state, nothing, args, &err),
+                     LUNAQ_OK);
     assert_int_equal(c->action, CONFIG_HELP);
     config_free(c);
 }
@@ -578,158 +514,17 @@ static void secrets__are_not_in_messages(void **state)
     for (size_t i = 0; i < COUNT(texts); i++) {
         config *c = NULL;
         lunaq_error err = LUNAQ_ERROR_INIT;
-        write_file(*state, "lunaq.conf.lua", texts[i], strlen(texts[i]));
-        assert_int_equal(load(&c, *state, nothing, nothing, &err),
+        config_world_write(*state, "lunaq.conf.lua", texts[i],
+                           strlen(texts[i]));
+        assert_int_equal(config_world_load(&c, *state, nothing, nothing, &err),
                          LUNAQ_ECONFIG);
         assert_null(strstr(err.message, "s3"));
     }
 }
 
-/* ---- damage ------------------------------------------------------------- */
-
-static uint32_t next_random(uint32_t *x)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 17;
-    *x ^= *x << 5;
-    return *x;
-}
-
-/* Cuts the comments off, which name the source, and the home. */
-static char *without_comments(char *text)
-{
-    char *to = text;
-    for (const char *p = text; *p;) {
-        size_t line = strcspn(p, "\n") + 1, len = line;
-        const char *comment = strstr(p, "-- ");
-        if (comment && comment < p + line)
-            len = (size_t)(comment - p);
-        memmove(to, p, len);
-        to += len;
-        p += line;
-    }
-    *to = 0;
-    return text;
-}
-
-/* Whatever is accepted prints as a file that means the same. */
-static void check_round_trip(const char *folder, const config *c)
-{
-    config *again = NULL;
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    char *first = printed(c);
-    remove_file(folder, "lunaq.conf.json");
-    write_file(folder, "lunaq.conf.lua", first, strlen(first));
-    if (load(&again, folder, nothing, nothing, &err))
-        fail_msg("%s in:\n%s", err.message, first);
-    char *second = printed(again);
-    assert_string_equal(without_comments(first), without_comments(second));
-    free(first);
-    free(second);
-    config_free(again);
-}
-
-static void damaged_file__never_crashes(void **state)
-{
-    static const char *const seeds[] = {
-        "return { broker = 'redis://h:1/2', queues = { a = 2, b = 1 },\n"
-        " strict = true, concurrency = 20, lease = '15s', env = {'A'},\n"
-        " cron = {{ spec = '@every 1h', type = 'a', payload = {x=1} }},\n"
-        " log = { level = 'warn' }, db = { pool = 3, prepare = false } }\n",
-        "{\"broker\": \"h:1\", \"queues\": {\"a\": 2}, \"strict\": true,\n"
-        " \"lease\": \"15s\", \"env\": [\"A\"], \"log\": {\"level\": \"warn\"},"
-        " \"cron\": [{\"spec\": \"@daily\", \"type\": \"a\", \"payload\": "
-        "{}}]}",
-        ""};
-    uint32_t x = 0x2545f491;
-    int accepted = 0;
-    for (int i = 0; i < 1500; i++) {
-        char text[512];
-        const char *seed = seeds[i % 3];
-        size_t len = strlen(seed);
-        memcpy(text, seed, len);
-        if (len == 0)
-            len = next_random(&x) % sizeof(text);
-        for (size_t j = 0; !*seed && j < len; j++)
-            text[j] = (char)next_random(&x);
-        for (uint32_t j = next_random(&x) % 4; *seed && j > 0; j--)
-            text[next_random(&x) % len] = (char)next_random(&x);
-        if (next_random(&x) % 8 == 0)
-            len = next_random(&x) % (len + 1);
-        bool json = i % 3 == 1 || i % 6 == 2;
-        remove_file(*state, json ? "lunaq.conf.lua" : "lunaq.conf.json");
-        write_file(*state, json ? "lunaq.conf.json" : "lunaq.conf.lua", text,
-                   len);
-        config *c = NULL;
-        lunaq_error err = LUNAQ_ERROR_INIT;
-        if (load(&c, *state, nothing, nothing, &err)) {
-            assert_true(err.message[0] != 0);
-            continue;
-        }
-        accepted++;
-        check_round_trip(*state, c);
-        config_free(c);
-    }
-    assert_true(accepted > 100); /* or the loop above proves nothing */
-}
-
-/* ---- the manual --------------------------------------------------------- */
-
-static char *manual(const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof(path), "%s/core/bin/man/%s", LQ_SOURCE_DIR, name);
-    FILE *f = fopen(path, "r");
-    if (!f)
-        fail_msg("%s is missing", path);
-    char *text = calloc(1, 1 << 16);
-    assert_non_null(text);
-    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
-    fclose(f);
-    return text;
-}
-
-static void manual__has_every_key_and_flag(void **state)
-{
-    (void)state;
-    char *conf = manual("lunaq.conf.5"), *daemon = manual("lunaqd.8");
-    for (size_t i = 0; i < config_key_count; i++) {
-        const config_key *k = &config_keys[i];
-        char text[96], flag[64];
-        snprintf(text, sizeof(text), ".It Cm %s\n", k->name);
-        assert_has(conf, text);
-        for (size_t j = 0; j < 2 && k->also[j]; j++)
-            assert_has(conf, k->also[j]);
-        config_key_flag(k, flag, sizeof(flag));
-        snprintf(text, sizeof(text), ".It Fl -%s%s%s\n", flag + 2,
-                 k->placeholder ? " Ar " : "",
-                 k->placeholder ? k->placeholder : "");
-        if (k->kind != CONFIG_CRON)
-            assert_has(daemon, text);
-    }
-    free(conf);
-    free(daemon);
-}
-
-static void help__has_every_flag(void **state)
-{
-    (void)state;
-    char *text = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&text, &len);
-    assert_non_null(f);
-    config_help(f);
-    fclose(f);
-    for (size_t i = 0; i < config_key_count; i++) {
-        char flag[64];
-        config_key_flag(&config_keys[i], flag, sizeof(flag));
-        if (config_keys[i].kind != CONFIG_CRON)
-            assert_has(text, flag);
-    }
-    free(text);
-}
-
-#define WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define WORLD(f)                                                               \
+    cmocka_unit_test_setup_teardown(f, config_world_setup,                     \
+                                    config_world_teardown)
 
 int main(int argc, char **argv)
 {
@@ -747,9 +542,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(key__variable_and_flag_follow_from_its_name),
         cmocka_unit_test(secrets__are_never_shown),
         WORLD(secrets__are_not_in_messages),
-        WORLD(damaged_file__never_crashes),
-        cmocka_unit_test(manual__has_every_key_and_flag),
-        cmocka_unit_test(help__has_every_flag),
     };
     static struct CMUnitTest tests[COUNT(good) + COUNT(bad) + COUNT(plain)];
     size_t n = 0;
