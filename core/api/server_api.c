@@ -227,12 +227,13 @@ static int copy_cron(lunaq_server *s, lunaq_error *err)
 {
     size_t n = s->o.cron_count;
     s->cron = lq_arena_alloc(&s->mem, (n + 1) * sizeof(*s->cron));
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers it is */
     s->cron_items = lq_arena_alloc(&s->mem, (n + 1) * sizeof(*s->cron_items));
     if (!s->cron || !s->cron_items)
         return lq_fail_nomem(err);
     const char *from = (const char *)s->o.cron;
     for (size_t i = 0; i < n; i++) {
-        lunaq_cron_entry e;
+        lunaq_cron_entry e = {0};
         int rc = lq_sized_copy(&e, sizeof(e), from, "lunaq_cron_entry", err);
         lq_cron parsed;
         if (!rc)

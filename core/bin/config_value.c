@@ -200,11 +200,12 @@ char *config_sqlite_url(config *c, const char *base, const char *path,
                         bool escape)
 {
     static const char hex[] = "0123456789ABCDEF";
-    size_t n = strlen("sqlite:"), len = n + strlen(path) + 2;
-    char *out = config_alloc(c, len + (base ? 3 * strlen(base) : 0));
+    size_t n = strlen("sqlite:"), path_len = strlen(path);
+    char *out =
+        config_alloc(c, n + path_len + 2 + (base ? 3 * strlen(base) : 0));
     if (!out)
         return NULL;
-    memcpy(out, "sqlite:", n);
+    memcpy(out, "sqlite:", n + 1);
     for (; base && *base; base++) {
         bool plain = !escape || (*base != '%' && *base != '?');
         out[n++] = plain ? *base : '%';
@@ -215,7 +216,7 @@ char *config_sqlite_url(config *c, const char *base, const char *path,
         if (!base[1])
             out[n++] = '/';
     }
-    strcpy(out + n, path);
+    memcpy(out + n, path, path_len + 1);
     return out;
 }
 

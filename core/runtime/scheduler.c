@@ -152,7 +152,7 @@ static void load_entries(lq_scheduler *s)
  * much was missed. */
 static int64_t skip_missed(const lq_cron *cron, int64_t next, int64_t now_ms)
 {
-    static const int64_t hours[] = {1, 24, 24 * 32, 24 * 367};
+    static const int64_t hours[] = {1, 24, INT64_C(24) * 32, INT64_C(24) * 367};
 
     for (size_t i = 0; i < LQ_COUNT(hours); i++) {
         int64_t from = now_ms - hours[i] * 3600 * 1000;

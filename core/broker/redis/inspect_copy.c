@@ -5,7 +5,7 @@
 #include "broker/copy.h"
 #include "task/state.h"
 
-#define EXPORT_BYTES (4 * 1024 * 1024) /* of messages in one reply */
+#define EXPORT_BYTES (INT64_C(4) * 1024 * 1024) /* of messages in one reply */
 #define DAY_S ((int64_t)24 * 3600)
 #define COUNTERS 4
 

@@ -9,7 +9,7 @@ void *lq_sqlite_room(lq_arena *mem, void *array, size_t count, size_t *room,
         return array;
     size_t wanted = array ? *room * 2 : ROOM_FIRST;
     void *grown = lq_arena_alloc(mem, wanted * size);
-    if (grown && count > 0)
+    if (grown && array)
         memcpy(grown, array, count * size);
     if (grown)
         *room = wanted;

@@ -242,8 +242,8 @@ static int configure(lq_sqlite *q, const lq_sqlite_options *o, lunaq_error *err)
 static int open_database(lq_sqlite *q, const lq_sqlite_options *o,
                          lunaq_error *err)
 {
-    enum finding what;
-    int version;
+    enum finding what = FOUND_READY;
+    int version = 0;
     char *uri = uri_of(q->path);
     if (!uri)
         return lq_fail_nomem(err);
