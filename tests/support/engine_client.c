@@ -24,32 +24,35 @@ void engine_client_open(engine_client *c, lq_sqlite_engine *engine)
     lq_sqlite_client_add(engine, &c->base);
 }
 
-static void collect(engine_client *c)
+void engine_client_collect(engine_client *c, lq_list *ended)
 {
-    lq_list ended;
     lq_buf cancels;
 
-    lq_list_init(&ended);
+    lq_list_init(ended);
     pthread_mutex_lock(&c->mutex);
     while (!c->ready)
         pthread_cond_wait(&c->told, &c->mutex);
     c->ready = false;
     pthread_mutex_unlock(&c->mutex);
-    lq_sqlite_collect(c->engine, &c->base, &ended, &cancels);
+    lq_sqlite_collect(c->engine, &c->base, ended, &cancels);
     lq_buf_release(&cancels);
 }
 
 int engine_client_call(engine_client *c, lq_op *op)
 {
+    lq_list ended;
+
     lq_sqlite_submit(c->engine, &c->base, op);
-    collect(c);
+    engine_client_collect(c, &ended);
     return op->rc;
 }
 
 void engine_client_close(engine_client *c)
 {
+    lq_list ended;
+
     lq_sqlite_client_close(c->engine, &c->base);
-    collect(c);
+    engine_client_collect(c, &ended);
     while (!lq_sqlite_client_remove(c->engine, &c->base))
         ;
     pthread_cond_destroy(&c->told);

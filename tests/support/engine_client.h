@@ -20,6 +20,9 @@ void engine_client_open(engine_client *c, lq_sqlite_engine *engine);
 void engine_client_close(engine_client *c);
 /** Carries op out, whose kind is set, and gives its rc. */
 int engine_client_call(engine_client *c, lq_op *op);
+/** Waits until something that was submitted has ended, and gives all that has;
+ *  for those who keep several operations under way. */
+void engine_client_collect(engine_client *c, lq_list *ended);
 
 /** Enqueues `count` tasks (at most 100) with ids of their own; 0 or a code.
  *  Their first one's id goes to `id` (64 bytes), which may be NULL. */

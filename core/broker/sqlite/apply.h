@@ -21,6 +21,12 @@ bool lq_sqlite_reads(const lq_op *op);
  * WAIT and LISTEN are not operations of the file: EINVAL. */
 void lq_sqlite_apply(lq_sqlite *q, lq_op *op, int64_t now_ms);
 
+/** The same for the many small operations of a batch, without the safety net
+ *  that costs as much as they do: false means that the operation failed as a
+ *  whole and may have left something, so the transaction has to be rolled back.
+ *  All of it can then be repeated with lq_sqlite_apply(). */
+bool lq_sqlite_apply_quick(lq_sqlite *q, lq_op *op, int64_t now_ms);
+
 /** Makes op one that failed, with the items of its batch: what it did is not
  *  in the file, because its transaction could not begin or not be committed. */
 void lq_sqlite_undone(lq_op *op, const lunaq_error *why);

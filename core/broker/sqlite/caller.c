@@ -22,7 +22,8 @@ static int transact(struct caller *c, lq_op *op, int64_t deadline_ns,
     int rc = lq_sqlite_begin(c->q, mode, deadline_ns, why);
     if (rc)
         return rc;
-    lq_sqlite_apply(c->q, op, lq_now_ms());
+    /* It is alone: what it leaves is rolled back with all. */
+    (void)lq_sqlite_apply_quick(c->q, op, lq_now_ms());
     if (op->rc && mode == LQ_SQLITE_WRITE) {
         lq_sqlite_rollback(c->q);
         return LUNAQ_OK;

@@ -14,6 +14,9 @@ struct lq_sqlite {
     lunaq_error fault;   /* of the operation under way */
     lq_sqlite_wakes wakes;
     lq_buf scratch;
+    lq_sqlite_line line; /* of the transaction; none that can be other than
+                            what the file says outlives an operation */
+    char line_name[256];
     sqlite3_stmt *stmts[LQ_SQL_COUNT]; /* prepared at their first use */
 };
 

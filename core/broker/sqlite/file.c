@@ -85,6 +85,7 @@ int lq_sqlite_begin(lq_sqlite *q, enum lq_sqlite_mode mode, int64_t deadline_ns,
     lq_sqlite_rollback(q);
     lq_buf_clear(&q->wakes.queues);
     lq_buf_clear(&q->wakes.cancels);
+    q->line.queue = 0;
     q->deadline_ns = deadline_ns;
     if (mode == LQ_SQLITE_WRITE) {
         int rc = lq_sqlite_lock_take(&q->lock, deadline_ns, err);

@@ -21,16 +21,16 @@ enum { WRITER = 0, PLACES = 1000 };
 #define POLL_NS ((int64_t)1000000)  /* without a page */
 
 /* The page: one futex a byte, which counts how often it was left. */
-struct lq_sqlite_line {
+struct lq_sqlite_places {
     _Atomic uint32_t last;
     _Atomic uint32_t left[1 + PLACES];
 };
 
 /* The file gets its page by a write, as a full disk would otherwise show when
  * the page is touched. */
-static struct lq_sqlite_line *map_line(int fd)
+static struct lq_sqlite_places *map_line(int fd)
 {
-    static const struct lq_sqlite_line none;
+    static const struct lq_sqlite_places none;
     const size_t size = sizeof(none);
     struct stat st;
     /* Two at once write the same. */

@@ -25,10 +25,10 @@
 #include <stdint.h>
 
 typedef struct lq_sqlite_lock {
-    int fd;                      /* -1: not open */
-    bool held;                   /* byte 0 is ours */
-    int place;                   /* our other byte; 0: none */
-    struct lq_sqlite_line *line; /* the page; NULL: polling has to do */
+    int fd;                        /* -1: not open */
+    bool held;                     /* byte 0 is ours */
+    int place;                     /* our other byte; 0: none */
+    struct lq_sqlite_places *line; /* the page; NULL: polling has to do */
 } lq_sqlite_lock;
 
 #define LQ_SQLITE_LOCK_INIT                                                    \

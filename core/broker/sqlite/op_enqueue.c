@@ -82,12 +82,21 @@ void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
 int lq_sqlite_enqueue(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
-    lq_sqlite_line line = {.queue = 0};
+    lq_sqlite_line *line = &q->line; /* kept from one operation to the next */
     if (o->count > LQ_BATCH_MAX)
         return lq_fail(&op->err, LUNAQ_EINVAL,
                        "sqlite: enqueue: at most %d tasks in one",
                        LQ_BATCH_MAX);
     for (size_t i = 0; i < o->count; i++)
-        lq_sqlite_enqueue_item(q, &line, o->items[i], now_ms);
+        lq_sqlite_enqueue_item(q, line, o->items[i], now_ms);
+    /* The name is the operation's, which may be gone before the next. */
+    if (line->queue && line->name.p != q->line_name) {
+        if (line->name.len <= sizeof(q->line_name)) {
+            memcpy(q->line_name, line->name.p, line->name.len);
+            line->name.p = q->line_name;
+        } else {
+            line->queue = 0;
+        }
+    }
     return LUNAQ_OK;
 }

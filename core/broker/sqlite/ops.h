@@ -52,13 +52,6 @@ int64_t lq_sqlite_whole_s(int64_t at_ms);
 /** A buffer of the connection's, empty; one user at a time. */
 lq_buf *lq_sqlite_scratch(lq_sqlite *q);
 
-/* Where enqueue puts tasks: of the queue used last. */
-typedef struct lq_sqlite_line {
-    lq_str name;
-    int64_t queue; /* 0: none yet */
-    int64_t tail;  /* next place; 0: not known */
-} lq_sqlite_line;
-
 /** Enqueues one task; its result is in e->code. */
 void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
                             int64_t now_ms);

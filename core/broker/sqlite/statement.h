@@ -63,6 +63,13 @@ lq_str lq_column_bytes(lq_query *x, int i);
 /** The same as a NUL-terminated copy in mem; p NULL for NULL. */
 lq_str lq_column_copy(lq_query *x, int i, lq_arena *mem);
 
+/* Where enqueue puts tasks: of the queue used last. */
+typedef struct lq_sqlite_line {
+    lq_str name;
+    int64_t queue; /* 0: none yet */
+    int64_t tail;  /* next place; 0: not known */
+} lq_sqlite_line;
+
 /** Keeps a failure of the operation under way: a code of ours and its message;
  *  the first one wins. */
 void lq_sqlite_fault(lq_sqlite *q, int code, const char *message);

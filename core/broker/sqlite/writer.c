@@ -5,7 +5,8 @@
  * A transaction takes what waits when it begins, for a slice of time at most:
  * writers of other processes wait for it to end.  What is left over is the
  * first of the next.  An operation that fails as a whole has left nothing of
- * itself; when SQLite gives up the transaction (the disk is full), all that
+ * itself: should a quick one, the transaction is repeated with a savepoint for
+ * each.  When SQLite gives up the transaction (the disk is full), all that
  * were in it are answered with the reason, and nothing of them is in the file.
  */
 #include "sqlite/engine_parts.h"
@@ -42,9 +43,13 @@ static void gather(lq_sqlite_engine *e, lq_list *batch)
     }
 }
 
-/* Applies what is in hand until the slice of time is over.  False: SQLite gave
- * the transaction up; *why says it. */
-static bool apply(lq_sqlite_engine *e, const lq_list *batch, lunaq_error *why)
+enum ended { APPLIED, GIVEN_UP, TO_REPEAT };
+
+/* Applies what is in hand until the slice of time is over.  GIVEN_UP: SQLite
+ * gave the transaction up; *why says it.  TO_REPEAT: one of the operations left
+ * something behind, and nothing that would undo it alone. */
+static enum ended apply(lq_sqlite_engine *e, const lq_list *batch, bool quick,
+                        lunaq_error *why)
 {
     int64_t now = lq_now_ms(), until = lq_mono_ms() + SLICE_MS;
 
@@ -53,40 +58,62 @@ static bool apply(lq_sqlite_engine *e, const lq_list *batch, lunaq_error *why)
         lq_list *node;
         while ((node = lq_list_shift(&c->writing))) {
             lq_op *op = LQ_OF(node, lq_op, node);
+            bool whole = true;
             lq_list_append(&c->wrote, node);
-            lq_sqlite_apply(e->writer, op, now);
+            if (quick)
+                whole = lq_sqlite_apply_quick(e->writer, op, now);
+            else
+                lq_sqlite_apply(e->writer, op, now);
             if (!lq_sqlite_in_transaction(e->writer)) {
                 *why = op->err;
-                return false;
+                return GIVEN_UP;
             }
+            if (!whole)
+                return TO_REPEAT;
             if (lq_mono_ms() >= until)
-                return true;
+                return APPLIED;
         }
     }
-    return true;
+    return APPLIED;
+}
+
+/* Puts all that was applied before what was not: it shall be applied again. */
+static void take_back(const lq_list *batch)
+{
+    for (lq_list *b = batch->next; b != batch; b = b->next) {
+        lq_sqlite_client *c = LQ_OF(b, lq_sqlite_client, batch_node);
+        lq_list *node;
+        while ((node = lq_list_shift(&c->writing)))
+            lq_list_append(&c->wrote, node);
+        while ((node = lq_list_shift(&c->wrote)))
+            lq_list_append(&c->writing, node);
+    }
 }
 
 /* Carries out one transaction.  What was in it is in the clients' `wrote`; rc
  * != 0: none of it happened. */
 static int transact(lq_sqlite_engine *e, const lq_list *batch, lunaq_error *why)
 {
-    int rc = lq_sqlite_begin(e->writer, LQ_SQLITE_WRITE, lq_mono_ns() + LOCK_NS,
-                             why);
-
-    if (rc) { /* all that wait are told */
-        for (lq_list *b = batch->next; b != batch; b = b->next) {
-            lq_sqlite_client *c = LQ_OF(b, lq_sqlite_client, batch_node);
-            lq_list *node;
-            while ((node = lq_list_shift(&c->writing)))
-                lq_list_append(&c->wrote, node);
+    for (bool quick = true;; quick = false) {
+        int rc = lq_sqlite_begin(e->writer, LQ_SQLITE_WRITE,
+                                 lq_mono_ns() + LOCK_NS, why);
+        if (rc) { /* all that wait are told */
+            for (lq_list *b = batch->next; b != batch; b = b->next) {
+                lq_sqlite_client *c = LQ_OF(b, lq_sqlite_client, batch_node);
+                lq_list *node;
+                while ((node = lq_list_shift(&c->writing)))
+                    lq_list_append(&c->wrote, node);
+            }
+            return rc;
         }
-        return rc;
-    }
-    if (!apply(e, batch, why)) {
+        enum ended ended = apply(e, batch, quick, why);
+        if (ended == APPLIED)
+            return lq_sqlite_commit(e->writer, why);
         lq_sqlite_rollback(e->writer);
-        return why->code ? why->code : LUNAQ_EBROKER;
+        if (ended == GIVEN_UP)
+            return why->code ? why->code : LUNAQ_EBROKER;
+        take_back(batch); /* and now so that each answers for itself */
     }
-    return lq_sqlite_commit(e->writer, why);
 }
 
 /* Under the lock: gives back what the transaction carried, and leaves in
