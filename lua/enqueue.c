@@ -22,29 +22,6 @@ static const char *const option_names[] = {
 
 /* ---- names that are nearly right ----------------------------------------- */
 
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[40], n = strlen(a), m = strlen(b);
-    if (n >= LQ_COUNT(row) || m >= LQ_COUNT(row))
-        return SIZE_MAX;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = corner + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            corner = row[j];
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
-
 const char *lq_lua_nearest(const char *written, const char *const *names)
 {
     const char *best = NULL;
@@ -52,7 +29,7 @@ const char *lq_lua_nearest(const char *written, const char *const *names)
     if (least > 3)
         least = 4;
     for (; *names; names++) {
-        size_t d = distance(written, *names);
+        size_t d = lq_str_distance(written, *names);
         if (d < least) {
             least = d;
             best = *names;

@@ -93,3 +93,26 @@ size_t lq_utf8_clean(lq_str s, char *out, size_t max)
     }
     return written;
 }
+
+size_t lq_str_distance(const char *a, const char *b)
+{
+    size_t row[LQ_WORD_MAX + 1], n = strlen(a), m = strlen(b);
+    if (n > LQ_WORD_MAX || m > LQ_WORD_MAX)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= m; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = corner + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            corner = row[j];
+            row[j] = best;
+        }
+    }
+    return row[m];
+}

@@ -42,6 +42,11 @@ static inline bool lq_str_starts(lq_str s, lq_str head)
  *  is anything else or does not fit. */
 bool lq_str_int64(lq_str s, int64_t *value);
 
+/** Levenshtein's distance of two words in bytes: how many to change, add or
+ *  take away.  SIZE_MAX when one has more than LQ_WORD_MAX. */
+size_t lq_str_distance(const char *a, const char *b);
+#define LQ_WORD_MAX 39
+
 /** Bytes of the valid UTF-8 character that s begins with; 0 when there is
  *  none. */
 size_t lq_utf8_char(lq_str s);

@@ -117,6 +117,8 @@ bool cli_instant_parse(const char *text, int64_t *at);
 
 /** The client, opened at the first call.  NULL: told. */
 lunaq_client *cli_client(struct cli *cli);
+/** cli_want_args() and the client. */
+int cli_begin(struct cli *cli, int min, int max);
 /** Writes the path of a sqlite: URL; false when it is another kind, or not
  *  plain. */
 bool cli_queue_file(const char *url, char *path, size_t size);

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define WORD_MAX 32 /* longer words are not compared */
-
 /* Every verb takes these. */
 static const struct cli_option globals[] = {
     {"broker", "URL", ""}, {"help", NULL, ""}, {NULL, NULL, NULL}};
@@ -16,37 +14,12 @@ static const struct cli_option globals[] = {
 /* ---- nearest ---------------------------------------------------------------
  */
 
-/* Levenshtein's distance. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b), row[WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX)
-        return WORD_MAX;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t change = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            size_t best = change;
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
-
 const char *cli_nearest(const char *word, const char *const *words)
 {
     const char *best = NULL;
     size_t least = strlen(word) < 4 ? 2 : 3; /* more is another word */
     for (; *words; words++) {
-        size_t d = distance(word, *words);
+        size_t d = lq_str_distance(word, *words);
         if (d < least && d < strlen(*words)) {
             least = d;
             best = *words;
@@ -78,8 +51,8 @@ static int unknown(const struct cli *cli, const char *name, size_t len)
 {
     const char *words[64] = {NULL};
     size_t n = 0;
-    char word[WORD_MAX + 1] = "", verb[64];
-    if (len <= WORD_MAX)
+    char word[LQ_WORD_MAX + 1] = "", verb[64];
+    if (len <= LQ_WORD_MAX)
         memcpy(word, name, len);
     for (const struct cli_option *o = cli->verb->options; o && o->name; o++)
         if (n < 60)

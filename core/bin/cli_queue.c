@@ -209,11 +209,9 @@ static int done(struct cli *cli, int rc, const lunaq_error *err,
 static int run_pause(struct cli *cli)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 1, 1);
+    int rc = cli_begin(cli, 1, 1);
     if (rc)
         return rc;
-    if (!cli_client(cli))
-        return CLI_FAILED;
     rc = lunaq_queue_pause(cli->client, cli->args[0], &err);
     return done(cli, rc, &err, "paused");
 }
@@ -221,11 +219,9 @@ static int run_pause(struct cli *cli)
 static int run_resume(struct cli *cli)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 1, 1);
+    int rc = cli_begin(cli, 1, 1);
     if (rc)
         return rc;
-    if (!cli_client(cli))
-        return CLI_FAILED;
     rc = lunaq_queue_resume(cli->client, cli->args[0], &err);
     return done(cli, rc, &err, "open");
 }
@@ -233,11 +229,9 @@ static int run_resume(struct cli *cli)
 static int run_rm(struct cli *cli)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 1, 1);
+    int rc = cli_begin(cli, 1, 1);
     if (rc)
         return rc;
-    if (!cli_client(cli))
-        return CLI_FAILED;
     rc = lunaq_queue_remove(cli->client, cli->args[0],
                             cli_get(cli, "force") != NULL, &err);
     return done(cli, rc, &err, "removed");

@@ -78,11 +78,9 @@ static int run_servers(struct cli *cli)
 {
     lunaq_server_list *list = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 0, 0);
+    int rc = cli_begin(cli, 0, 0);
     if (rc)
         return rc;
-    if (!cli_client(cli))
-        return CLI_FAILED;
     if (lunaq_server_list_open(cli->client, &list, &err))
         return cli_fail(&err);
     if (cli->json) {
@@ -145,11 +143,9 @@ static int run_crons(struct cli *cli)
 {
     lunaq_cron_list *list = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 0, 0);
+    int rc = cli_begin(cli, 0, 0);
     if (rc)
         return rc;
-    if (!cli_client(cli))
-        return CLI_FAILED;
     if (lunaq_cron_list_open(cli->client, &list, &err))
         return cli_fail(&err);
     rc = cli->json ? cron_json(list) : cron_table(list);
@@ -225,11 +221,9 @@ static int run_handlers(struct cli *cli)
 {
     lunaq_handler_list *list = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 0, 0);
+    int rc = cli_begin(cli, 0, 0);
     if (rc)
         return rc;
-    if (!cli_client(cli))
-        return CLI_FAILED;
     if (lunaq_handler_list_open(cli->client, &list, &err))
         return cli_fail(&err);
     rc = cli->json ? handlers_json(list) : handlers_text(list);

@@ -79,3 +79,9 @@ lunaq_client *cli_client(struct cli *cli)
     config_free(c);
     return cli->client;
 }
+
+int cli_begin(struct cli *cli, int min, int max)
+{
+    int rc = cli_want_args(cli, min, max);
+    return rc ? rc : cli_client(cli) ? CLI_OK : CLI_FAILED;
+}

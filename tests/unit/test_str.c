@@ -214,6 +214,30 @@ static void strerror__of_every_code__says_something(void **state)
     assert_string_equal(lunaq_strerror(9999), "unknown error");
 }
 
+static void distance__of_two_words__counts_the_edits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        size_t edits;
+    } rows[] = {
+        {"", "", 0},           {"queue", "queue", 0},   {"", "abc", 3},
+        {"queue", "queu", 1},  {"queue", "qqueue", 1},  {"queue", "quaue", 1},
+        {"emial", "email", 2}, {"kitten", "sitting", 3}};
+    char longest[LQ_WORD_MAX + 2];
+    for (size_t i = 0; i < LQ_COUNT(rows); i++) {
+        assert_int_equal(lq_str_distance(rows[i].a, rows[i].b), rows[i].edits);
+        assert_int_equal(lq_str_distance(rows[i].b, rows[i].a), rows[i].edits);
+    }
+    memset(longest, 'a', sizeof longest);
+    longest[LQ_WORD_MAX] = 0;
+    assert_int_equal(lq_str_distance(longest, ""), LQ_WORD_MAX);
+    longest[LQ_WORD_MAX] = 'a';
+    longest[LQ_WORD_MAX + 1] = 0;
+    assert_true(lq_str_distance(longest, "") == SIZE_MAX);
+    assert_true(lq_str_distance("", longest) == SIZE_MAX);
+}
+
 int main(int argc, char **argv)
 {
     struct CMUnitTest tests[100];
@@ -224,6 +248,7 @@ int main(int argc, char **argv)
     ADD_TEST(tests, n, utf8__four_bytes__agree_with_the_definition);
     ADD_TEST(tests, n, utf8__a_bad_byte_anywhere__is_found);
     ADD_TEST(tests, n, starts_and_eq__compare_bytes);
+    ADD_TEST(tests, n, distance__of_two_words__counts_the_edits);
     ADD_TEST(tests, n, fail__fills_code_and_message);
     ADD_TEST(tests, n, fail__with_its_own_message_as_argument__nests);
     ADD_TEST(tests, n, fail__with_a_long_text__is_cut_at_a_character);
