@@ -67,9 +67,10 @@ static const char *hint(const lunaq_error *err)
 
 int cli_fail(const lunaq_error *err)
 {
-    cli_misuse("%s; %s",
-               err->message[0] ? err->message : lunaq_strerror(err->code),
-               hint(err));
+    const char *text =
+        err->message[0] ? err->message : lunaq_strerror(err->code);
+    bool asks = text[strlen(text) - 1] == '?';
+    cli_misuse("%s%s %s", text, asks ? "" : ";", hint(err));
     return err->code == LUNAQ_EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 

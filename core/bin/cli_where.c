@@ -3,6 +3,7 @@
 #include "bin/config.h"
 #include "cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,7 +40,11 @@ static bool is_there(const char *url, const config *c)
     struct stat st;
     if (!cli_queue_file(url, path, sizeof path) || access(path, F_OK) == 0)
         return true;
-    if (!c || c->source[config_key_find("broker")])
+    if (errno == EACCES)
+        cli_misuse("%s cannot be read by this user: use the one who started "
+                   "lunaqd",
+                   path);
+    else if (!c || c->source[config_key_find("broker")])
         cli_misuse("there is no queue file %s: start lunaqd with it first, or "
                    "correct the name",
                    path);

@@ -137,9 +137,10 @@ static void say_failure(lunaqd *d)
         source = c->source[config_key_find("database")];
         hint = "is PostgreSQL running there, and are user and database right?";
     }
-    say_line(&d->say, LUNAQ_LOG_ERROR, "cannot start: %s%s%s%s%s",
+    say_line(&d->say, LUNAQ_LOG_ERROR, "cannot start: %s%s%s%s%s%s",
              d->err.message[0] ? d->err.message : lunaq_strerror(d->rc),
-             *hint ? " (" : "", source ? source : "", source ? ": " : "", hint);
+             *hint ? " (" : "", source ? source : "", source ? ": " : "", hint,
+             *hint ? ")" : "");
 }
 
 static void started(lunaqd *d)

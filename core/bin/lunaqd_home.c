@@ -45,10 +45,11 @@ bool home_make_data(const say *s, const config *c)
             errno = ENOTDIR;
         }
         say_line(s, LUNAQ_LOG_ERROR,
-                 "cannot make the folder %s: %s: make room for it by hand, "
-                 "or keep tasks and data elsewhere "
-                 "(LUNAQ_BROKER, DATABASE_URL)",
-                 path, strerror(errno));
+                 "cannot make the folder %s: %s: %s, or keep tasks and data "
+                 "elsewhere (LUNAQ_BROKER, DATABASE_URL)",
+                 path, strerror(errno),
+                 errno == ENOTDIR ? "move the file of this name away"
+                                  : "let this user write to the folder above");
         return false;
     }
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -69,8 +69,14 @@ int lq_lite_open(sqlite3 **out, const char *path, int (*busy)(void *, int),
         *out = db;
         return 0;
     }
+    const char *why = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+    int system = db ? sqlite3_system_errno(db) : 0;
+    if ((rc & 0xff) == SQLITE_NOTADB)
+        why = "it is no SQLite database: name another file";
+    else if ((rc & 0xff) == SQLITE_CANTOPEN && system)
+        why = strerror(system);
     (void)lq_fail(err, LUNAQ_EDATABASE, "database sqlite:%s cannot be used: %s",
-                  path, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+                  path, why);
     sqlite3_close(db);
     return LUNAQ_EDATABASE;
 }

@@ -81,7 +81,10 @@ int lq_target_init(lq_target *t, const char *url, lunaq_error *err)
     memset(t, 0, sizeof *t);
     if (!lq_str_starts(s, LQ_STR("postgres://")) &&
         !lq_str_starts(s, LQ_STR("postgresql://")))
-        return lq_fail(err, LUNAQ_ECONFIG, "%s", fix);
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "database: the URL begins neither with sqlite: nor "
+                       "with postgres://, as in sqlite:app.db and "
+                       "postgres://user:password@host:port/name");
     PQconninfoOption *all = PQconninfoParse(url, NULL);
     if (!all)
         return lq_fail(err, LUNAQ_ECONFIG, "%s", fix);

@@ -534,7 +534,7 @@ static void file__that_is_no_database__is_named(void **state)
     ask_start(&world, &a, NULL, 5000, "select 1", "");
     db_world_wait(&world);
     assert_int_equal(a.rc, LUNAQ_EDATABASE);
-    assert_non_null(strstr(a.message, "not a database"));
+    assert_non_null(strstr(a.message, "no SQLite database"));
     db_world_close(&world);
 }
 

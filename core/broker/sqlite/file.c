@@ -36,7 +36,7 @@ static int meaning(int rc, int why, const char **text)
         *text = "is read-only: make the file and its folder writable";
         return LUNAQ_ECONFIG;
     case SQLITE_NOTADB:
-        *text = "is not a SQLite database";
+        *text = "is not a SQLite database: choose another file";
         return LUNAQ_ECONFIG;
     case SQLITE_CORRUPT:
         *text = "is damaged: restore a copy, or save what is left with "
