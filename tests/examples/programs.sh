@@ -41,3 +41,17 @@ ticks() { [ "$(grep -c '"period":"5s"' cron.log)" -ge 2 ]; }
 private_wait 30 "two ticks of cron" ticks
 doubles=$(grep '"period":"5s"' cron.log | cut -d' ' -f1 | sort | uniq -d)
 [ -z "$doubles" ] || { echo "fired twice in one second: $doubles"; false; }
+
+# Without a broker: a queue file that embed makes, and enqueue finds.
+unset LUNAQ_BROKER REDIS_URL REDIS_ADDR
+mkdir -p own/handlers
+cd own
+rc=0
+"$examples/enqueue" image:resize '{}' 2>err || rc=$?
+[ "$rc" = 1 ] && grep -q 'there is no .lunaq/queue.db' err && [ ! -e .lunaq ]
+private_run own "$examples/embed"
+pid=$!
+private_wait 15 "embed makes its queue file" test -e .lunaq/queue.db
+private_wait 15 "enqueue finds it" "$examples/enqueue" image:resize '{"width":7}'
+private_wait 15 "embed runs it" grep -q 'image:resize {"width":7}' "$PRIVATE/own.log"
+private_stop "$pid"

@@ -171,6 +171,31 @@ class Embedded(Application, unittest.TestCase):
         wait_for("the new code runs", lambda: "new code" in self.lunaq(
             "enqueue", "hello", "name=x", "--wait"), 20, 0.1)
 
+    def test_runaway_query__at_its_deadline__is_interrupted(self):
+        self.write("handlers/endless.lua", """
+            return {
+              timeout = "1s", max_retry = 0,
+              run = function()
+                return db.value([[with recursive n (i) as (
+                  select 1 union all select i + 1 from n) select count(*) from n]])
+              end,
+            }""")
+        daemon = self.start(LUNAQ_DB_POOL=2)
+        for _ in range(4):
+            self.enqueue("endless", "--max-retry", "0")
+        daemon.wait("start", type="endless")
+        wait_for("all were given up", lambda: len(daemon.find("failed", type="endless")
+                                                  + daemon.find("archived", type="endless"))
+                 >= 4, 30, 0.05)
+        self.assertEqual(
+            self.lunaq("task", "ls", "--state", "archived").count("its time is up"), 4)
+        # The connections are free again, and no thread goes on.
+        self.assertIn("Hello", self.lunaq("enqueue", "hello", "name=x", "--wait"))
+        used = daemon.cpu_seconds()
+        self.lunaq("stats")
+        self.assertLess(daemon.cpu_seconds() - used, 0.5)
+        self.assertEqual(daemon.stop(), 0)
+
     def test_kill__under_load__loses_nothing(self):
         daemon = self.start(LUNAQ_LEASE="10s", WORKER_CONCURRENCY=4)
         ids = [self.enqueue("nap", "seconds:=0.1") for _ in range(60)]

@@ -1,9 +1,10 @@
 /* lunaq: background jobs with a C core and Lua handlers.
  *
  * A task is a type, a payload and options.  Producers enqueue tasks into named
- * queues that live in a broker (Redis, in Asynq's format); servers take them
- * out under a lease and run the handler of their type.  Delivery is at least
- * once: a task whose holder died runs again, so handlers must be idempotent.
+ * queues that live in a broker (a SQLite file, or Redis in Asynq's format);
+ * servers take them out under a lease and run the handler of their type.
+ * Delivery is at least once: a task whose holder died runs again, so handlers
+ * must be idempotent.
  *
  *     lunaq_client *client = NULL;
  *     lunaq_error err = LUNAQ_ERROR_INIT;

@@ -70,7 +70,7 @@ typedef struct lunaq_cron_entry {
 
 typedef struct lunaq_server_options {
     size_t size;
-    const char *broker; /* as in lunaq_client_options */
+    const char *broker; /* as in lunaq_client_options; a queue file is made */
     const char *database; /* postgres://… or sqlite:…, for `db`; NULL = none */
     const char *handlers;   /* folder of Lua handlers; NULL = C handlers only */
     const char *migrations; /* folder of SQL migrations; NULL = none */
