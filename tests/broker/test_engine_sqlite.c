@@ -225,6 +225,62 @@ static void file__after_a_purge_beside_other_work__shrinks(void **state)
     assert_true(size_of(w, "") <= big - 4 * MIB);
 }
 
+/* ---- batches ------------------------------------------------------------- */
+
+/* SQLite refuses tasks of one type in the middle of the operation. */
+static void refuse_bad(const world *w)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db,
+                     "CREATE TRIGGER bad AFTER INSERT ON task WHEN NEW.type ="
+                     " 'bad' BEGIN SELECT raise(FAIL, 'refused'); END",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void
+operation_that_fails_in_a_batch__leaves_nothing_and_harms_nobody(void **state)
+{
+    enum { N = 200, BAD = 20 };
+    world *w = *state;
+    lq_enqueue items[N], *lists[N];
+    lq_op_enqueue ops[N];
+
+    refuse_bad(w);
+    for (int i = 0; i < N; i++) {
+        lunaq_task t = LUNAQ_TASK_INIT;
+        t.type = i % (N / BAD) == 7 ? "bad" : "good";
+        t.queue = "q";
+        assert_int_equal(lq_enqueue_init(&items[i], &t, lq_now_ms(), NULL), 0);
+        lists[i] = &items[i];
+        ops[i] = (lq_op_enqueue){.items = &lists[i], .count = 1};
+        lq_op_init(&ops[i].op, LQ_OP_ENQUEUE);
+    }
+    for (int i = 0; i < N; i++)
+        lq_sqlite_submit(w->engine, &w->client.base, &ops[i].op);
+    for (int ended = 0; ended < N;) {
+        lq_list list;
+        engine_client_collect(&w->client, &list);
+        while (lq_list_shift(&list))
+            ended++;
+    }
+    for (int i = 0; i < N; i++) {
+        bool bad = i % (N / BAD) == 7;
+        assert_int_equal(ops[i].op.rc, bad ? LUNAQ_EREPLY : LUNAQ_OK);
+        assert_int_equal(items[i].code, bad ? LUNAQ_EREPLY : LUNAQ_OK);
+        lq_op_release(&ops[i].op);
+        lq_enqueue_release(&items[i]);
+    }
+    lq_op_queue_stats stats = {.queue = LQ_STR("q"), .now_ms = lq_now_ms()};
+    lq_op_init(&stats.op, LQ_OP_QUEUE_STATS);
+    assert_int_equal(engine_client_call(&w->client, &stats.op), 0);
+    assert_int_equal(stats.info.pending, N - BAD);
+    lq_op_release(&stats.op);
+}
+
 /* ---- full disks ---------------------------------------------------------- */
 
 /* What is written behind this does not fit.  SQLite is given its system calls
@@ -286,6 +342,7 @@ int main(int argc, char **argv)
         TEST(wal__with_a_foreign_reader__is_reported_and_recovers),
         TEST(file__after_a_purge__shrinks),
         TEST(file__after_a_purge_beside_other_work__shrinks),
+        TEST(operation_that_fails_in_a_batch__leaves_nothing_and_harms_nobody),
         TEST(full_disk__is_said_and_survived),
     };
     if (argc > 1)
