@@ -156,8 +156,9 @@ class Embedded(Application, unittest.TestCase):
         self.assertTrue(os.path.exists(os.path.join(self.home, "tasks.db")))
 
     def test_two_daemons__on_one_file__share_the_work(self):
-        first, second = self.start(), self.start()
-        ids = [self.enqueue("nap", "seconds:=0.5") for _ in range(40)]
+        first = self.start(WORKER_CONCURRENCY=1)
+        second = self.start(WORKER_CONCURRENCY=1)
+        ids = [self.enqueue("nap", "seconds:=0.7") for _ in range(8)]
         wait_for("all have run", lambda: len(self.runs()) == len(ids), 60, 0.1)
         self.assertEqual(sorted(self.runs()), sorted(ids))
         self.assertTrue(first.find("succeeded", type="nap"))
