@@ -14,6 +14,11 @@ if(LUNAQ_SANITIZE STREQUAL "address")
                      -fno-omit-frame-pointer)
 elseif(LUNAQ_SANITIZE STREQUAL "thread")
   set(lunaq_sanitize -fsanitize=thread -fno-omit-frame-pointer)
+  set(lunaq_program $<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>)
+  target_sources(lunaq_warnings INTERFACE
+    $<${lunaq_program}:${PROJECT_SOURCE_DIR}/tests/support/tsan_longjmp.c>)
+  target_link_options(lunaq_warnings INTERFACE
+    $<${lunaq_program}:-Wl,--export-dynamic-symbol=__longjmp_chk>)
 elseif(LUNAQ_SANITIZE)
   message(FATAL_ERROR "LUNAQ_SANITIZE is '${LUNAQ_SANITIZE}'; known: address, thread")
 endif()

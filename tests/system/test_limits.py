@@ -5,7 +5,7 @@ import signal
 import time
 import unittest
 
-from harness import INTERRUPT, SLOW, World, best_of, wait_for
+from harness import SLOW, World, best_of, wait_for
 
 LOOPS = {
     "plain": "while true do end",
@@ -54,9 +54,6 @@ class Limits(World):
             """,
         })
 
-    @unittest.skipIf(INTERRUPT == "hook",
-                     "measures `signal`; a loop of errors overflows "
-                     "ThreadSanitizer's shadow of the stack")
     def test_loops__each_ends_at_its_timeout__the_others_go_on(self):
         daemon = self.start(WORKER_CONCURRENCY=20, LUNAQ_WORKER_THREADS=1)
         loops = {name: self.enqueue("loop:" + name, timeout=2) for name in LOOPS}
