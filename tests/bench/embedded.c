@@ -167,10 +167,15 @@ static int run_lunaq(const char *path, bool normal, int producers,
     lunaq_error err = LUNAQ_ERROR_INIT;
 
     s.p = calloc(1, sizeof(*s.p));
-    if (!s.p || !(s.p->took = calloc(SAMPLES_MAX, sizeof(*s.p->took))))
+    if (!s.p || !(s.p->took = calloc(SAMPLES_MAX, sizeof(*s.p->took)))) {
+        free(s.p);
         return fail("memory", "none");
-    if (lq_sqlite_engine_open(&s.engine, &o, &err))
+    }
+    if (lq_sqlite_engine_open(&s.engine, &o, &err)) {
+        free(s.p->took);
+        free(s.p);
         return fail("open", err.message);
+    }
     atomic_store(&commits, 0);
     int64_t from = lq_mono_ns();
     pthread_create(&producer, NULL, produce, &s);

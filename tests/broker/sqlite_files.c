@@ -100,7 +100,7 @@ static void open__folder_missing__is_made_for_the_owner(void **state)
     assert_int_equal(st.st_mode & 07777, 0700);
     lq_sqlite_close(q);
     (void)unlink(path);
-    strcat(path, ".lock");
+    snprintf(path, sizeof(path), "%s/queue.db.lock", folder);
     (void)unlink(path);
     assert_int_equal(rmdir(folder), 0);
 }
@@ -267,8 +267,8 @@ static void fill(void)
     char id[32];
     int taken = 0, rc = 0;
 
-    if (make_disk(700 * 1024) || sqlite_world_factory()->open(NULL, &c) ||
-        put(c, "first", 10, &err))
+    if (make_disk((off_t)700 * 1024) ||
+        sqlite_world_factory()->open(NULL, &c) || put(c, "first", 10, &err))
         _exit(1);
     for (; taken < 1000 && !rc; taken += !rc) {
         snprintf(id, sizeof(id), "t%d", taken);

@@ -91,7 +91,7 @@ static void several_processes__nobody_is_refused(void **state)
         assert_true(pids[i] > 0);
     }
     assert_int_equal(w->factory->open(w->factory->ud, &w->caller), 0);
-    consume(w, PRODUCERS * EACH);
+    consume(w, (size_t)PRODUCERS * EACH);
     for (int i = 0; i < PRODUCERS; i++) {
         int status = -1;
         assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);

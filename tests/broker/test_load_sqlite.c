@@ -73,12 +73,15 @@ static int producer(const char *path, int seconds, int count, const char *out)
     size_t n = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!waits || lq_sqlite_caller_open(&c, path, NULL, &err))
+    if (!waits || lq_sqlite_caller_open(&c, path, NULL, &err)) {
+        free(waits);
         return 2;
+    }
     while (n < WAITS_MAX && (count ? n < (size_t)count : lq_mono_ns() < end)) {
         int64_t from = lq_mono_ns();
         if (put(c, &err)) {
             fprintf(stderr, "producer: %s\n", err.message);
+            free(waits);
             return 3;
         }
         waits[n++] = lq_mono_ns() - from;
@@ -88,10 +91,10 @@ static int producer(const char *path, int seconds, int count, const char *out)
     }
     lq_caller_close(c);
     FILE *f = fopen(out, "wb");
-    if (!f || fwrite(waits, sizeof(*waits), n, f) != n || fclose(f))
-        return 4;
+    size_t written = f ? fwrite(waits, sizeof(*waits), n, f) : 0;
+    bool ok = f && fclose(f) == 0 && written == n;
     free(waits);
-    return 0;
+    return ok ? 0 : 4;
 }
 
 static pid_t start_producer(const char *path, int seconds, int count,
@@ -224,7 +227,7 @@ static void
 many_producers_beside_a_busy_server__all_get_their_turn(void **state)
 {
     world *w = *state;
-    pid_t pids[128];
+    pid_t pids[128] = {0};
     pthread_t feeder, server;
     void *failed = NULL;
     char out[160];
@@ -346,7 +349,8 @@ int main(int argc, char **argv)
         TEST(idle_engine__costs_next_to_nothing),
     };
     if (argc == 6 && strcmp(argv[1], "--producer") == 0)
-        return producer(argv[2], atoi(argv[3]), atoi(argv[4]), argv[5]);
+        return producer(argv[2], (int)strtol(argv[3], NULL, 10),
+                        (int)strtol(argv[4], NULL, 10), argv[5]);
     self = argv[0];
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

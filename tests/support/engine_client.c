@@ -62,7 +62,7 @@ void engine_client_close(engine_client *c)
 int engine_client_put(engine_client *c, const char *queue, size_t count,
                       size_t payload_len, char *id)
 {
-    lq_enqueue items[MOST], *list[MOST];
+    lq_enqueue items[MOST] = {{.code = 0}}, *list[MOST];
     lq_op_enqueue op = {.items = list, .count = count};
     lunaq_task t = LUNAQ_TASK_INIT;
     char *payload = calloc(1, payload_len + 1);

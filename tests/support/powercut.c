@@ -20,15 +20,15 @@
 #include <unistd.h>
 
 #define FILES_MAX 8
-#define BLOCK 4096
-#define BLOCKS_MAX (64 * 1024) /* files up to 256 MiB */
+#define BLOCK ((off_t)4096)
+#define BLOCKS_MAX ((off_t)64 * 1024) /* files up to 256 MiB */
 
 struct file {
     dev_t dev;
     ino_t ino;
     int synced; /* the second file, 0: not yet made */
     char path[PATH_MAX + 16];
-    unsigned char dirty[BLOCKS_MAX / 8];
+    unsigned char dirty[64 * 1024 / 8];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -54,7 +54,7 @@ static struct file *find(int fd)
     if (strncmp(path, prefix, strlen(prefix)) != 0 ||
         (n > 7 && strcmp(path + n - 7, ".synced") == 0))
         return NULL;
-    strcat(path, ".synced");
+    memcpy(path + n, ".synced", sizeof(".synced"));
     for (size_t i = 0; i < file_count && !f; i++)
         if (strcmp(files[i].path, path) == 0)
             f = &files[i];
@@ -72,7 +72,7 @@ static struct file *find(int fd)
     }
     f->dev = st.st_dev;
     f->ino = st.st_ino;
-    strcpy(f->path, path);
+    snprintf(f->path, sizeof(f->path), "%s", path);
     return f;
 }
 
@@ -93,7 +93,7 @@ static void wrote(int fd, off_t at, ssize_t n)
 /* Brings the second file up to date.  False: not a file that is watched. */
 static int synced(int fd)
 {
-    char block[BLOCK];
+    char block[4096];
     struct stat st;
 
     pthread_mutex_lock(&lock);
@@ -105,7 +105,7 @@ static int synced(int fd)
     for (off_t b = 0; f && b < BLOCKS_MAX; b++) {
         if (!(f->dirty[b / 8] & 1 << b % 8))
             continue;
-        ssize_t n = pread(fd, block, BLOCK, b * BLOCK);
+        ssize_t n = pread(fd, block, sizeof(block), b * BLOCK);
         if (n > 0 && syscall(SYS_pwrite64, f->synced, block, n, b * BLOCK) != n)
             abort();
         f->dirty[b / 8] &= (unsigned char)~(1 << b % 8);

@@ -237,7 +237,7 @@ static void take(lq_sqlite *q, lq_op_step *s, size_t which, int64_t queue,
 int lq_sqlite_step(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     lq_op_step *s = (lq_op_step *)op;
-    int64_t queues[LQ_QUEUES_MAX], places[LQ_BATCH_MAX];
+    int64_t queues[LQ_QUEUES_MAX] = {0}, places[LQ_BATCH_MAX];
     size_t outcomes = 0;
 
     s->taken = NULL;
