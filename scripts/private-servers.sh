@@ -59,9 +59,10 @@ private_run() {
   private_pids+=($!)
 }
 
-# private_wait SECONDS WHAT command…: until the command succeeds.
+# private_wait SECONDS WHAT command…: until the command succeeds.  On a busy
+# machine that may take three times as long.
 private_wait() {
-  local end=$((SECONDS + $1)) what=$2
+  local end=$((SECONDS + 3 * $1)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$end" ]; then

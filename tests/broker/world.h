@@ -32,7 +32,7 @@ typedef struct world {
 } world;
 
 #define Q "q"
-#define WORLD_TIMEOUT_MS 10000
+#define WORLD_TIMEOUT_MS 30000
 
 /* For cmocka: *state is the factory before and the world after. */
 int world_setup(void **state);

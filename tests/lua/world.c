@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 30000
 
 /* ---- the runtime's part -------------------------------------------------- */
 

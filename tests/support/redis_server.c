@@ -63,7 +63,7 @@ static int launch(redis_server *s, const char *option, const char *value)
         perror("fork");
         return -1;
     }
-    int64_t deadline = mono_ms() + 10000;
+    int64_t deadline = mono_ms() + 30000;
     while (mono_ms() < deadline) {
         if (answers(s))
             return 0;

@@ -26,18 +26,19 @@ import uuid
 
 LUNAQD = os.environ.get("TEST_LUNAQD", "lunaqd")
 SLOW = float(os.environ.get("TEST_SLOW", "1"))
+PATIENCE = 3 * SLOW  # what never comes may be waited for longer on a busy machine
 INTERRUPT = os.environ.get("TEST_INTERRUPT")
 
 
 def wait_for(what, probe, seconds=10.0, every=0.01):
     """Calls probe() until it is true and returns its value."""
-    end = time.monotonic() + seconds * SLOW
+    end = time.monotonic() + seconds * PATIENCE
     while True:
         value = probe()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds * SLOW:.0f} s in vain: {what}")
+            raise AssertionError(f"waited {seconds * PATIENCE:.0f} s in vain: {what}")
         time.sleep(every)
 
 
@@ -57,7 +58,7 @@ def stop_process(process, signum=signal.SIGTERM, seconds=20):
     if process.poll() is None:
         process.send_signal(signum)
         try:
-            process.wait(seconds * SLOW)
+            process.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
@@ -75,7 +76,7 @@ class Resp:
 
     def __init__(self, path, timeout=30):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(timeout * SLOW)
+        self.socket.settimeout(timeout * PATIENCE)
         try:
             self.socket.connect(path)
         except OSError:
@@ -402,7 +403,7 @@ class Daemon:
 
     def wait(self, msg=None, seconds=10.0, since=0, **fields):
         """The first such line."""
-        end = time.monotonic() + seconds * SLOW
+        end = time.monotonic() + seconds * PATIENCE
         while True:
             found = self.find(msg, since, **fields)
             if found:
@@ -417,7 +418,7 @@ class Daemon:
                     f"{msg!r} {fields}:\n" + self.tail())
             if time.monotonic() > end:
                 raise AssertionError(
-                    f"{self.name}: no {msg!r} {fields} within {seconds * SLOW:.0f} s:\n"
+                    f"{self.name}: no {msg!r} {fields} within {seconds * PATIENCE:.0f} s:\n"
                     + self.tail())
             with self._lock:
                 self._lock.wait(0.05)
@@ -435,7 +436,7 @@ class Daemon:
 
     def exit_code(self, seconds=20):
         try:
-            code = self.process.wait(seconds * SLOW)
+            code = self.process.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} does not end:\n{self.tail()}") from None
         self._reader.join(5)
