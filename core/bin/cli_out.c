@@ -39,7 +39,7 @@ static const char *hint(const lunaq_error *err)
     case LUNAQ_ETIMEOUT:
     case LUNAQ_EFULL:
         if (file)
-            return "look at the disk with 'df', and try it again";
+            return "try it again then";
         return "try 'redis-cli info' to see how it is";
     case LUNAQ_EUNKNOWN:
         return "repeat it with the same --task-id: it cannot run twice that "

@@ -244,6 +244,13 @@ class Embedded(Application, unittest.TestCase):
         self.assertIn(".lunaq", errors[0]["msg"])
         self.assertIn("Not a directory", errors[0]["msg"])
 
+    def test_queue_file__removed_in_use__is_told(self):
+        daemon = self.start()
+        shutil.rmtree(self.data())
+        line = daemon.wait("was removed or replaced", seconds=20)
+        self.assertEqual(line["level"], "error")
+        self.assertIn("queue.db", line["file"])
+
     def test_queue_file__of_another_program__is_left_alone(self):
         os.mkdir(self.data())
         with sqlite3.connect(self.data("queue.db")) as file:

@@ -5,7 +5,7 @@
  * deleted tasks left behind are given back to the system, a few at a time:
  * beside other work one megabyte a second, else more.  (Under load SQLite
  * itself moves pages after every 4000, and the writer empties a WAL that grows
- * all the same.)
+ * all the same.)  And it sees when the file is not there any more.
  */
 #include "sqlite/engine_parts.h"
 
@@ -106,15 +106,35 @@ static void keep(lq_sqlite *q, int64_t version, bool idle, int64_t *moved)
         *moved = -1; /* what that wrote is moved the next time */
 }
 
+/* What goes on in a file without a name ends with this process. */
+static void look_for_file(lq_sqlite_engine *e, bool *told)
+{
+    int moved = 0;
+
+    if (*told ||
+        sqlite3_file_control(lq_sqlite_db(e->keeper), "main",
+                             SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
+        !moved)
+        return;
+    *told = true;
+    LQ_LOG(e->log, ERROR,
+           "the queue file was removed or replaced while it was in use: its "
+           "tasks are lost when this process ends, new ones are not seen; "
+           "restart it",
+           lq_fc("file", e->path));
+}
+
 void *lq_sqlite_keeper_main(void *arg)
 {
     lq_sqlite_engine *e = arg;
     int64_t version = 0, before = -1, moved = -1;
     int turns = 0;
+    bool told = false;
 
     pthread_mutex_lock(&e->lock);
     while (pause_for(e, TURN_MS)) {
         pthread_mutex_unlock(&e->lock);
+        look_for_file(e, &told);
         lq_sqlite_data_version(e->keeper, &version, NULL);
         bool idle = version == before;
         before = version;
