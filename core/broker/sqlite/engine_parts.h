@@ -46,8 +46,8 @@ struct lq_sqlite_engine {
     pthread_t writer_thread;
     bool writer_started;
     lq_sqlite_ringer ringer;
-    int64_t busy_gate, failed_gate; /* of the log */
-    int64_t truncate_not_before;    /* monotonic ms */
+    int64_t busy_gate, failed_gate;           /* of the log */
+    int64_t truncate_not_before, stuck_until; /* monotonic ms */
 
     lq_sqlite_reader readers[LQ_SQLITE_READERS];
 

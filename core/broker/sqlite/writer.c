@@ -20,7 +20,8 @@
 #define SLICE_MS 15    /* of one transaction, but one operation at least */
 #define GATHER_MAX 512 /* operations gathered at a time */
 #define WAL_MAX ((int64_t)48 << 20) /* below what is promised: 64 MiB */
-#define TRUNCATE_AGAIN_MS 2000
+#define LOOK_AGAIN_MS 500           /* whether it can be emptied now */
+#define STUCK_MS 10000              /* … while it mostly cannot */
 
 /* Under the lock: moves what waits into the writer's hands. */
 static void gather(lq_sqlite_engine *e, lq_list *batch)
@@ -137,7 +138,8 @@ static void answer(lq_list *batch, int rc, const lunaq_error *why)
 
 /* Above the mark the WAL is emptied at once: everything in it is moved to the
  * file, and for that moment nobody reads or writes.  Our own readers make way
- * within a second; who does not is not ours. */
+ * within a second; who does not is not ours, and as long as that one stays
+ * nobody is held up for it again but now and then. */
 static void keep_small(lq_sqlite_engine *e)
 {
     char path[4096 + 8];
@@ -149,9 +151,14 @@ static void keep_small(lq_sqlite_engine *e)
     snprintf(path, sizeof(path), "%s-wal", e->path);
     if (stat(path, &st) || st.st_size < WAL_MAX)
         return;
-    if (lq_sqlite_checkpoint(e->writer, true))
+    e->truncate_not_before = now + LOOK_AGAIN_MS;
+    if (now < e->stuck_until && !lq_sqlite_checkpoint(e->writer, false))
         return;
-    e->truncate_not_before = now + TRUNCATE_AGAIN_MS;
+    if (lq_sqlite_checkpoint(e->writer, true)) {
+        e->truncate_not_before = e->stuck_until = 0;
+        return;
+    }
+    e->stuck_until = now + STUCK_MS;
     if (lq_log_gate(&e->busy_gate, 30000))
         LQ_LOG(e->log, WARN,
                "the queue file's WAL cannot be emptied: another program keeps "
