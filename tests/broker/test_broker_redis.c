@@ -11,6 +11,7 @@ int main(int argc, char **argv)
         return 77; /* skipped */
     world_use(redis_world_factory());
     n += suite_enqueue(tests + n);
+    n += suite_take(tests + n);
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_due(tests + n);
@@ -24,6 +25,7 @@ int main(int argc, char **argv)
         _cmocka_run_group_tests("broker on redis", tests, n, NULL, NULL);
     world_use(redis_world_limited());
     n = suite_enqueue(tests);
+    n += suite_take(tests + n);
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     failed += _cmocka_run_group_tests("broker on redis, limited user", tests, n,

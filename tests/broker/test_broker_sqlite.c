@@ -9,6 +9,7 @@ int main(int argc, char **argv)
         return 1;
     world_use(sqlite_world_factory());
     n += suite_enqueue(tests + n);
+    n += suite_take(tests + n);
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_due(tests + n);

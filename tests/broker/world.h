@@ -78,6 +78,7 @@ void world_audit(world *w, const char *queue);
 
 /* The suites: append their tests to out, return how many. */
 size_t suite_enqueue(struct CMUnitTest *out);
+size_t suite_take(struct CMUnitTest *out);
 size_t suite_task(struct CMUnitTest *out);
 size_t suite_lease(struct CMUnitTest *out);
 size_t suite_due(struct CMUnitTest *out);
