@@ -4,7 +4,9 @@
 
 #include "base/clock.h"
 #include "sqlite/apply.h"
+#include "sqlite/lock.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -159,6 +161,88 @@ writer_killed__leaves_nothing_and_stands_in_nobodys_way(void **state)
     world_take_id(w, "half");
 }
 
+/* ---- the line ------------------------------------------------------------ */
+
+/* How many stand in line for the file of this lock. */
+static int count_waiting(const lq_sqlite_lock *l)
+{
+    int n = 0;
+    for (int byte = 1; byte <= 1000; byte++) {
+        struct flock f = {.l_type = F_WRLCK,
+                          .l_whence = SEEK_SET,
+                          .l_start = byte,
+                          .l_len = 1};
+        n += fcntl(l->fd, F_OFD_GETLK, &f) == 0 && f.l_type != F_UNLCK;
+    }
+    return n;
+}
+
+static void stand_in_line(char name, int fd)
+{
+    lq_sqlite_lock l = LQ_SQLITE_LOCK_INIT;
+    if (lq_sqlite_lock_open(&l, sqlite_world_path(), NULL) ||
+        lq_sqlite_lock_take(&l, lq_mono_ns() + (int64_t)60 * 1000000000, NULL))
+        _exit(1);
+    if (write(fd, &name, 1) != 1)
+        _exit(2);
+    lq_sqlite_lock_give(&l);
+    _exit(0);
+}
+
+static void writers_in_line__come_in_order_though_one_is_killed(void **state)
+{
+    enum { N = 4, KILLED = 1 };
+    lq_sqlite_lock l = LQ_SQLITE_LOCK_INIT;
+    pid_t pids[N];
+    int fds[2], status;
+    char names[N + 1] = "";
+    size_t n = 0;
+    int64_t until = lq_mono_ms() + 30000;
+    (void)state;
+
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(lq_sqlite_lock_open(&l, sqlite_world_path(), NULL), 0);
+    assert_int_equal(lq_sqlite_lock_take(&l, lq_mono_ns(), NULL), 0);
+    assert_false(lq_sqlite_lock_wanted(&l));
+    for (int i = 0; i < N; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            stand_in_line((char)('a' + i), fds[1]);
+        assert_true(pids[i] > 0);
+        while (count_waiting(&l) <= i && lq_mono_ms() < until)
+            poll(NULL, 0, 1);
+        assert_int_equal(count_waiting(&l), i + 1);
+    }
+    assert_true(lq_sqlite_lock_wanted(&l));
+    kill(pids[KILLED], SIGKILL);
+    assert_int_equal(waitpid(pids[KILLED], &status, 0), pids[KILLED]);
+    /* Who is behind it may ask who is before it, but does not pass that one. */
+    while (count_waiting(&l) > N - 1 && lq_mono_ms() < until)
+        poll(NULL, 0, 1);
+    lq_sqlite_lock_give(&l);
+    close(fds[1]);
+    while (n < N) {
+        ssize_t got = read(fds[0], names + n, N - n);
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+    }
+    close(fds[0]);
+    for (int i = 0; i < N; i++) {
+        if (i == KILLED)
+            continue;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_int_equal(status, 0);
+    }
+    /* The two before and behind the one that died compete for the same turn;
+     * the last is behind both. */
+    assert_int_equal(n, N - 1);
+    assert_true(strcmp(names, "acd") == 0 || strcmp(names, "cad") == 0 ||
+                strcmp(names, "cda") == 0);
+    assert_int_equal(lq_sqlite_lock_take(&l, lq_mono_ns(), NULL), 0);
+    lq_sqlite_lock_close(&l);
+}
+
 /* Somebody else's program in a transaction on the file. */
 static void foreign_writer__is_waited_for_until_the_deadline(void **state)
 {
@@ -194,6 +278,7 @@ size_t sqlite_processes(struct CMUnitTest *out)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(several_processes__nobody_is_refused),
         WORLD_TEST(writer_killed__leaves_nothing_and_stands_in_nobodys_way),
+        WORLD_TEST(writers_in_line__come_in_order_though_one_is_killed),
         WORLD_TEST(foreign_writer__is_waited_for_until_the_deadline),
         WORLD_TEST(foreign_change__is_seen),
     };
