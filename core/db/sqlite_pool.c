@@ -14,71 +14,7 @@ static const char lost_text[] = "the transaction was lost with a statement "
 
 static void hand_out(lq_lite *db);
 
-/* ---- calls -------------------------------------------------------------- */
-
-static lq_lite_call *call_new(lq_lite *db, enum lq_lite_kind kind,
-                              int64_t timeout_ms, lq_db_done_fn *done, void *ud)
-{
-    lq_lite_call *call = lq_calloc(1, sizeof *call);
-    if (!call)
-        return NULL;
-    call->base.of = &backend;
-    lq_list_init(&call->node);
-    lq_list_append(&db->calls, &call->all);
-    lq_buf_init(&call->message, 0);
-    call->db = db;
-    call->kind = kind;
-    call->timeout_ms = timeout_ms;
-    if (timeout_ms > 0)
-        call->deadline = lq_mono_ms() + timeout_ms;
-    call->done = done;
-    call->ud = ud;
-    return call;
-}
-
-static void leave_line(lq_lite_call *call)
-{
-    lq_list_remove(&call->node);
-    if (call->waiting)
-        call->db->waiting_count--;
-    call->waiting = false;
-}
-
-static void call_free(lq_lite_call *call)
-{
-    if (call->kind == LQ_LITE_ROLLBACK)
-        return; /* its connection's own */
-    leave_line(call);
-    lq_list_remove(&call->all);
-    lq_db_result_free(call->result);
-    lq_buf_release(&call->message);
-    lq_arena_release(&call->arena);
-    lq_free(call);
-}
-
-/* Tells the owner, once. */
-static void tell(lq_lite_call *call, const lq_db_outcome *outcome)
-{
-    lq_db_done_fn *done = call->done;
-    if (!outcome->more)
-        call->done = NULL;
-    if (done)
-        done(call->ud, outcome);
-    else
-        lq_db_result_free(outcome->result);
-}
-
-static void tell_failed(lq_lite_call *call, int rc, const char *why)
-{
-    lq_db_outcome outcome = {.rc = rc};
-    char state[6];
-    lq_buf text;
-    lq_buf_init(&text, 0);
-    lq_db_explain(&text, NULL, why, call->sql, state);
-    outcome.message = text.p ? text.p : why;
-    tell(call, &outcome);
-    lq_buf_release(&text);
-}
+/* ---- connections -------------------------------------------------------- */
 
 static void arm(lq_lite *db, int64_t at)
 {
@@ -88,8 +24,6 @@ static void arm(lq_lite *db, int64_t at)
     lq_timer_start(db->timer, in > 0 ? in : 0);
     db->timer_at = at;
 }
-
-/* ---- connections -------------------------------------------------------- */
 
 static void tx_lost(lq_lite_tx *tx)
 {
@@ -138,7 +72,7 @@ static void settle(lq_lite_conn *c)
     for (lq_list *next; c->tx && (next = lq_list_shift(&c->tx->calls));) {
         lq_lite_call *call = LQ_OF(next, lq_lite_call, node);
         if (call->kind == LQ_LITE_SAVEPOINT && !enter_savepoint(c->tx, call)) {
-            call_free(call);
+            lq_lite_call_free(call);
             continue;
         }
         run(c, call);
@@ -191,7 +125,7 @@ void lq_lite_answered(lq_lite_conn *c)
             cut(c);
             return;
         }
-        tell(call, &outcome);
+        lq_lite_tell(call, &outcome);
         return;
     }
     c->call = NULL;
@@ -210,8 +144,8 @@ void lq_lite_answered(lq_lite_conn *c)
         }
     }
     settle(c);
-    tell(call, &outcome);
-    call_free(call);
+    lq_lite_tell(call, &outcome);
+    lq_lite_call_free(call);
 }
 
 /* ---- the line ----------------------------------------------------------- */
@@ -241,7 +175,7 @@ static void hand_out(lq_lite *db)
         if (!c)
             return; /* the deadline tells who waits in vain */
         lq_lite_call *call = LQ_OF(db->waiting.next, lq_lite_call, node);
-        leave_line(call);
+        lq_lite_leave_line(call);
         if (call->kind == LQ_LITE_BEGIN) {
             c->tx = call->tx;
             call->tx->conn = c;
@@ -269,11 +203,11 @@ static void expire(lq_lite *db, lq_lite_call *call)
                  "no connection became free within %lld ms (db.pool is %zu "
                  "here, %zu wait)",
                  (long long)call->timeout_ms, db->size, db->waiting_count);
-        leave_line(call);
+        lq_lite_leave_line(call);
         if (call->tx)
             tx_lost(call->tx);
-        tell_failed(call, LUNAQ_ETIMEOUT, why);
-        call_free(call);
+        lq_lite_tell_failed(call, LUNAQ_ETIMEOUT, why);
+        lq_lite_call_free(call);
         return;
     }
     lq_db_done_fn *done = call->done;
@@ -326,8 +260,8 @@ static void turn(void *ud)
     lq_lite *db = ud;
     for (lq_list *node; (node = lq_list_shift(&db->failing));) {
         lq_lite_call *call = LQ_OF(node, lq_lite_call, node);
-        tell_failed(call, LUNAQ_EDATABASE, lost_text);
-        call_free(call);
+        lq_lite_tell_failed(call, LUNAQ_EDATABASE, lost_text);
+        lq_lite_call_free(call);
     }
 }
 
@@ -348,35 +282,6 @@ static lq_lite_call *call_of(lq_db_call *call)
     return LQ_OF(call, lq_lite_call, base);
 }
 
-static int copy_statement(lq_lite_call *call, const lq_db_statement *s,
-                          lunaq_error *err)
-{
-    size_t n = s->param_count;
-    if (s->sql.len == 0 || memchr(s->sql.p, 0, s->sql.len))
-        return lq_fail(err, LUNAQ_EINVAL,
-                       "the SQL is empty or holds a NUL byte");
-    char *sql = lq_arena_dup(&call->arena, s->sql);
-    if (!sql)
-        return lq_fail_nomem(err);
-    call->sql = lq_str_n(sql, s->sql.len);
-    call->chunk_rows = s->chunk_rows;
-    call->param_count = n;
-    if (n == 0)
-        return 0;
-    call->params = lq_arena_alloc(&call->arena, n * sizeof *call->params);
-    if (!call->params)
-        return lq_fail_nomem(err);
-    for (size_t i = 0; i < n; i++) {
-        call->params[i] = s->params[i];
-        if (s->params[i].kind != LQ_DB_TEXT && s->params[i].kind != LQ_DB_BYTES)
-            continue;
-        call->params[i].str.p = lq_arena_dup(&call->arena, s->params[i].str);
-        if (!call->params[i].str.p)
-            return lq_fail_nomem(err);
-    }
-    return 0;
-}
-
 static int submit(lq_lite_tx *tx, lq_lite_call *call, lunaq_error *err)
 {
     if (tx->lost || tx->begin || !tx->conn)
@@ -395,15 +300,15 @@ static int lite_query(lq_db *base, lq_db_tx *tx, const lq_db_statement *s,
 {
     lq_lite *db = pool_of(base);
     lq_lite_call *call =
-        call_new(db, LQ_LITE_STATEMENT, s->timeout_ms, done, ud);
+        lq_lite_call_new(db, LQ_LITE_STATEMENT, s->timeout_ms, done, ud);
     *out = NULL;
     if (!call)
         return lq_fail_nomem(err);
-    int rc = copy_statement(call, s, err);
+    int rc = lq_lite_copy_statement(call, s, err);
     if (!rc && tx)
         rc = submit(tx_of(tx), call, err);
     if (rc) {
-        call_free(call);
+        lq_lite_call_free(call);
         return rc;
     }
     if (!tx)
@@ -427,7 +332,7 @@ static void lite_abandon(lq_db_call *base)
     if (call->conn)
         cut(call->conn);
     else
-        call_free(call);
+        lq_lite_call_free(call);
 }
 
 static int lite_begin(lq_db *base, int64_t timeout_ms, lq_db_tx **out,
@@ -437,7 +342,7 @@ static int lite_begin(lq_db *base, int64_t timeout_ms, lq_db_tx **out,
     lq_lite *db = pool_of(base);
     lq_lite_tx *tx = lq_calloc(1, sizeof *tx);
     lq_lite_call *call =
-        tx ? call_new(db, LQ_LITE_BEGIN, timeout_ms, done, ud) : NULL;
+        tx ? lq_lite_call_new(db, LQ_LITE_BEGIN, timeout_ms, done, ud) : NULL;
     *out = NULL;
     *out_call = NULL;
     if (!call) {
@@ -459,13 +364,14 @@ static int lite_commit(lq_db_tx *base, int64_t timeout_ms, lq_db_done_fn *done,
                        void *ud, lq_db_call **out, lunaq_error *err)
 {
     lq_lite_tx *tx = tx_of(base);
-    lq_lite_call *call = call_new(tx->db, LQ_LITE_COMMIT, timeout_ms, done, ud);
+    lq_lite_call *call =
+        lq_lite_call_new(tx->db, LQ_LITE_COMMIT, timeout_ms, done, ud);
     *out = NULL;
     int rc = call ? submit(tx, call, err) : lq_fail_nomem(err);
     if (!rc)
         *out = &call->base;
     else if (call)
-        call_free(call);
+        lq_lite_call_free(call);
     return rc;
 }
 
@@ -473,7 +379,8 @@ static int lite_savepoint(lq_db_tx *base, lq_db_savepoint_op op, unsigned depth,
                           lunaq_error *err)
 {
     lq_lite_tx *tx = tx_of(base);
-    lq_lite_call *call = call_new(tx->db, LQ_LITE_SAVEPOINT, 0, NULL, NULL);
+    lq_lite_call *call =
+        lq_lite_call_new(tx->db, LQ_LITE_SAVEPOINT, 0, NULL, NULL);
     if (!call) {
         lq_lite_conn *c = tx->conn;
         if (c) { /* without its savepoint it must not go on */
@@ -488,7 +395,7 @@ static int lite_savepoint(lq_db_tx *base, lq_db_savepoint_op op, unsigned depth,
     call->depth = depth;
     int rc = submit(tx, call, err);
     if (rc)
-        call_free(call);
+        lq_lite_call_free(call);
     return rc;
 }
 
@@ -499,7 +406,7 @@ static void lite_release(lq_db_tx *base)
         lite_abandon(&tx->begin->base);
     lq_lite_conn *c = tx->conn; /* NULL also when it was cut just now */
     for (lq_list *node; (node = lq_list_shift(&tx->calls));)
-        call_free(LQ_OF(node, lq_lite_call, node));
+        lq_lite_call_free(LQ_OF(node, lq_lite_call, node));
     if (c) {
         c->tx = NULL;
         if (c->call)
@@ -533,8 +440,8 @@ static void end_connection(lq_lite_conn *c, const char *why)
         if (tx && tx->begin == call)
             tx->begin = NULL;
         if (call->done)
-            tell_failed(call, LUNAQ_ECANCELED, why);
-        call_free(call);
+            lq_lite_tell_failed(call, LUNAQ_ECANCELED, why);
+        lq_lite_call_free(call);
     }
     lq_list_remove(&c->node);
     c->db = NULL;
@@ -559,9 +466,9 @@ static void lite_close(lq_db *base)
         lq_lite_call *call = LQ_OF(db->calls.next, lq_lite_call, all);
         if (call->tx && call->tx->begin == call)
             call->tx->begin = NULL;
-        leave_line(call);
-        tell_failed(call, LUNAQ_ECANCELED, why);
-        call_free(call);
+        lq_lite_leave_line(call);
+        lq_lite_tell_failed(call, LUNAQ_ECANCELED, why);
+        lq_lite_call_free(call);
     }
     lq_turn_close(db->turn);
     lq_timer_close(db->timer);

@@ -1,6 +1,7 @@
 /* The inside of a pool on SQLite.
  *
  *   sqlite_pool.c     the loop's side: who runs next, deadlines, transactions
+ *   sqlite_call.c     what a call has of its own
  *   sqlite_thread.c   the other side: a thread for each connection
  *   sqlite_run.c      a call on a connection: values in, rows out
  *   sqlite_result.c   rows and errors
@@ -137,6 +138,22 @@ struct lq_lite_conn {
     struct lq_lite_statement statements[LQ_LITE_STATEMENTS];
     uint64_t clock;
 };
+
+/* sqlite_call.c; the loop's side, too: */
+
+/** A call in the pool's list of all.  timeout_ms 0 = none.  NULL: no memory. */
+lq_lite_call *lq_lite_call_new(lq_lite *db, enum lq_lite_kind kind,
+                               int64_t timeout_ms, lq_db_done_fn *done,
+                               void *ud);
+/** Copies statement and values, which are borrowed.  EINVAL, ENOMEM. */
+int lq_lite_copy_statement(lq_lite_call *call, const lq_db_statement *s,
+                           lunaq_error *err);
+/** Waits for a connection or its transaction no more. */
+void lq_lite_leave_line(lq_lite_call *call);
+/** Tells the owner; the last time unless there is more.  Takes the result. */
+void lq_lite_tell(lq_lite_call *call, const lq_db_outcome *outcome);
+void lq_lite_tell_failed(lq_lite_call *call, int rc, const char *why);
+void lq_lite_call_free(lq_lite_call *call);
 
 /* sqlite_thread.c */
 lq_lite_conn *lq_lite_conn_new(lq_lite *db);
