@@ -3,6 +3,7 @@
 #include "sqlite/engine_parts.h"
 
 #include "base/clock.h"
+#include "base/cpus.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -67,6 +68,7 @@ void lq_sqlite_submit(lq_sqlite_engine *e, lq_sqlite_client *c, lq_op *op)
         if (lq_list_empty(&c->to_write))
             lq_list_append(&e->to_write, &c->write_node);
         lq_list_append(&c->to_write, &op->node);
+        atomic_store(&e->submitted, true);
         pthread_cond_signal(&e->write_ready);
     }
     pthread_mutex_unlock(&e->lock);
@@ -237,6 +239,7 @@ int lq_sqlite_engine_open(lq_sqlite_engine **out,
         return lq_fail_nomem(err);
     e->log = options->log;
     e->tasks.fd = e->cancels.fd = -1;
+    e->spin.allowed = lq_cpus() > 1;
     init_lock(e);
     lq_list_init(&e->clients);
     lq_list_init(&e->to_write);

@@ -3,6 +3,7 @@
 #ifndef LQ_SQLITE_ENGINE_PARTS_H
 #define LQ_SQLITE_ENGINE_PARTS_H
 
+#include "base/spin.h"
 #include "sqlite/apply.h"
 #include "sqlite/engine.h"
 #include "sqlite/file.h"
@@ -48,6 +49,8 @@ struct lq_sqlite_engine {
     lq_sqlite_ringer ringer;
     int64_t busy_gate, failed_gate;           /* of the log */
     int64_t truncate_not_before, stuck_until; /* monotonic ms */
+    lq_spin spin;                             /* for something to write */
+    atomic_bool submitted; /* … which came since it last gathered */
 
     lq_sqlite_reader readers[LQ_SQLITE_READERS];
 

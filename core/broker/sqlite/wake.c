@@ -12,6 +12,7 @@
 
 #define DATAGRAM_MAX 4096
 #define FOLDER_MAX 4096
+#define SETTLED_MS 100
 
 static const char *const endings[] = {
     [LQ_SQLITE_BELL_TASK] = ".task", [LQ_SQLITE_BELL_CANCEL] = ".cancel"};
@@ -86,12 +87,13 @@ static bool ends_with(const char *name, const char *ending)
     return n > m && strcmp(name + n - m, ending) == 0;
 }
 
-/* One datagram to everybody. */
-static void send_all(int fd, DIR *dir, const char *folder,
+/* One datagram to everybody; false: there is nobody. */
+static bool send_all(int fd, DIR *dir, const char *folder,
                      enum lq_sqlite_bell_kind kind, lq_str bytes,
                      const lq_sqlite_bell *own)
 {
     const struct dirent *entry;
+    bool any = false;
 
     rewinddir(dir);
     while ((entry = readdir(dir)) != NULL) {
@@ -103,11 +105,24 @@ static void send_all(int fd, DIR *dir, const char *folder,
         if (n < 0 || (size_t)n >= sizeof(a.sun_path) ||
             (own && strcmp(own->path, a.sun_path) == 0))
             continue;
+        any = true;
         if (sendto(fd, bytes.p, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL,
                    (const struct sockaddr *)&a, sizeof(a)) < 0 &&
             errno == ECONNREFUSED)
             unlink(a.sun_path); /* its process is gone */
     }
+    return any;
+}
+
+/* A folder's time says that it changed unless that was so lately that a second
+ * change may have the same time. */
+static bool is_settled(struct timespec changed)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (now.tv_sec - changed.tv_sec) * 1000 +
+               (now.tv_nsec - changed.tv_nsec) / 1000000 >=
+           SETTLED_MS;
 }
 
 /* How much of `names` goes into one datagram: whole names, 0 when the first
@@ -123,10 +138,16 @@ void lq_sqlite_ring(lq_sqlite_ringer *r, enum lq_sqlite_bell_kind kind,
                     lq_str names, const lq_sqlite_bell *own)
 {
     char folder[FOLDER_MAX];
+    struct stat st;
     lq_str too_long;
+    bool anybody = false;
 
     if (names.len == 0 || !folder_of(folder, r->file))
         return;
+    if (stat(folder, &st) || (st.st_mtim.tv_sec == r->alone[kind].tv_sec &&
+                              st.st_mtim.tv_nsec == r->alone[kind].tv_nsec))
+        return;
+    bool settled = is_settled(st.st_mtim); /* before it is read */
     DIR *dir = opendir(folder);
     if (!dir) /* nobody ever waited */
         return;
@@ -137,13 +158,16 @@ void lq_sqlite_ring(lq_sqlite_ringer *r, enum lq_sqlite_bell_kind kind,
     while (r->fd && names.len) {
         size_t n = datagram_len(names);
         if (n) {
-            send_all(r->fd, dir, folder, kind, lq_str_n(names.p, n), own);
+            anybody |=
+                send_all(r->fd, dir, folder, kind, lq_str_n(names.p, n), own);
             names = lq_str_n(names.p + n, names.len - n);
         } else if (!lq_sqlite_next_name(&names, &too_long)) {
             break;
         }
     }
     closedir(dir);
+    if (settled && r->fd && !anybody)
+        r->alone[kind] = st.st_mtim;
 }
 
 void lq_sqlite_ringer_close(lq_sqlite_ringer *r)

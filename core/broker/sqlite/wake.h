@@ -17,6 +17,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <time.h>
+
 enum lq_sqlite_bell_kind { LQ_SQLITE_BELL_TASK, LQ_SQLITE_BELL_CANCEL };
 
 /** Takes the first of names that each end with a NUL off the front; false:
@@ -52,6 +54,8 @@ void lq_sqlite_bell_close(lq_sqlite_bell *bell);
 typedef struct lq_sqlite_ringer {
     const char *file; /* the queue file; outlives it */
     int fd;           /* 0: not opened yet */
+    /* By kind: the folder as it was when it had no bell but `own`. */
+    struct timespec alone[2];
 } lq_sqlite_ringer;
 
 /** Sends the names, each ended by a NUL, to every bell of the kind but `own`

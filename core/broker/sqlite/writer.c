@@ -12,6 +12,7 @@
 #include "sqlite/engine_parts.h"
 
 #include "base/clock.h"
+#include "base/spin.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #define SLICE_MS 15    /* of one transaction, but one operation at least */
 #define GATHER_MAX 512 /* operations gathered at a time */
 #define WAL_MAX ((int64_t)48 << 20) /* below what is promised: 64 MiB */
+#define LOOK_MS 10                  /* how often the WAL is looked at */
 #define LOOK_AGAIN_MS 500           /* whether it can be emptied now */
 #define STUCK_MS 10000              /* … while it mostly cannot */
 
@@ -148,6 +150,7 @@ static void keep_small(lq_sqlite_engine *e)
 
     if (now < e->truncate_not_before)
         return;
+    e->truncate_not_before = now + LOOK_MS;
     snprintf(path, sizeof(path), "%s-wal", e->path);
     if (stat(path, &st) || st.st_size < WAL_MAX)
         return;
@@ -166,6 +169,22 @@ static void keep_small(lq_sqlite_engine *e)
                lq_fc("file", e->path), lq_fi("wal_bytes", st.st_size));
 }
 
+/* Under the lock.  Producers that wait for their commit come back at once. */
+static void await_work(lq_sqlite_engine *e)
+{
+    int64_t until = lq_spin_begin(&e->spin);
+
+    if (until) {
+        pthread_mutex_unlock(&e->lock);
+        while (!atomic_load(&e->submitted) && lq_mono_ns() < until)
+            ;
+        pthread_mutex_lock(&e->lock);
+    }
+    while (lq_list_empty(&e->to_write) && !e->stop)
+        pthread_cond_wait(&e->write_ready, &e->lock);
+    lq_spin_end(&e->spin);
+}
+
 void *lq_sqlite_writer_main(void *arg)
 {
     lq_sqlite_engine *e = arg;
@@ -176,10 +195,11 @@ void *lq_sqlite_writer_main(void *arg)
     for (;;) {
         lunaq_error why = LUNAQ_ERROR_INIT;
         gather(e, &batch);
+        atomic_store(&e->submitted, false);
         if (lq_list_empty(&batch)) {
             if (e->stop)
                 break;
-            pthread_cond_wait(&e->write_ready, &e->lock);
+            await_work(e);
             continue;
         }
         pthread_mutex_unlock(&e->lock);
