@@ -12,6 +12,7 @@
 #include "support/temp_folder.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -527,6 +528,32 @@ static void path_too_long_for_a_socket__polls(void **state)
     lq_sqlite_bell_close(&bell);
 }
 
+/* Who finds nobody need not look again until the folder changes. */
+static void bell_that_comes_later__is_rung(void **state)
+{
+    static const struct timespec past[2] = {{1700000000, 1}, {1700000000, 1}};
+    world *w = *state;
+    char path[160], folder[200];
+    lq_sqlite_bell bell;
+    lq_sqlite_ringer ringer = {.file = path};
+    const lq_str names = lq_str_n("q", 2);
+
+    snprintf(path, sizeof(path), "%s/other.db", w->folder.path);
+    snprintf(folder, sizeof(folder), "%s.wake", path);
+    assert_true(lq_sqlite_bell_open(&bell, path, LQ_SQLITE_BELL_TASK));
+    lq_sqlite_bell_close(&bell);
+    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_TASK, names, NULL);
+    assert_int_equal(ringer.alone[0].tv_sec, 0); /* it changed just now */
+    assert_int_equal(utimensat(AT_FDCWD, folder, past, 0), 0);
+    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_TASK, names, NULL);
+    assert_int_equal(ringer.alone[0].tv_sec, 1700000000);
+    assert_true(lq_sqlite_bell_open(&bell, path, LQ_SQLITE_BELL_TASK));
+    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_TASK, names, NULL);
+    assert_true(lq_sqlite_bell_read(&bell, NULL, NULL));
+    lq_sqlite_bell_close(&bell);
+    lq_sqlite_ringer_close(&ringer);
+}
+
 struct collected {
     int count;
     size_t bytes;
@@ -584,6 +611,7 @@ int main(int argc, char **argv)
         TEST(sockets_of_the_dead__are_removed),
         TEST(engine_that_ends__leaves_only_the_file_and_its_lock),
         TEST(path_too_long_for_a_socket__polls),
+        TEST(bell_that_comes_later__is_rung),
         TEST(names_of_many_datagrams__all_arrive),
     };
     if (argc > 1)
