@@ -118,9 +118,9 @@ static void look_for_file(lq_sqlite_engine *e, bool *told)
         return;
     *told = true;
     LQ_LOG(e->log, ERROR,
-           "the queue file was removed or replaced while it was in use: its "
-           "tasks are lost when this process ends, new ones are not seen; "
-           "restart it",
+           "the queue file was removed or replaced while it was in use: new "
+           "tasks are not seen, and those in it are lost when this process "
+           "ends; move it back to where it was, or restart without it",
            lq_fc("file", e->path));
 }
 
