@@ -73,6 +73,34 @@ bool lq_state_may(lunaq_state from, lunaq_state to)
     return false;
 }
 
+bool lq_state_may_move(lunaq_state from, lunaq_move move)
+{
+    if (from == ACTIVE || from == GONE)
+        return false;
+    switch (move) {
+    case LUNAQ_MOVE_RUN:
+        return lq_state_may(from, PENDING);
+    case LUNAQ_MOVE_ARCHIVE:
+        return lq_state_may(from, ARCHIVED);
+    case LUNAQ_MOVE_DELETE:
+        return lq_state_may(from, GONE);
+    }
+    return false;
+}
+
+const char *lq_move_name(lunaq_move move)
+{
+    switch (move) {
+    case LUNAQ_MOVE_RUN:
+        return "run";
+    case LUNAQ_MOVE_ARCHIVE:
+        return "archive";
+    case LUNAQ_MOVE_DELETE:
+        return "delete";
+    }
+    return NULL;
+}
+
 lunaq_state lq_state_from(lq_str name)
 {
     for (size_t i = 1; i < LQ_COUNT(names); i++)

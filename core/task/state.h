@@ -30,6 +30,11 @@ typedef struct lq_arrow {
 const lq_arrow *lq_arrows(size_t *count);
 /** True when the table has an arrow from → to. */
 bool lq_state_may(lunaq_state from, lunaq_state to);
+/** True when a task in this state can be moved so by hand.  An active one
+ *  cannot: it is its holder's. */
+bool lq_state_may_move(lunaq_state from, lunaq_move move);
+/** "run", "archive", "delete"; NULL for what is no move. */
+const char *lq_move_name(lunaq_move move);
 lunaq_state lq_state_from(lq_str name); /* LUNAQ_STATE_ANY when unknown */
 
 #endif

@@ -60,6 +60,26 @@ static void table__has_every_arrow_with_its_words(void **state)
     }
 }
 
+/* Rows: from state 0, "not there", to 7; what can be run, archived, deleted. */
+static void moves_by_hand__every_pair_as_said(void **state)
+{
+    static const char *const may[8] = {"",    "",   "ad",  "rad",
+                                       "rad", "rd", "rad", "rad"};
+    (void)state;
+    for (int from = 0; from < 8; from++)
+        for (int move = 0; move < 5; move++) {
+            const char *name = lq_move_name((lunaq_move)move);
+            bool expected = name && strchr(may[from], name[0]);
+            assert_int_equal(
+                lq_state_may_move((lunaq_state)from, (lunaq_move)move),
+                expected);
+        }
+    assert_string_equal(lq_move_name(LUNAQ_MOVE_RUN), "run");
+    assert_string_equal(lq_move_name(LUNAQ_MOVE_ARCHIVE), "archive");
+    assert_string_equal(lq_move_name(LUNAQ_MOVE_DELETE), "delete");
+    assert_null(lq_move_name((lunaq_move)0));
+}
+
 /* The strings in Redis; Asynq fails on any other. */
 static const char *const names[8] = {NULL,        "active",     "pending",
                                      "scheduled", "retry",      "archived",
@@ -93,6 +113,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_pair__is_allowed_or_refused_as_drawn),
         cmocka_unit_test(states_that_do_not_exist__have_no_arrows),
         cmocka_unit_test(table__has_every_arrow_with_its_words),
+        cmocka_unit_test(moves_by_hand__every_pair_as_said),
         cmocka_unit_test(names__go_both_ways),
         cmocka_unit_test(names_that_are_none__are_any),
     };

@@ -9,19 +9,6 @@
 
 extern const lq_script lq_script_inspect_move;
 
-static const char *move_name(lunaq_move move)
-{
-    switch (move) {
-    case LUNAQ_MOVE_RUN:
-        return "run";
-    case LUNAQ_MOVE_ARCHIVE:
-        return "archive";
-    case LUNAQ_MOVE_DELETE:
-        return "delete";
-    }
-    return NULL;
-}
-
 /* The script of both: id empty = a batch of `state`. */
 static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
                   lunaq_state state)
@@ -32,7 +19,7 @@ static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
     lq_cmd_script(cmd, &lq_script_inspect_move, LQ_COUNT(keys));
     for (size_t i = 0; i < LQ_COUNT(keys); i++)
         lq_cmd_queue(cmd, queue, keys[i]);
-    lq_cmd_c(cmd, move_name(move));
+    lq_cmd_c(cmd, lq_move_name(move));
     lq_cmd_queue(cmd, queue, "t:");
     lq_cmd_queue(cmd, queue, "g:");
     lq_cmd_queue(cmd, queue, "unique:");
@@ -49,7 +36,7 @@ static int move_build(lq_op *base, uint32_t i, lq_cmd *cmd)
 {
     const lq_op_move *op = (const lq_op_move *)base;
     (void)i;
-    if (!move_name(op->move) || op->id.len == 0)
+    if (!lq_move_name(op->move) || op->id.len == 0)
         return lq_fail(&base->err, LUNAQ_EINVAL,
                        "move: needs a task id and run, archive or delete");
     build(cmd, op->queue, op->move, op->id, LUNAQ_STATE_ANY);
@@ -98,33 +85,16 @@ const lq_redis_op lq_inspect_move = {.build = move_build, .parse = move_parse};
 
 /* ---- a batch of a state -------------------------------------------------- */
 
-static bool possible(lunaq_state state, lunaq_move move)
-{
-    switch (state) {
-    case LUNAQ_PENDING:
-        return move != LUNAQ_MOVE_RUN;
-    case LUNAQ_ARCHIVED:
-        return move != LUNAQ_MOVE_ARCHIVE;
-    case LUNAQ_SCHEDULED:
-    case LUNAQ_RETRY:
-    case LUNAQ_COMPLETED:
-    case LUNAQ_AGGREGATING:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static int move_all_build(lq_op *base, uint32_t i, lq_cmd *cmd)
 {
     const lq_op_move_all *op = (const lq_op_move_all *)base;
     (void)i;
-    if (!move_name(op->move))
+    if (!lq_move_name(op->move))
         return lq_fail(&base->err, LUNAQ_EINVAL,
                        "move: needs run, archive or delete");
-    if (!possible(op->state, op->move))
+    if (!lq_state_may_move(op->state, op->move))
         return lq_fail(&base->err, LUNAQ_ESTATE, "cannot %s all %s tasks",
-                       move_name(op->move), lunaq_state_name(op->state));
+                       lq_move_name(op->move), lunaq_state_name(op->state));
     build(cmd, op->queue, op->move, (lq_str){"", 0}, op->state);
     return LUNAQ_OK;
 }

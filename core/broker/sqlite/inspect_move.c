@@ -4,36 +4,6 @@
 #include "task/codec.h"
 #include "task/state.h"
 
-static const char *move_name(lunaq_move move)
-{
-    switch (move) {
-    case LUNAQ_MOVE_RUN:
-        return "run";
-    case LUNAQ_MOVE_ARCHIVE:
-        return "archive";
-    case LUNAQ_MOVE_DELETE:
-        return "delete";
-    }
-    return NULL;
-}
-
-static bool possible(lunaq_state state, lunaq_move move)
-{
-    switch (state) {
-    case LUNAQ_PENDING:
-        return move != LUNAQ_MOVE_RUN;
-    case LUNAQ_ARCHIVED:
-        return move != LUNAQ_MOVE_ARCHIVE;
-    case LUNAQ_SCHEDULED:
-    case LUNAQ_RETRY:
-    case LUNAQ_COMPLETED:
-    case LUNAQ_AGGREGATING:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* ---- the moves of a row -------------------------------------------------- */
 
 static void delete_row(lq_sqlite *q, int64_t seq)
@@ -141,7 +111,7 @@ static int refuse(lunaq_error *err, const lq_op_move *op, lunaq_state state)
 int lq_sqlite_move(lq_sqlite *q, lq_op *base, int64_t now_ms)
 {
     const lq_op_move *op = (const lq_op_move *)base;
-    if (!move_name(op->move) || op->id.len == 0)
+    if (!lq_move_name(op->move) || op->id.len == 0)
         return lq_fail(&base->err, LUNAQ_EINVAL,
                        "move: needs a task id and run, archive or delete");
     int64_t queue = lq_sqlite_queue(q, op->queue);
@@ -159,7 +129,7 @@ int lq_sqlite_move(lq_sqlite *q, lq_op *base, int64_t now_ms)
         return lq_fail(&base->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(op->id),
                        LQ_STR_ARG(op->queue));
-    if (!possible(state, op->move))
+    if (!lq_state_may_move(state, op->move))
         return refuse(&base->err, op, state);
     move_row(q, queue, seq, state, op->move, now_ms);
     settle(q, queue, op->queue, op->move, now_ms);
@@ -184,12 +154,12 @@ int lq_sqlite_move_all(lq_sqlite *q, lq_op *base, int64_t now_ms)
     lq_op_move_all *op = (lq_op_move_all *)base;
     int64_t seqs[LQ_BATCH_MAX];
     int64_t n = 0;
-    if (!move_name(op->move))
+    if (!lq_move_name(op->move))
         return lq_fail(&base->err, LUNAQ_EINVAL,
                        "move: needs run, archive or delete");
-    if (!possible(op->state, op->move))
+    if (!lq_state_may_move(op->state, op->move))
         return lq_fail(&base->err, LUNAQ_ESTATE, "cannot %s all %s tasks",
-                       move_name(op->move), lunaq_state_name(op->state));
+                       lq_move_name(op->move), lunaq_state_name(op->state));
     int64_t queue = lq_sqlite_queue(q, op->queue);
     lq_query x = lq_query_begin(q, sources[op->state].batch);
     lq_query_int(&x, queue);
