@@ -181,3 +181,38 @@ const char *ask_cell(const ask *a, size_t row, size_t column)
     lq_buf_release(&scratch);
     return text;
 }
+
+void ask_begin(db_world *w, ask *a, lq_db_tx **tx)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    *a = (ask){0};
+    ask_expect(w, a);
+    assert_int_equal(lq_db_begin(w->db, 10000, tx, ask_done, a, &a->call, &err),
+                     0);
+}
+
+lq_db_tx *ask_begin_now(db_world *w)
+{
+    ask a;
+    lq_db_tx *tx;
+    ask_begin(w, &a, &tx);
+    db_world_wait(w);
+    assert_int_equal(a.rc, 0);
+    return tx;
+}
+
+void ask_commit(db_world *w, ask *a, lq_db_tx *tx)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    *a = (ask){0};
+    ask_expect(w, a);
+    assert_int_equal(lq_db_commit(tx, 10000, ask_done, a, &a->call, &err), 0);
+    db_world_wait(w);
+}
+
+void ask_run_in(db_world *w, lq_db_tx *tx, const char *sql)
+{
+    ask a;
+    ask_now(w, &a, tx, sql, "");
+    ask_release(&a);
+}

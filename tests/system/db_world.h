@@ -48,6 +48,14 @@ void db_world_wait(db_world *w);
 /** start and wait; fails the test when the statement does. */
 void ask_now(db_world *w, ask *a, lq_db_tx *tx, const char *sql,
              const char *format, ...);
+/** The same without parameters or a result. */
+void ask_run_in(db_world *w, lq_db_tx *tx, const char *sql);
+/** Asks for a transaction; the world waits for it. */
+void ask_begin(db_world *w, ask *a, lq_db_tx **tx);
+/** The same, and waits; fails the test when it does not begin. */
+lq_db_tx *ask_begin_now(db_world *w);
+/** Commits and waits; a->rc tells how it went. */
+void ask_commit(db_world *w, ask *a, lq_db_tx *tx);
 void ask_release(ask *a);
 /** The cell, as text made by us: 17, true, 2.5, 'text', x'00ff', null. */
 const char *ask_cell(const ask *a, size_t row, size_t column);

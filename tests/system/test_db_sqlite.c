@@ -74,41 +74,6 @@ static int close_world(void **state)
     return remove_folder(state);
 }
 
-static void begin(ask *a, lq_db_tx **tx)
-{
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    *a = (ask){0};
-    ask_expect(&world, a);
-    assert_int_equal(
-        lq_db_begin(world.db, 10000, tx, ask_done, a, &a->call, &err), 0);
-}
-
-static lq_db_tx *begin_now(void)
-{
-    ask a;
-    lq_db_tx *tx;
-    begin(&a, &tx);
-    db_world_wait(&world);
-    assert_int_equal(a.rc, 0);
-    return tx;
-}
-
-static void commit(ask *a, lq_db_tx *tx)
-{
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    *a = (ask){0};
-    ask_expect(&world, a);
-    assert_int_equal(lq_db_commit(tx, 10000, ask_done, a, &a->call, &err), 0);
-    db_world_wait(&world);
-}
-
-static void run_in(lq_db_tx *tx, const char *sql)
-{
-    ask a;
-    ask_now(&world, &a, tx, sql, "");
-    ask_release(&a);
-}
-
 static void table_is(const char *want)
 {
     ask a;
@@ -200,7 +165,7 @@ static void constraint__has_its_sqlstate(void **state)
     ask a;
     ask_now(&world, &a, NULL, "create unique index once on t (v)", "");
     ask_release(&a);
-    run_in(NULL, "insert into t (v) values (1)");
+    ask_run_in(&world, NULL, "insert into t (v) values (1)");
     ask_start(&world, &a, NULL, 5000, "insert into t (v) values (1)", "");
     db_world_wait(&world);
     assert_int_equal(a.rc, LUNAQ_EDATABASE);
@@ -213,10 +178,10 @@ static void commit__makes_it_visible(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t (v) values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t (v) values (1)");
     table_is("''");
-    commit(&a, tx);
+    ask_commit(&world, &a, tx);
     assert_int_equal(a.rc, 0);
     lq_db_release(tx);
     table_is("'1'");
@@ -225,11 +190,12 @@ static void commit__makes_it_visible(void **state)
 static void release__without_commit__rolls_back(void **state)
 {
     (void)state;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t (v) values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t (v) values (1)");
     lq_db_release(tx);
     table_is("''");
-    run_in(NULL, "insert into t (v) values (2)"); /* no lock is left */
+    ask_run_in(&world, NULL,
+               "insert into t (v) values (2)"); /* no lock is left */
     table_is("'2'");
 }
 
@@ -237,15 +203,15 @@ static void failed_statement__fails_the_commit(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t (v) values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t (v) values (1)");
     ask_start(&world, &a, tx, 0, "select no_such", "");
     db_world_wait(&world);
     assert_int_equal(a.rc, LUNAQ_EDATABASE);
     ask_start(&world, &a, tx, 0, "select 1", "");
     db_world_wait(&world);
     assert_string_equal(a.sqlstate, "25P02");
-    commit(&a, tx);
+    ask_commit(&world, &a, tx);
     assert_int_equal(a.rc, LUNAQ_EDATABASE);
     assert_non_null(strstr(a.message, "was rolled back"));
     lq_db_release(tx);
@@ -256,18 +222,18 @@ static void savepoint__rolled_back__undoes_its_part(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t (v) values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t (v) values (1)");
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT, 1, NULL), 0);
-    run_in(tx, "insert into t (v) values (2)");
+    ask_run_in(&world, tx, "insert into t (v) values (2)");
     ask_start(&world, &a, tx, 0, "select no_such", "");
     db_world_wait(&world);
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT_ROLLBACK, 1, NULL), 0);
-    run_in(tx, "insert into t (v) values (3)");
+    ask_run_in(&world, tx, "insert into t (v) values (3)");
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT, 1, NULL), 0);
-    run_in(tx, "insert into t (v) values (4)");
+    ask_run_in(&world, tx, "insert into t (v) values (4)");
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT_RELEASE, 1, NULL), 0);
-    commit(&a, tx);
+    ask_commit(&world, &a, tx);
     assert_int_equal(a.rc, 0);
     lq_db_release(tx);
     table_is("'1 3 4'");
@@ -298,8 +264,8 @@ static void abandoned__in_a_transaction__loses_it(void **state)
     ask a;
     lunaq_error err = LUNAQ_ERROR_INIT;
     lq_db_call *call;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t (v) values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t (v) values (1)");
     ask_start(&world, &a, tx, 0, FOREVER, "");
     loop_world_run_ms(&world.w, 20);
     lq_db_abandon(a.call);
@@ -308,7 +274,7 @@ static void abandoned__in_a_transaction__loses_it(void **state)
     assert_int_equal(lq_db_query(world.db, tx, &s, ask_done, NULL, &call, &err),
                      LUNAQ_EDATABASE);
     lq_db_release(tx);
-    run_in(NULL, "insert into t (v) values (2)");
+    ask_run_in(&world, NULL, "insert into t (v) values (2)");
     assert_int_equal(a.done, 0);
     table_is("'2'");
 }
@@ -317,7 +283,7 @@ static void close__ends_what_runs(void **state)
 {
     (void)state;
     ask a, b[4];
-    lq_db_tx *tx = begin_now();
+    lq_db_tx *tx = ask_begin_now(&world);
     ask_start(&world, &a, tx, 0, FOREVER, "");
     for (size_t i = 0; i < LQ_COUNT(b); i++)
         ask_start(&world, &b[i], NULL, 0, FOREVER, "");
@@ -336,8 +302,8 @@ static void writer__waits_for_another__until_its_deadline(void **state)
 {
     (void)state;
     ask a, b;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t (v) values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t (v) values (1)");
     ask_start(&world, &a, NULL, 100, "insert into t (v) values (2)", "");
     ask_start(&world, &b, NULL, 10000, "insert into t (v) values (3)", "");
     while (!a.done)
@@ -345,7 +311,7 @@ static void writer__waits_for_another__until_its_deadline(void **state)
     assert_int_equal(a.rc, LUNAQ_ETIMEOUT);
     assert_non_null(strstr(a.message, "another writer held"));
     assert_int_equal(b.done, 0);
-    commit(&a, tx);
+    ask_commit(&world, &a, tx);
     lq_db_release(tx);
     db_world_wait(&world);
     assert_int_equal(b.rc, 0);
@@ -399,7 +365,8 @@ static void chunks__come_one_by_one(void **state)
     lunaq_error err = LUNAQ_ERROR_INIT;
     ask a = {.world = &world};
     size_t sizes[] = {2, 2, 1};
-    run_in(NULL, "insert into t (v) values (1), (2), (3), (4), (5)");
+    ask_run_in(&world, NULL,
+               "insert into t (v) values (1), (2), (3), (4), (5)");
     const lq_db_statement s = {.sql = LQ_STR("select v from t order by v"),
                                .timeout_ms = 10000,
                                .chunk_rows = 2};
@@ -413,7 +380,8 @@ static void chunks__come_one_by_one(void **state)
         assert_int_equal(a.more, i < 2);
         if (!a.more)
             break;
-        run_in(NULL, "insert into t (v) values (9)"); /* it blocks nobody */
+        ask_run_in(&world, NULL,
+                   "insert into t (v) values (9)"); /* it blocks nobody */
         ask_expect(&world, &a);
         lq_db_next(a.call);
     }
@@ -424,7 +392,8 @@ static void chunks__abandoned__free_the_connection(void **state)
 {
     (void)state;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    run_in(NULL, "insert into t (v) values (1), (2), (3), (4), (5)");
+    ask_run_in(&world, NULL,
+               "insert into t (v) values (1), (2), (3), (4), (5)");
     const lq_db_statement s = {.sql = LQ_STR("select v from t"),
                                .chunk_rows = 2};
     for (int i = 0; i < 5; i++) { /* more often than there are connections */

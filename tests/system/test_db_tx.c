@@ -26,41 +26,6 @@ static int close_world(void **state)
     return 0;
 }
 
-static void begin(ask *a, lq_db_tx **tx)
-{
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    *a = (ask){0};
-    ask_expect(&world, a);
-    assert_int_equal(
-        lq_db_begin(world.db, 10000, tx, ask_done, a, &a->call, &err), 0);
-}
-
-static lq_db_tx *begin_now(void)
-{
-    ask a;
-    lq_db_tx *tx;
-    begin(&a, &tx);
-    db_world_wait(&world);
-    assert_int_equal(a.rc, 0);
-    return tx;
-}
-
-static void commit(ask *a, lq_db_tx *tx)
-{
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    *a = (ask){0};
-    ask_expect(&world, a);
-    assert_int_equal(lq_db_commit(tx, 10000, ask_done, a, &a->call, &err), 0);
-    db_world_wait(&world);
-}
-
-static void run_in(lq_db_tx *tx, const char *sql)
-{
-    ask a;
-    ask_now(&world, &a, tx, sql, "");
-    ask_release(&a);
-}
-
 /* What others see; the connection that just was released may be rolling back
  * still, so it is given time. */
 static void table_becomes(const char *want)
@@ -90,11 +55,11 @@ static void commit__makes_it_visible(void **state)
     (void)state;
     ask a;
     lq_db_stats stats;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t values (1)");
     table_becomes(" open");
-    run_in(tx, "insert into t values (2)");
-    commit(&a, tx);
+    ask_run_in(&world, tx, "insert into t values (2)");
+    ask_commit(&world, &a, tx);
     assert_int_equal(a.rc, 0);
     lq_db_release(tx);
     table_becomes("1 2");
@@ -106,9 +71,9 @@ static void commit__makes_it_visible(void **state)
 static void release__without_commit__rolls_back(void **state)
 {
     (void)state;
-    lq_db_tx *tx = begin_now();
+    lq_db_tx *tx = ask_begin_now(&world);
     lq_db_stats stats;
-    run_in(tx, "insert into t values (1)");
+    ask_run_in(&world, tx, "insert into t values (1)");
     lq_db_release(tx);
     table_becomes("");
     lq_db_stats_get(world.db, &stats);
@@ -120,15 +85,15 @@ static void failed_statement__fails_the_commit(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t values (1)");
     ask_start(&world, &a, tx, 0, "select 1/0", "");
     db_world_wait(&world);
     assert_string_equal(a.sqlstate, "22012");
     ask_start(&world, &a, tx, 0, "select 1", "");
     db_world_wait(&world);
     assert_string_equal(a.sqlstate, "25P02");
-    commit(&a, tx);
+    ask_commit(&world, &a, tx);
     assert_int_equal(a.rc, LUNAQ_EDATABASE);
     assert_non_null(strstr(a.message, "was rolled back"));
     lq_db_release(tx);
@@ -141,8 +106,8 @@ static void statement__after_the_commit__is_refused(void **state)
     ask a;
     lunaq_error err = LUNAQ_ERROR_INIT;
     lq_db_call *call;
-    lq_db_tx *tx = begin_now();
-    commit(&a, tx);
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_commit(&world, &a, tx);
     const lq_db_statement s = {.sql = LQ_STR("select 1")};
     assert_int_equal(lq_db_query(world.db, tx, &s, ask_done, NULL, &call, &err),
                      LUNAQ_EDATABASE);
@@ -153,7 +118,7 @@ static void commit__as_a_statement__is_refused(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *tx = begin_now();
+    lq_db_tx *tx = ask_begin_now(&world);
     ask_start(&world, &a, tx, 0, "commit", "");
     db_world_wait(&world);
     assert_int_equal(a.rc, LUNAQ_EDATABASE);
@@ -167,18 +132,18 @@ static void savepoint__rolled_back__undoes_its_part(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t values (1)");
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT, 1, NULL), 0);
-    run_in(tx, "insert into t values (2)");
+    ask_run_in(&world, tx, "insert into t values (2)");
     ask_start(&world, &a, tx, 0, "select 1/0", "");
     db_world_wait(&world);
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT_ROLLBACK, 1, NULL), 0);
-    run_in(tx, "insert into t values (3)");
+    ask_run_in(&world, tx, "insert into t values (3)");
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT, 1, NULL), 0);
-    run_in(tx, "insert into t values (4)");
+    ask_run_in(&world, tx, "insert into t values (4)");
     assert_int_equal(lq_db_savepoint(tx, LQ_DB_SAVEPOINT_RELEASE, 1, NULL), 0);
-    commit(&a, tx);
+    ask_commit(&world, &a, tx);
     assert_int_equal(a.rc, 0);
     lq_db_release(tx);
     table_becomes("1 3 4");
@@ -190,8 +155,8 @@ static void abandoned_statement__loses_the_transaction(void **state)
     ask a;
     lunaq_error err = LUNAQ_ERROR_INIT;
     lq_db_call *call;
-    lq_db_tx *tx = begin_now();
-    run_in(tx, "insert into t values (1)");
+    lq_db_tx *tx = ask_begin_now(&world);
+    ask_run_in(&world, tx, "insert into t values (1)");
     ask_start(&world, &a, tx, 0, "select pg_sleep(30)", "");
     loop_world_run_ms(&world.w, 20);
     lq_db_abandon(a.call);
@@ -209,8 +174,9 @@ static void begin__abandoned_while_waiting__leaves_the_line(void **state)
     (void)state;
     ask a, b;
     lq_db_stats stats;
-    lq_db_tx *first = begin_now(), *second = begin_now(), *third;
-    begin(&a, &third);
+    lq_db_tx *first = ask_begin_now(&world), *second = ask_begin_now(&world),
+             *third;
+    ask_begin(&world, &a, &third);
     lq_db_stats_get(world.db, &stats);
     assert_int_equal(stats.waiting, 1);
     lq_db_release(third); /* gives the begin up, too */
@@ -228,7 +194,7 @@ static void release__gives_the_connection_to_who_waits(void **state)
 {
     (void)state;
     ask a;
-    lq_db_tx *first = begin_now(), *second = begin_now();
+    lq_db_tx *first = ask_begin_now(&world), *second = ask_begin_now(&world);
     ask_start(&world, &a, NULL, 5000, "select 7", "");
     loop_world_run_ms(&world.w, 20);
     assert_int_equal(a.done, 0);
@@ -243,7 +209,7 @@ static void killed_backend__fails_what_waits_in_it(void **state)
 {
     (void)state;
     ask a, b;
-    lq_db_tx *tx = begin_now();
+    lq_db_tx *tx = ask_begin_now(&world);
     ask_start(&world, &a, tx, 0,
               "select pg_terminate_backend(pg_backend_pid()), pg_sleep(30)",
               "");
