@@ -12,7 +12,6 @@
 #include "support/temp_folder.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -513,86 +512,6 @@ static void engine_that_ends__leaves_only_the_file_and_its_lock(void **state)
     assert_int_equal(files_in(w->folder.path), 3); /* .db, .lock, .wake */
 }
 
-static void path_too_long_for_a_socket__polls(void **state)
-{
-    world *w = *state;
-    char path[200];
-    lq_sqlite_bell bell;
-
-    snprintf(path, sizeof(path), "%s/%.*s", w->folder.path, 80,
-             "a_name_that_is_so_long_that_no_socket_can_have_it_aaaaaaaaaaaaaaa"
-             "aaaaaaaaaaaaaaaaaaaaa");
-    assert_false(lq_sqlite_bell_open(&bell, path, LQ_SQLITE_BELL_TASK));
-    assert_int_equal(bell.fd, -1);
-    assert_false(lq_sqlite_bell_read(&bell, NULL, NULL));
-    lq_sqlite_bell_close(&bell);
-}
-
-/* Who finds nobody need not look again until the folder changes. */
-static void bell_that_comes_later__is_rung(void **state)
-{
-    static const struct timespec past[2] = {{1700000000, 1}, {1700000000, 1}};
-    world *w = *state;
-    char path[160], folder[200];
-    lq_sqlite_bell bell;
-    lq_sqlite_ringer ringer = {.file = path};
-    const lq_str names = lq_str_n("q", 2);
-
-    snprintf(path, sizeof(path), "%s/other.db", w->folder.path);
-    snprintf(folder, sizeof(folder), "%s.wake", path);
-    assert_true(lq_sqlite_bell_open(&bell, path, LQ_SQLITE_BELL_TASK));
-    lq_sqlite_bell_close(&bell);
-    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_TASK, names, NULL);
-    assert_int_equal(ringer.alone[0].tv_sec, 0); /* it changed just now */
-    assert_int_equal(utimensat(AT_FDCWD, folder, past, 0), 0);
-    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_TASK, names, NULL);
-    assert_int_equal(ringer.alone[0].tv_sec, 1700000000);
-    assert_true(lq_sqlite_bell_open(&bell, path, LQ_SQLITE_BELL_TASK));
-    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_TASK, names, NULL);
-    assert_true(lq_sqlite_bell_read(&bell, NULL, NULL));
-    lq_sqlite_bell_close(&bell);
-    lq_sqlite_ringer_close(&ringer);
-}
-
-struct collected {
-    int count;
-    size_t bytes;
-};
-
-static void collect(void *ud, lq_str name)
-{
-    struct collected *c = ud;
-    c->count++;
-    c->bytes += name.len;
-}
-
-static void names_of_many_datagrams__all_arrive(void **state)
-{
-    enum { N = 300 };
-    world *w = *state;
-    lq_sqlite_bell bell;
-    lq_sqlite_ringer ringer = {.file = w->path};
-    struct collected got = {0};
-    lq_buf names;
-
-    lq_buf_init(&names, 0);
-    for (int i = 0; i < N; i++) {
-        lq_buf_printf(&names, "name-%028d", i);
-        lq_buf_add_char(&names, 0);
-    }
-    assert_true(lq_sqlite_bell_open(&bell, w->path, LQ_SQLITE_BELL_CANCEL));
-    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_CANCEL, lq_buf_str(&names), NULL);
-    assert_true(lq_sqlite_bell_read(&bell, collect, &got));
-    assert_int_equal(got.count, N);
-    assert_int_equal(got.bytes, N * 33);
-    assert_false(lq_sqlite_bell_read(&bell, collect, &got));
-    lq_sqlite_ring(&ringer, LQ_SQLITE_BELL_CANCEL, lq_buf_str(&names), &bell);
-    assert_false(lq_sqlite_bell_read(&bell, collect, &got)); /* its own */
-    lq_sqlite_ringer_close(&ringer);
-    lq_sqlite_bell_close(&bell);
-    lq_buf_release(&names);
-}
-
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -610,9 +529,6 @@ int main(int argc, char **argv)
         TEST(close__ends_everything_first_and_leaves_the_engine_usable),
         TEST(sockets_of_the_dead__are_removed),
         TEST(engine_that_ends__leaves_only_the_file_and_its_lock),
-        TEST(path_too_long_for_a_socket__polls),
-        TEST(bell_that_comes_later__is_rung),
-        TEST(names_of_many_datagrams__all_arrive),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
