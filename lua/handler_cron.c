@@ -1,0 +1,122 @@
+/* The `cron` of a handler file: one entry or a list. */
+#include "lua/handler.h"
+
+#include <lauxlib.h>
+
+#include "lua/enqueue.h"
+#include "lua/option.h"
+#include "task/cron.h"
+
+/* The member of the table on top; *out NULL when there is none. */
+static int member(lq_lua_reader *r, const char *name, const char **out)
+{
+    *out = NULL;
+    lua_pushstring(r->L, name);
+    int rc = lua_rawget(r->L, -2) == LUA_TNIL
+                 ? LUNAQ_OK
+                 : lq_lua_option_copy(r, name, out);
+    lua_pop(r->L, 1);
+    return rc;
+}
+
+static int check_cron_names(lq_lua_reader *r)
+{
+    static const char *const names[] = {"spec", "name", "tz", "payload", NULL};
+    lua_State *L = r->L;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        const char *name =
+            lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        const char *const *known = names;
+        while (*known && strcmp(*known, name) != 0)
+            known++;
+        if (*known)
+            continue;
+        lq_fail(r->err, LUNAQ_EHANDLER,
+                "cron: unknown member '%.40s' (known: spec name tz payload)",
+                name);
+        int rc = lq_lua_option_fail(r, name);
+        lua_pop(L, 2);
+        return rc;
+    }
+    return LUNAQ_OK;
+}
+
+/* One entry, on top: a spec, or a table. */
+static int add_cron(lq_lua_reader *r)
+{
+    lua_State *L = r->L;
+    lq_lua_cron *c = lq_arena_alloc(&r->s->mem, sizeof *c);
+    const char *tz = NULL;
+    lq_cron parsed;
+    if (!c)
+        return lq_fail_nomem(r->err);
+    c->handler = r->spec;
+    c->type = r->spec->types[0];
+    int rc = LUNAQ_OK;
+    bool table = lua_istable(L, -1);
+    if (!table) {
+        rc = lq_lua_option_copy(r, "cron", &c->spec);
+    } else {
+        rc = check_cron_names(r);
+        if (!rc)
+            rc = member(r, "spec", &c->spec);
+        if (!rc)
+            rc = member(r, "name", &c->name);
+        if (!rc)
+            rc = member(r, "tz", &tz);
+    }
+    if (rc)
+        return rc;
+    if (!c->spec)
+        return lq_lua_option_wrong(r, "cron",
+                                   "a spec (cron = {spec = \"@every 1h\"})");
+    if (tz && strcmp(tz, "UTC") != 0) {
+        lq_fail(r->err, LUNAQ_EHANDLER,
+                "tz: time zones are not supported yet; write the spec in UTC");
+        return lq_lua_option_fail(r, "tz");
+    }
+    if (lq_cron_parse(&parsed, lq_str_c(c->spec), r->err)) {
+        lq_error_prefix(r->err, "cron \"%s\"", c->spec);
+        return lq_lua_option_fail(r, "cron");
+    }
+    if (table) {
+        lua_pushliteral(L, "payload");
+        lua_rawget(L, -2);
+    } else {
+        lua_pushnil(L);
+    }
+    rc = lq_lua_read_enqueue(L, lq_str_c(c->type), -1, 0, false, r->s,
+                             &r->s->mem, &c->item, r->err);
+    lua_pop(L, 1);
+    if (rc)
+        return lq_lua_option_fail(r, "cron");
+    c->ready = true;
+    c->next = r->s->crons;
+    r->s->crons = c;
+    return LUNAQ_OK;
+}
+
+int lq_lua_handler_crons(lq_lua_reader *r)
+{
+    lua_State *L = r->L;
+    int rc = LUNAQ_OK, type = lq_lua_option_get(r, "cron");
+    if (type == LUA_TNIL)
+        goto out;
+    if (r->spec->any) {
+        lq_fail(r->err, LUNAQ_EHANDLER,
+                "cron: this file handles many types; give it a `type`");
+        rc = lq_lua_option_fail(r, "cron");
+        goto out;
+    }
+    size_t n = type == LUA_TTABLE ? lua_rawlen(L, -1) : 0;
+    if (n == 0)
+        rc = add_cron(r);
+    for (size_t i = 0; i < n && !rc; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        rc = add_cron(r);
+        lua_pop(L, 1);
+    }
+out:
+    lua_pop(L, 1);
+    return rc;
+}
