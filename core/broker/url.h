@@ -5,26 +5,67 @@
 #include "base/error.h"
 #include "base/str.h"
 
+typedef struct lq_url_host {
+    char *name;
+    int port;
+} lq_url_host;
+
 typedef struct lq_url {
-    enum { LQ_URL_REDIS, LQ_URL_REDIS_SOCKET, LQ_URL_SQLITE } scheme;
-    char *host; /* or the path of the socket or the queue file */
-    char *user; /* NULL = none */
+    enum lq_url_scheme {
+        LQ_URL_REDIS,
+        LQ_URL_REDIS_SOCKET,
+        LQ_URL_SQLITE,
+        LQ_URL_REDIS_SENTINEL,
+        LQ_URL_REDIS_CLUSTER
+    } scheme;
+    char *host; /* or the path of the socket or the queue file; NULL with
+                   SENTINEL and CLUSTER, which have `hosts` */
+    char *user; /* of the servers; NULL = none */
     char *password;
     int port;
     int database;
-    bool normal; /* SQLite: durability=normal */
+    bool normal;        /* SQLite: durability=normal */
+    lq_url_host *hosts; /* SENTINEL, CLUSTER: in the order given */
+    size_t host_count;
+    char *master;        /* SENTINEL: its name */
+    char *sentinel_user; /* SENTINEL: NULL = as the servers' */
+    char *sentinel_password;
+    bool tls;   /* rediss: and the like; what follows only with it */
+    char *ca;   /* a file; NULL = the system's */
+    char *cert; /* files, both or none */
+    char *key;
+    char *server_name; /* that the certificate must have; NULL = the host */
+    bool insecure;     /* no certificate is looked at */
 } lq_url;
 
-/** Parses sqlite:path[?durability=full|normal] (also sqlite:///path),
- *  redis://[user[:password]@]host[:port][/db], the same without the
- *  scheme, and redis-socket://[user:password@]/path[?db=n].  Percent escapes
- *  in user, password and paths are decoded.  LUNAQ_ECONFIG says what is wrong,
- *  without repeating a password.  Not yet known: rediss, redis-sentinel. */
+/** Parses sqlite:path[?durability=full|normal] (also sqlite:///path) and
+ *
+ *      redis://[user[:password]@]host[:port][/db][?options], or without scheme
+ *      redis-socket://[user:password@]/path[?db=n]
+ *      redis-sentinel://[login@]host[:port],…[/db]?master=name[&options]
+ *      redis-cluster://[login@]host[:port],…
+ *
+ *  with rediss for TLS.  Percent escapes in names, values and paths are
+ *  decoded.  LUNAQ_ECONFIG says what is wrong, without repeating a
+ *  password. */
 int lq_url_parse(lq_url *out, const char *text, lunaq_error *err);
 /** True when the text names a queue file. */
 bool lq_url_is_sqlite(const char *text);
 void lq_url_release(lq_url *u);
-/** Writes it for people, without user and password.  Always NUL-terminated. */
+/** Writes it for people, without user, password and files.  Always
+ *  NUL-terminated. */
 void lq_url_show(const lq_url *u, char *out, size_t size);
+
+/** One server that another URL led to (a master, a node of a cluster): an
+ *  LQ_URL_REDIS with `from`'s login, database and TLS. */
+int lq_url_node(lq_url *out, const lq_url *from, const char *host, int port,
+                lunaq_error *err);
+
+/** Takes the "name=value&…" of a URL of Redis into u (whose scheme and tls are
+ *  known).  LUNAQ_ECONFIG: unknown, malformed, or not for this scheme. */
+int lq_url_query(lq_url *u, lq_str query, lunaq_error *err);
+/** A copy of s with its percent escapes decoded; NULL: bad escape, an escaped
+ *  NUL, or no memory. */
+char *lq_url_decode(lq_str s);
 
 #endif

@@ -29,6 +29,17 @@ static struct good good[] = {
     {"redis://[::1]:7000/2", "::1", NULL, NULL, 7000, 2,
      "redis://[::1]:7000/2"},
     {"redis://[::1]", "::1", NULL, NULL, 6379, 0, "redis://[::1]:6379/0"},
+    {"redis://h?db=3", "h", NULL, NULL, 6379, 3, "redis://h:6379/3"},
+    {"redis://u:p?q@h/2?db=4", "h", "u", "p?q", 6379, 4, "redis://h:6379/4"},
+    {"rediss://u:p@h", "h", "u", "p", 6379, 0, "rediss://h:6379/0"},
+    {"rediss://[::1]:7/2?ca=/a", "::1", NULL, NULL, 7, 2, "rediss://[::1]:7/2"},
+    {"redis-sentinel://u:p@a,b:7,[::1]:8/3?master=m%20x", NULL, "u", "p", 0, 3,
+     "redis-sentinel://a:26379,b:7,[::1]:8/3?master=m x"},
+    {"rediss-sentinel://a?master=m", NULL, NULL, NULL, 0, 0,
+     "rediss-sentinel://a:26379/0?master=m"},
+    {"redis-cluster://:p@a,b:7", NULL, NULL, "p", 0, 0,
+     "redis-cluster://a:6379,b:7"},
+    {"rediss-cluster://a", NULL, NULL, NULL, 0, 0, "rediss-cluster://a:6379"},
     {"redis-socket:///run/r.sock", "/run/r.sock", NULL, NULL, 0, 0,
      "redis-socket:///run/r.sock"},
     {"redis-socket:///run/r.sock?db=3", "/run/r.sock", NULL, NULL, 0, 3,
@@ -80,8 +91,26 @@ struct bad {
 static struct bad bad[] = {
     {"", "empty"},
     {"http://h", "unknown scheme 'http'"},
-    {"rediss://h", "TLS"},
-    {"redis-sentinel://h", "sentinel"},
+    {"redis://h/2?", "database"},
+    {"redis://h?", "options"},
+    {"redis://h?x=1", "unknown option 'x'"},
+    {"redis://h?db=x", "db="},
+    {"redis://h?db=-1", "db="},
+    {"redis://h?ca=/x", "rediss"},
+    {"redis://h?master=x", "redis-sentinel"},
+    {"redis://a,b", "several addresses"},
+    {"rediss://h?cert=/c", "key= is missing"},
+    {"rediss://h?key=/c", "cert= is missing"},
+    {"rediss://h?ca=%zz", "percent"},
+    {"rediss://h?insecure=maybe", "true or false"},
+    {"redis-sentinel://h", "master="},
+    {"redis-sentinel://h?master=", "master="},
+    {"redis-sentinel://?master=m", "names no address"},
+    {"redis-sentinel://a,,b?master=m", "missing"},
+    {"redis-sentinel://a,?master=m", "missing"},
+    {"redis-sentinel://a:0?master=m", "port"},
+    {"redis-cluster://a/1", "database 0"},
+    {"redis-cluster://", "names no address"},
     {"redis://h:0", "port"},
     {"redis://h:65536", "port"},
     {"redis://h:", "port"},
@@ -126,9 +155,15 @@ static void parse__null__is_refused(void **state)
 static void parse__failure__does_not_repeat_the_password(void **state)
 {
     static const char *const texts[] = {
-        "redis://u:sesame@h:x", "redis://u:sesame@h/x",
-        "redis-socket://u:sesame@/r?x", "redis://u:sesame%zz@h",
-        "u:sesame@h:x"};
+        "redis://u:sesame@h:x",
+        "redis://u:sesame@h/x",
+        "redis-socket://u:sesame@/r?x",
+        "redis://u:sesame%zz@h",
+        "u:sesame@h:x",
+        "redis://h?sesame",
+        "redis://u:sesame?x@h?y=1",
+        "redis-sentinel://h?sentinel_password=sesame",
+        "redis-sentinel://h?master=m&sentinel_password=sesame%zz"};
     (void)state;
     for (size_t i = 0; i < LQ_COUNT(texts); i++) {
         lq_url u;
@@ -150,9 +185,69 @@ static void parse__sqlite__says_how_durable(void **state)
     lq_url_release(&u);
 }
 
+static void parse__tls_options__are_decoded(void **state)
+{
+    lq_url u;
+    (void)state;
+    assert_int_equal(
+        lq_url_parse(&u,
+                     "rediss://h?ca=/a%20b&cert=c&key=k&server_name=n"
+                     "&insecure=true",
+                     NULL),
+        0);
+    assert_true(u.tls);
+    assert_string_equal(u.ca, "/a b");
+    assert_string_equal(u.cert, "c");
+    assert_string_equal(u.key, "k");
+    assert_string_equal(u.server_name, "n");
+    assert_true(u.insecure);
+    lq_url_release(&u);
+    assert_int_equal(lq_url_parse(&u, "rediss://h?insecure=false", NULL), 0);
+    assert_false(u.insecure);
+    lq_url_release(&u);
+}
+
+static void
+parse__sentinels__are_in_order_with_logins_of_their_own(void **state)
+{
+    lq_url u;
+    (void)state;
+    assert_int_equal(lq_url_parse(&u,
+                                  "redis-sentinel://u:p@a,b:7?master=m&"
+                                  "sentinel_user=su&sentinel_password=s%40p",
+                                  NULL),
+                     0);
+    assert_int_equal(u.host_count, 2);
+    assert_string_equal(u.hosts[0].name, "a");
+    assert_int_equal(u.hosts[0].port, 26379);
+    assert_string_equal(u.hosts[1].name, "b");
+    assert_int_equal(u.hosts[1].port, 7);
+    assert_string_equal(u.master, "m");
+    assert_string_equal(u.sentinel_user, "su");
+    assert_string_equal(u.sentinel_password, "s@p");
+    lq_url_release(&u);
+}
+
+static void node__of_a_list__has_its_login_and_tls(void **state)
+{
+    lq_url u, node;
+    char text[100];
+    (void)state;
+    assert_int_equal(lq_url_parse(&u, "rediss-cluster://u:p@a,b?ca=/c", NULL),
+                     0);
+    assert_int_equal(lq_url_node(&node, &u, "::2", 70, NULL), 0);
+    lq_url_release(&u);
+    lq_url_show(&node, text, sizeof(text));
+    assert_string_equal(text, "rediss://[::2]:70/0");
+    assert_string_equal(node.user, "u");
+    assert_string_equal(node.password, "p");
+    assert_string_equal(node.ca, "/c");
+    lq_url_release(&node);
+}
+
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[LQ_COUNT(good) + LQ_COUNT(bad) + 3];
+    static struct CMUnitTest tests[LQ_COUNT(good) + LQ_COUNT(bad) + 6];
     size_t n = 0;
     for (size_t i = 0; i < LQ_COUNT(good); i++)
         tests[n++] =
@@ -164,6 +259,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(parse__null__is_refused),
         cmocka_unit_test(parse__failure__does_not_repeat_the_password),
         cmocka_unit_test(parse__sqlite__says_how_durable),
+        cmocka_unit_test(parse__tls_options__are_decoded),
+        cmocka_unit_test(
+            parse__sentinels__are_in_order_with_logins_of_their_own),
+        cmocka_unit_test(node__of_a_list__has_its_login_and_tls),
     };
     memcpy(tests + n, plain, sizeof(plain));
     if (argc > 1)

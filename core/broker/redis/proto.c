@@ -52,6 +52,12 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
         return lq_fail(err, LUNAQ_ECONFIG, "sqlite:%s is not a Redis server",
                        url->host);
     }
+    if (url->tls || url->hosts) {
+        char where[120];
+        lq_url_show(url, where, sizeof(where));
+        lq_free(p);
+        return lq_fail(err, LUNAQ_ECONFIG, "%s is not supported yet", where);
+    }
     if (!p)
         return lq_fail_nomem(err);
     lq_buf_init(&p->front, 0);
