@@ -1,0 +1,179 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// A full world holds tasks that lunaq made, and lunaqd worked, in every state
+// a task can be in; each state another number of them, so that none can be
+// taken for another.
+type full struct {
+	*world
+	// state → ids, in the paused queue full.  Waiting in a group: groups.
+	ids    map[string][]string
+	groups map[string][]string
+	entry  string // the id of the periodic entry that fired
+}
+
+var fullHandlers = map[string]string{
+	"wait": `return function() lunaq.sleep(240) end`,
+	"later": `return { backoff = { "1h" },
+		run = function() error("not today, säge ✓") end }`,
+	"refuse": `return function() return lunaq.skip_retry("never again") end`,
+	"ok":     `return function(task) return { got = task.payload.n } end`,
+	"often": `return { cron = { spec = "@every 1s", payload = { tick = 1 } },
+		queue = "ticks", unique = "1h", max_retry = 3, run = function() end }`,
+	"seldom": `return { cron = "0 4 * * mon", queue = "ticks",
+		run = function() end }`,
+}
+
+const fullQueue = "full"
+
+func newFullWorld(t *testing.T) *full {
+	t.Helper()
+	f := &full{world: newWorld(t), ids: map[string][]string{},
+		groups: map[string][]string{}}
+	f.ours = true
+	folder := filepath.Join(f.dir, "handlers")
+	f.ok(os.Mkdir(folder, 0o755))
+	for name, text := range fullHandlers {
+		f.ok(os.WriteFile(filepath.Join(folder, name+".lua"), []byte(text), 0o644))
+	}
+	// The queues side and ticks are served by nobody.
+	f.start("lunaqd", f.env("LUNAQ_QUEUES="+fullQueue+"=3",
+		"WORKER_CONCURRENCY=7"), os.Getenv("LUNAQD"), "--handlers", folder,
+		"--shutdown-timeout", "1s")
+
+	for _, kind := range []struct {
+		task, state string
+		count       int
+		flags       []string
+	}{
+		{"wait", "active", 2, nil},
+		{"later", "retry", 3, nil},
+		{"refuse", "archived", 4, nil},
+		{"ok", "completed", 5, []string{"--retention", "1h"}},
+		{"ok", "scheduled", 6, []string{"--process-in", "2h"}},
+	} {
+		for i := 0; i < kind.count; i++ {
+			f.add(kind.state, kind.task, i, kind.flags...)
+		}
+		for _, id := range f.ids[kind.state] {
+			f.settled(fullQueue, id, stateNamed(t, kind.state))
+		}
+	}
+	f.lunaq("queue", "pause", fullQueue)
+	// A take that was under way when the queue was paused is over by now.
+	for i := 0; ; i++ {
+		f.add("probe", "wait", i)
+		id := f.ids["probe"][i]
+		time.Sleep(300 * time.Millisecond)
+		info, err := f.inspector.GetTaskInfo(fullQueue, id)
+		f.ok(err)
+		if info.State == asynq.TaskStatePending {
+			f.ids["pending"] = append(f.ids["pending"], id)
+			break
+		}
+		f.settled(fullQueue, id, asynq.TaskStateActive)
+		f.ids["active"] = append(f.ids["active"], id)
+	}
+	delete(f.ids, "probe")
+	for i := 1; i < 9; i++ {
+		f.add("pending", "ok", i)
+	}
+	for i := 0; i < 5; i++ {
+		group := []string{"letters", "letters", "letters", "bills", "bills"}[i]
+		f.add("aggregating", "ok", i, "--group", group)
+		f.groups[group] = append(f.groups[group], f.ids["aggregating"][i])
+	}
+	f.lunaq("enqueue", "ok", "--queue", "side")
+	f.lunaq("enqueue", "ok", "--queue", "side", "--process-in", "1h")
+	f.until("a periodic entry fired", func() bool {
+		entries, err := f.inspector.SchedulerEntries()
+		for _, e := range entries {
+			if e.Task.Type() == "often" && !e.Prev.IsZero() {
+				f.entry = e.ID
+			}
+		}
+		return err == nil && f.entry != "" && len(entries) == 2
+	})
+	return f
+}
+
+func (f *full) add(state, kind string, n int, flags ...string) {
+	f.t.Helper()
+	id := fmt.Sprintf("%s-%d-of-lunaq", state, n)
+	f.lunaq(append([]string{"enqueue", kind, fmt.Sprintf("n:=%d", n), "--queue",
+		fullQueue, "--task-id", id}, flags...)...)
+	f.ids[state] = append(f.ids[state], id)
+}
+
+var states = []string{"pending", "active", "scheduled", "retry", "archived",
+	"completed", "aggregating"}
+
+func stateNamed(t *testing.T, name string) asynq.TaskState {
+	for s := asynq.TaskStateActive; s <= asynq.TaskStateAggregating; s++ {
+		if s.String() == name {
+			return s
+		}
+	}
+	t.Fatalf("Asynq knows no state %s", name)
+	return 0
+}
+
+// counts is what lunaq says of every queue, and of all together: state, or
+// counter → number.
+func (w *world) counts() map[string]map[string]int {
+	w.t.Helper()
+	var stats struct {
+		All    map[string]any
+		Queues []map[string]any
+	}
+	if err := json.Unmarshal([]byte(w.lunaq("stats", "--json")),
+		&stats); err != nil {
+		w.t.Fatal(err)
+	}
+	numbers := func(row map[string]any) map[string]int {
+		out := map[string]int{}
+		for name, value := range row {
+			if n, ok := value.(float64); ok {
+				out[name] = int(n)
+			}
+		}
+		if row["paused"] == true {
+			out["paused"] = 1
+		}
+		return out
+	}
+	out := map[string]map[string]int{"": numbers(stats.All)}
+	for _, row := range stats.Queues {
+		out[row["queue"].(string)] = numbers(row)
+	}
+	return out
+}
+
+// The fixture itself: what it says of each state is what is there.
+func (f *full) check() {
+	f.t.Helper()
+	counts := f.counts()[fullQueue]
+	for _, state := range states {
+		if counts[state] != len(f.ids[state]) {
+			f.t.Errorf("%s: lunaq counts %d of %d", state, counts[state],
+				len(f.ids[state]))
+		}
+		got := f.taskIDs(fullQueue, state)
+		want := append([]string{}, f.ids[state]...)
+		sort.Strings(want)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			f.t.Errorf("%s: lunaq lists %v, wanted %v", state, got, want)
+		}
+	}
+}
