@@ -23,6 +23,29 @@ lq_broker_choice lq_broker_choose(const char *given)
         .url = LQ_BROKER_DEFAULT, .source = "the default", .is_default = true};
 }
 
+int lq_broker_url(char **out, const char *url, const char *prefix,
+                  lunaq_error *err)
+{
+    static const char variable[] = "LUNAQ_PREFIX";
+    const char *value = getenv(variable);
+    lq_url parsed;
+
+    *out = NULL;
+    if (prefix && *prefix)
+        return lq_url_with_prefix(out, url, prefix, err);
+    int rc = lq_url_parse(&parsed, url, err);
+    if (rc)
+        return rc;
+    bool own = parsed.prefix != NULL;
+    lq_url_release(&parsed);
+    if (own || !value || !*value)
+        return lq_url_with_prefix(out, url, NULL, err);
+    rc = lq_url_with_prefix(out, url, value, err);
+    if (rc)
+        lq_error_prefix(err, "%s", variable);
+    return rc;
+}
+
 int lq_broker_caller_open(lq_caller **out, const char *url, lunaq_error *err)
 {
     lq_url parsed;

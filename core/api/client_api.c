@@ -3,6 +3,7 @@
 #include "client/client.h"
 
 #include "api/broker_choice.h"
+#include "base/alloc.h"
 #include "base/error.h"
 #include "base/sized.h"
 
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 static_assert(sizeof(lunaq_client_options) ==
-                  offsetof(lunaq_client_options, timeout_ms) + sizeof(int64_t),
+                  offsetof(lunaq_client_options, prefix) + sizeof(char *),
               "a new field must not hide in padding");
 
 const char *lunaq_version(void)
@@ -39,7 +40,11 @@ int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,
                        "no queue here: there is no %s in this folder; start "
                        "lunaqd here first, or set LUNAQ_BROKER",
                        strchr(broker.url, ':') + 1);
-    int rc = lq_broker_caller_open(&caller, broker.url, err);
+    char *url = NULL;
+    int rc = lq_broker_url(&url, broker.url, o.prefix, err);
+    if (!rc)
+        rc = lq_broker_caller_open(&caller, url, err);
+    lq_free(url);
     if (rc) {
         if (broker.source)
             lq_error_prefix(err, "%s", broker.source);

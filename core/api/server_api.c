@@ -165,6 +165,22 @@ static int set_numbers(lunaq_server_options *o, lunaq_error *err)
     return rc;
 }
 
+static int choose_broker(lunaq_server *s, lunaq_error *err)
+{
+    lq_broker_choice choice = lq_broker_choose(s->o.broker);
+    char *url;
+    int rc = lq_broker_url(&url, choice.url, s->o.prefix, err);
+    if (rc) {
+        if (choice.source)
+            lq_error_prefix(err, "%s", choice.source);
+        return rc;
+    }
+    s->o.broker = lq_arena_dup(&s->mem, lq_str_c(url));
+    s->o.prefix = NULL; /* the URL has it now */
+    lq_free(url);
+    return s->o.broker ? LUNAQ_OK : lq_fail_nomem(err);
+}
+
 static int copy_options(lunaq_server *s, const lunaq_server_options *options,
                         lunaq_error *err)
 {
@@ -174,10 +190,9 @@ static int copy_options(lunaq_server *s, const lunaq_server_options *options,
                      : LUNAQ_OK;
     if (rc)
         return rc;
-    o->broker =
-        lq_arena_dup(&s->mem, lq_str_c(lq_broker_choose(o->broker).url));
-    if (!o->broker)
-        return lq_fail_nomem(err);
+    rc = choose_broker(s, err);
+    if (rc)
+        return rc;
     o->database = dup_or_null(&s->mem, o->database);
     o->handlers = dup_or_null(&s->mem, o->handlers);
     o->migrations = dup_or_null(&s->mem, o->migrations);

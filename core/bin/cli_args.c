@@ -8,8 +8,10 @@
 #include <string.h>
 
 /* Every verb takes these. */
-static const struct cli_option globals[] = {
-    {"broker", "URL", ""}, {"help", NULL, ""}, {NULL, NULL, NULL}};
+static const struct cli_option globals[] = {{"broker", "URL", ""},
+                                            {"prefix", "NAME", ""},
+                                            {"help", NULL, ""},
+                                            {NULL, NULL, NULL}};
 
 /* ---- nearest ---------------------------------------------------------------
  */
@@ -58,6 +60,7 @@ static int unknown(const struct cli *cli, const char *name, size_t len)
         if (n < 60)
             words[n++] = o->name;
     words[n++] = "broker";
+    words[n++] = "prefix";
     const char *near = cli_nearest(word, words);
     verb_name(cli->verb, verb, sizeof verb);
     return cli_misuse("%s has no option --%.*s%s%s%s; try 'lunaq help %s'",

@@ -68,9 +68,10 @@ static int run_move(struct cli *cli)
     int rc = cli_want_args(cli, 2, 2);
     if (rc)
         return rc;
-    if (cli_get(cli, "broker"))
-        return cli_misuse("move: takes two URLs and no --broker: usage: lunaq "
-                          "move FROM TO");
+    if (cli_get(cli, "broker") || cli_get(cli, "prefix"))
+        return cli_misuse("move: takes two URLs and no --broker or --prefix: "
+                          "usage: lunaq move FROM TO; a prefix stands in a "
+                          "URL: redis://host?prefix=app");
     if (is_there(cli->args[0]))
         return CLI_FAILED;
     options.keep = cli_get(cli, "keep") != NULL;

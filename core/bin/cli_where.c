@@ -70,6 +70,7 @@ lunaq_client *cli_client(struct cli *cli)
         return cli->client;
     /* The library finds what the environment says, and names it. */
     const char *url = options.broker = cli_get(cli, "broker");
+    options.prefix = cli_get(cli, "prefix");
     if (!url)
         url = from_environment();
     if (!url) {
@@ -78,6 +79,8 @@ lunaq_client *cli_client(struct cli *cli)
             return NULL;
         }
         url = options.broker = c->options.broker;
+        if (!options.prefix)
+            options.prefix = c->options.prefix;
     }
     if (is_there(url, c) && lunaq_client_open(&cli->client, &options, &err))
         cli_fail(&err);

@@ -16,6 +16,7 @@
 typedef enum config_kind {
     CONFIG_URL,  /* text that may hold a password: never printed whole */
     CONFIG_PATH, /* relative to the home; flags: to the current folder */
+    CONFIG_TEXT, /* as it is */
     CONFIG_INT,  /* min … max */
     CONFIG_BOOL,
     CONFIG_DURATION, /* "90s", "5m", seconds; min … max in ms */

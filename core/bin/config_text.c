@@ -275,6 +275,7 @@ static void print_value(const config *c, const config_key *k, FILE *out)
         print_text(shown, out);
         break;
     case CONFIG_PATH:
+    case CONFIG_TEXT:
         print_text(text, out);
         break;
     case CONFIG_INT:

@@ -230,10 +230,13 @@ static bool is_relative_file(const char *url)
 static int set_text(config *c, const config_key *key, const cJSON *v,
                     const config_from *from, lunaq_error *err)
 {
-    bool path = key->kind == CONFIG_PATH;
+    bool path = key->kind == CONFIG_PATH, url = key->kind == CONFIG_URL;
     if (!cJSON_IsString(v))
-        return config_expected(from, path ? "a folder's path" : "a URL", v,
-                               !path, err);
+        return config_expected(from,
+                               path  ? "a folder's path"
+                               : url ? "a URL"
+                                     : "text in quotes",
+                               v, url, err);
     const char *text = v->valuestring;
     if (!*text) {
         put_ptr(c, key, "");
@@ -242,14 +245,14 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
     for (const char *p = text; *p; p++)
         if ((unsigned char)*p < 0x20)
             return config_expected(from, "text without control characters", v,
-                                   !path, err);
+                                   url, err);
     char *copy = NULL;
     if (path && *text != '/' && from->base) {
         size_t len = strlen(from->base) + strlen(text) + 2;
         copy = config_alloc(c, len);
         if (copy)
             snprintf(copy, len, "%s/%s", from->base, text);
-    } else if (!path && from->base && is_relative_file(text)) {
+    } else if (url && from->base && is_relative_file(text)) {
         copy = config_sqlite_url(c, from->base, text + 7,
                                  key->offset ==
                                      offsetof(lunaq_server_options, broker));
@@ -403,6 +406,7 @@ int config_set(config *c, const config_key *key, const cJSON *v,
     switch (key->kind) {
     case CONFIG_URL:
     case CONFIG_PATH:
+    case CONFIG_TEXT:
         rc = set_text(c, key, v, from, err);
         break;
     case CONFIG_INT:

@@ -15,6 +15,9 @@ static const struct cli_option globals[] = {
     {"broker", "URL",
      "where tasks live; default LUNAQ_BROKER, REDIS_URL, REDIS_ADDR, "
      "lunaq.conf.lua, the application's .lunaq/queue.db"},
+    {"prefix", "NAME",
+     "what its keys in Redis begin with; default LUNAQ_PREFIX, lunaq.conf.lua, "
+     "asynq"},
     {"help", NULL, "what there is to say about the command"},
     {NULL, NULL, NULL}};
 
@@ -39,7 +42,8 @@ static void put_usage(const struct cli_verb *v)
 
 static void put_summary(void)
 {
-    printf("lunaq %s: background jobs\n\nusage: lunaq [--broker URL] COMMAND "
+    printf("lunaq %s: background jobs\n\nusage: lunaq [--broker URL] [--prefix "
+           "NAME] COMMAND "
            "[ARGUMENT ...]\n\n",
            lunaq_version());
     for (size_t t = 0; t < TABLES; t++)
@@ -158,7 +162,8 @@ const struct cli_verb cli_help_verbs[] = {
 /* ---- main ------------------------------------------------------------------
  */
 
-/* Options before the command: "--broker URL" is moved behind it. */
+/* Options before the command, "--broker URL" and "--prefix NAME", are moved
+ * behind it. */
 static int run(int argc, char **argv, char **sorted, char **args)
 {
     int first = 1;
@@ -171,7 +176,9 @@ static int run(int argc, char **argv, char **sorted, char **args)
             printf("lunaq %s\n", lunaq_version());
             return CLI_OK;
         }
-        first += same(argv[first], "--broker") ? 2 : 1;
+        first += same(argv[first], "--broker") || same(argv[first], "--prefix")
+                     ? 2
+                     : 1;
     }
     if (first >= argc)
         return cli_misuse("no command; try 'lunaq help'");

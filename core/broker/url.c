@@ -308,6 +308,7 @@ void lq_url_release(lq_url *u)
     lq_free(u->host);
     lq_free(u->user);
     lq_free(u->password);
+    lq_free(u->prefix);
     lq_free(u->master);
     lq_free(u->sentinel_user);
     lq_free(u->sentinel_password);
@@ -359,6 +360,9 @@ void lq_url_show(const lq_url *u, char *out, size_t size)
                           u->master ? u->master : "");
         break;
     }
+    if (u->prefix)
+        lq_buf_printf(&b, "%sprefix=%s", b.p && strchr(b.p, '?') ? "&" : "?",
+                      u->prefix);
     snprintf(out, size, "%s", b.p && !b.failed ? b.p : head);
     lq_buf_release(&b);
 }
@@ -380,7 +384,8 @@ int lq_url_node(lq_url *out, const lq_url *from, const char *host, int port,
                     .tls = from->tls,
                     .insecure = from->insecure};
     if (copy(&out->host, host) && copy(&out->user, from->user) &&
-        copy(&out->password, from->password) && copy(&out->ca, from->ca) &&
+        copy(&out->password, from->password) &&
+        copy(&out->prefix, from->prefix) && copy(&out->ca, from->ca) &&
         copy(&out->cert, from->cert) && copy(&out->key, from->key) &&
         copy(&out->server_name, from->server_name))
         return LUNAQ_OK;

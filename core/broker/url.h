@@ -5,6 +5,9 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#define LQ_PREFIX_DEFAULT "asynq"
+#define LQ_PREFIX_MAX 64
+
 typedef struct lq_url_host {
     char *name;
     int port;
@@ -24,6 +27,7 @@ typedef struct lq_url {
     char *password;
     int port;
     int database;
+    char *prefix;       /* of the keys in Redis; NULL = LQ_PREFIX_DEFAULT */
     bool normal;        /* SQLite: durability=normal */
     lq_url_host *hosts; /* SENTINEL, CLUSTER: in the order given */
     size_t host_count;
@@ -45,10 +49,19 @@ typedef struct lq_url {
  *      redis-sentinel://[login@]host[:port],…[/db]?master=name[&options]
  *      redis-cluster://[login@]host[:port],…
  *
- *  with rediss for TLS.  Percent escapes in names, values and paths are
- *  decoded.  LUNAQ_ECONFIG says what is wrong, without repeating a
- *  password. */
+ *  with rediss for TLS; the options of all are db, prefix and those of TLS.
+ * Percent escapes in names, values and paths are decoded.  LUNAQ_ECONFIG says
+ * what is wrong, without repeating a password. */
 int lq_url_parse(lq_url *out, const char *text, lunaq_error *err);
+/** What an application's keys may begin with: 1 to LQ_PREFIX_MAX letters,
+ *  digits, '_', '-' or '.', not "lunaq".  So no key of one application can be a
+ *  key of another.  LUNAQ_ECONFIG otherwise. */
+int lq_prefix_check(lq_str prefix, lunaq_error *err);
+/** Writes the URL with a prefix (NULL: none is asked for) to *out, which the
+ *  caller lq_free()s.  LUNAQ_ECONFIG: it has another prefix already, or it
+ *  names a queue file, which needs none. */
+int lq_url_with_prefix(char **out, const char *text, const char *prefix,
+                       lunaq_error *err);
 /** True when the text names a queue file. */
 bool lq_url_is_sqlite(const char *text);
 void lq_url_release(lq_url *u);

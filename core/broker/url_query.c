@@ -13,6 +13,7 @@ struct option {
 };
 
 static const struct option options[] = {
+    {"prefix", ANY, offsetof(lq_url, prefix), TEXT},
     {"db", ANY, offsetof(lq_url, database), NUMBER},
     {"ca", TLS, offsetof(lq_url, ca), TEXT},
     {"cert", TLS, offsetof(lq_url, cert), TEXT},
@@ -77,13 +78,14 @@ static int refuse(const lq_url *u, lq_str name, lunaq_error *err)
     bool word = name.len > 0 && name.len < 32;
     for (size_t i = 0; i < name.len && word; i++)
         word = (name.p[i] >= 'a' && name.p[i] <= 'z') || name.p[i] == '_';
-    return lq_fail(err, LUNAQ_ECONFIG,
-                   "broker URL: unknown option '%.*s' (known: db=, with "
-                   "rediss:// ca=, cert=, key=, server_name=, insecure=%s)",
-                   word ? (int)name.len : 0, name.p,
-                   u->scheme == LQ_URL_REDIS_SENTINEL
-                       ? ", and master=, sentinel_user=, sentinel_password="
-                       : "");
+    return lq_fail(
+        err, LUNAQ_ECONFIG,
+        "broker URL: unknown option '%.*s' (known: db=, prefix=, with "
+        "rediss:// ca=, cert=, key=, server_name=, insecure=%s)",
+        word ? (int)name.len : 0, name.p,
+        u->scheme == LQ_URL_REDIS_SENTINEL
+            ? ", and master=, sentinel_user=, sentinel_password="
+            : "");
 }
 
 /* Stores one decoded value, which it takes. */
@@ -148,6 +150,10 @@ int lq_url_query(lq_url *u, lq_str query, lunaq_error *err)
         int rc = take_option(u, name, pair, err);
         if (rc)
             return rc;
+    }
+    if (u->prefix && lq_prefix_check(lq_str_c(u->prefix), err)) {
+        lq_error_prefix(err, "broker URL");
+        return LUNAQ_ECONFIG;
     }
     if (!u->cert != !u->key)
         return lq_fail(err, LUNAQ_ECONFIG,

@@ -1,6 +1,7 @@
 /* Broker URLs. */
 #include "support/test.h"
 
+#include "base/alloc.h"
 #include "broker/url.h"
 
 #include <stdio.h>
@@ -50,6 +51,14 @@ static struct good good[] = {
      "redis-socket:///run/a@b.sock"},
     {"redis-socket://r.sock", "r.sock", NULL, NULL, 0, 0,
      "redis-socket://r.sock"},
+    {"redis://u:p?q@h:7000/4?prefix=shop", "h", "u", "p?q", 7000, 4,
+     "redis://h:7000/4?prefix=shop"},
+    {"h?prefix=a.B_c-9", "h", NULL, NULL, 6379, 0,
+     "redis://h:6379/0?prefix=a.B_c-9"},
+    {"redis-socket:///run/r.sock?prefix=shop", "/run/r.sock", NULL, NULL, 0, 0,
+     "redis-socket:///run/r.sock?prefix=shop"},
+    {"redis-socket:///run/r.sock?prefix=shop&db=3", "/run/r.sock", NULL, NULL,
+     0, 3, "redis-socket:///run/r.sock?db=3&prefix=shop"},
     {"sqlite:.lunaq/queue.db", ".lunaq/queue.db", NULL, NULL, 0, 0,
      "sqlite:.lunaq/queue.db"},
     {"sqlite:/var/q.db", "/var/q.db", NULL, NULL, 0, 0, "sqlite:/var/q.db"},
@@ -126,6 +135,13 @@ static struct bad bad[] = {
     {"redis-socket://", "path"},
     {"redis-socket:///run/r.sock?x=1", "db="},
     {"redis-socket:///run/r.sock?db=x", "db="},
+    {"redis://h?prefix=a b", "character 2"},
+    {"redis://h?prefix={a}", "character 1"},
+    {"redis://h?prefix=a:b", "character 2"},
+    {"redis://h?prefix=lunaq", "lunaq's own"},
+    {"redis://h?prefix=a23456789b123456789c123456789d123456789e123456789f12345"
+     "6789g12345678",
+     "1 to 64"},
     {"sqlite:", "needs a file"},
     {"sqlite://", "sqlite:"},
     {"sqlite://q.db", "sqlite:q.db"},
@@ -143,6 +159,35 @@ static void test_bad(void **state)
     if (!strstr(err.message, row->says))
         fail_msg("%s: %s", row->text, err.message);
     assert_null(u.host);
+}
+
+static void with_prefix__any_url__says_it_once(void **state)
+{
+    static const struct {
+        const char *url, *prefix, *becomes; /* NULL: refused */
+    } rows[] = {
+        {"redis://h", "shop", "redis://h?prefix=shop"},
+        {"redis://u:a?b@h/1", "shop", "redis://u:a?b@h/1?prefix=shop"},
+        {"redis-socket:///r.sock?db=1", "shop",
+         "redis-socket:///r.sock?db=1&prefix=shop"},
+        {"redis://h?prefix=shop", "shop", "redis://h?prefix=shop"},
+        {"redis://h?prefix=shop", NULL, "redis://h?prefix=shop"},
+        {"redis://h", "", "redis://h"},
+        {"redis://h", "asynq", "redis://h"},
+        {"sqlite:q.db", "asynq", "sqlite:q.db"},
+        {"redis://h?prefix=shop", "mail", NULL},
+        {"redis://h?prefix=shop", "asynq", NULL},
+        {"redis://h", "sh op", NULL},
+        {"sqlite:q.db", "shop", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < LQ_COUNT(rows); i++) {
+        char *made = NULL;
+        int rc = lq_url_with_prefix(&made, rows[i].url, rows[i].prefix, NULL);
+        assert_int_equal(rc, rows[i].becomes ? LUNAQ_OK : LUNAQ_ECONFIG);
+        assert_same(made, rows[i].becomes);
+        lq_free(made);
+    }
 }
 
 static void parse__null__is_refused(void **state)
@@ -256,6 +301,7 @@ int main(int argc, char **argv)
         tests[n++] =
             (struct CMUnitTest){bad[i].text, test_bad, NULL, NULL, &bad[i]};
     const struct CMUnitTest plain[] = {
+        cmocka_unit_test(with_prefix__any_url__says_it_once),
         cmocka_unit_test(parse__null__is_refused),
         cmocka_unit_test(parse__failure__does_not_repeat_the_password),
         cmocka_unit_test(parse__sqlite__says_how_durable),

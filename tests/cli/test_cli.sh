@@ -282,6 +282,12 @@ good broker_option_last "default" queue ls --broker "$url"
 REDIS_URL=$url good broker_redis_url "default" queue ls
 REDIS_URL=redis://127.0.0.1:1 LUNAQ_BROKER=$url good broker_order "default" queue ls
 REDIS_ADDR=127.0.0.1:1 bad broker_redis_addr 1 "127.0.0.1:1" queue ls
+good prefix_option "no queues" --prefix shop --broker "$url" queue ls
+LUNAQ_PREFIX=shop good prefix_enqueue "" --broker "$url" enqueue t --queue own
+check prefix_enqueue__its_own_keys "$(r keys 'shop:queues')" "shop:queues"
+good prefix_url "own" --broker "$url?prefix=shop" queue ls
+bad prefix_twice 1 "only one of them" --prefix mail --broker "$url?prefix=shop" queue ls
+bad prefix_wrong 1 "character 1" --prefix '{x}' --broker "$url" queue ls
 LUNAQ_BROKER='' REDIS_URL=$url good broker_empty_is_unset "default" queue ls
 export LUNAQ_BROKER=$url
 good stats "TOTAL" stats

@@ -17,7 +17,7 @@
                   #type " ends in padding, or not in " #last);                 \
     static_assert(offsetof(type, size) == 0, #type " begins with its size")
 
-ENDS_FULL(lunaq_client_options, timeout_ms);
+ENDS_FULL(lunaq_client_options, prefix);
 ENDS_FULL(lunaq_task, unique_ms);
 ENDS_FULL(lunaq_task_info, state);
 ENDS_FULL(lunaq_task_query, page_size);
@@ -28,7 +28,7 @@ ENDS_FULL(lunaq_handler_info, generation);
 ENDS_FULL(lunaq_broker_move_options, ud);
 ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_cron_entry, task);
-ENDS_FULL(lunaq_server_options, log_format);
+ENDS_FULL(lunaq_server_options, prefix);
 
 /* Frozen: it has no size that could tell. */
 static_assert(sizeof(lunaq_error) == sizeof(int) + 256,

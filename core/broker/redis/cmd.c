@@ -1,5 +1,5 @@
 /* Building commands: arguments are collected, hiredis puts them into bytes. */
-#include "redis/ops.h"
+#include "redis/keys.h"
 
 #include <hiredis.h>
 
@@ -7,7 +7,7 @@
 
 void lq_cmd_init(lq_cmd *c)
 {
-    *c = (lq_cmd){0};
+    *c = (lq_cmd){.heads = lq_heads_default()};
     lq_buf_init(&c->body, 0);
 }
 
@@ -107,7 +107,7 @@ void lq_cmd_int(lq_cmd *c, int64_t v)
     lq_cmd_str(c, lq_str_n(at, (size_t)(text + sizeof(text) - at)));
 }
 
-void lq_cmd_task(lq_cmd *c, const lq_task *t)
+void lq_cmd_encode(lq_cmd *c, const lq_task *t)
 {
     size_t begin = c->body.len;
     lq_task_encode(&c->body, t);

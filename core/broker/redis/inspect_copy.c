@@ -43,14 +43,16 @@ static int export_build(lq_op *base, uint32_t i, lq_cmd *cmd)
 
 static bool export_item(lq_op *base, const lq_reply *r, lq_copy *c)
 {
+    lq_str lock = lq_reply_str(lq_reply_at(r, 5));
+    c->unique_key = (lq_str){0};
     c->state = lq_state_from(lq_reply_str(lq_reply_at(r, 1)));
     c->at_ms = lq_reply_int(lq_reply_at(r, 2), 0);
     c->crashes = lq_reply_int(lq_reply_at(r, 8), 0);
     c->lock_ms = lq_reply_int(lq_reply_at(r, 9), 0);
     return lq_redis_keep(base, lq_reply_str(lq_reply_at(r, 0)), &c->id) &&
-           lq_redis_keep(base, lq_reply_str(lq_reply_at(r, 3)), &c->msg) &&
+           lq_keys_plain_msg(base, lq_reply_str(lq_reply_at(r, 3)), &c->msg) &&
            keep_optional(base, lq_reply_at(r, 4), &c->group) &&
-           keep_optional(base, lq_reply_at(r, 5), &c->unique_key) &&
+           (!lock.p || lq_keys_plain_lock(base, lock, &c->unique_key)) &&
            keep_optional(base, lq_reply_at(r, 6), &c->cancel) &&
            keep_optional(base, lq_reply_at(r, 7), &c->result);
 }
@@ -107,11 +109,11 @@ static int import_build(lq_op *base, uint32_t i, lq_cmd *cmd)
         lq_cmd_str(cmd, c->id);
         lq_cmd_c(cmd, lunaq_state_name(c->state));
         lq_cmd_int(cmd, c->at_ms);
-        lq_cmd_str(cmd, c->msg);
+        lq_cmd_msg(cmd, c->msg);
         lq_cmd_int(cmd, c->crashes);
         lq_cmd_int(cmd, c->lock_ms);
         build_optional(cmd, c->group);
-        build_optional(cmd, c->unique_key);
+        lq_cmd_lock(cmd, c->unique_key.p ? "1" : "0", c->unique_key);
         build_optional(cmd, c->cancel);
         build_optional(cmd, c->result);
     }
@@ -169,7 +171,7 @@ static int export_queue_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     const lq_op_export_queue *op = (const lq_op_export_queue *)base;
     if (i == 0) {
         lq_cmd_c(cmd, "SISMEMBER");
-        lq_cmd_c(cmd, LQ_KEY_QUEUES);
+        lq_cmd_global(cmd, "queues");
         lq_cmd_str(cmd, op->queue);
         return LUNAQ_OK;
     }
@@ -290,7 +292,7 @@ static int import_queue_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     const lq_queue_copy *c = &op->copy;
     if (i == 0) {
         lq_cmd_c(cmd, "SADD");
-        lq_cmd_c(cmd, LQ_KEY_QUEUES);
+        lq_cmd_global(cmd, "queues");
         lq_cmd_str(cmd, op->queue);
         return LUNAQ_OK;
     }

@@ -20,7 +20,7 @@ static int no_queue(lunaq_error *err, lq_str queue)
 static void build_member(lq_cmd *cmd, const char *command, lq_str queue)
 {
     lq_cmd_c(cmd, command);
-    lq_cmd_c(cmd, LQ_KEY_QUEUES);
+    lq_cmd_global(cmd, "queues");
     lq_cmd_str(cmd, queue);
 }
 
@@ -32,7 +32,7 @@ static int queues_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     (void)base;
     (void)i;
     lq_cmd_c(cmd, "SMEMBERS");
-    lq_cmd_c(cmd, LQ_KEY_QUEUES);
+    lq_cmd_global(cmd, "queues");
     return LUNAQ_OK;
 }
 
@@ -193,7 +193,7 @@ static int pause_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     const lq_op_queue_pause *op = (const lq_op_queue_pause *)base;
     (void)i;
     lq_cmd_script(cmd, &lq_script_inspect_pause, 2);
-    lq_cmd_c(cmd, LQ_KEY_QUEUES);
+    lq_cmd_global(cmd, "queues");
     lq_cmd_queue(cmd, op->queue, "paused");
     lq_cmd_str(cmd, op->queue);
     lq_cmd_c(cmd, op->pause ? "pause" : "resume");

@@ -13,11 +13,11 @@ static int servers_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     (void)base;
     (void)i;
     lq_cmd_script(cmd, &lq_script_inspect_servers, 2);
-    lq_cmd_c(cmd, LQ_KEY_SERVERS);
-    lq_cmd_c(cmd, LQ_KEY_WORKERS);
-    lq_cmd_c(cmd, LQ_KEY_SERVERS ":");
-    lq_cmd_c(cmd, LQ_KEY_WORKERS ":");
-    lq_cmd_c(cmd, LQ_KEY_OWN_SERVERS);
+    lq_cmd_global(cmd, "servers");
+    lq_cmd_global(cmd, "workers");
+    lq_cmd_global(cmd, "servers:");
+    lq_cmd_global(cmd, "workers:");
+    lq_cmd_own_global(cmd, "servers:");
     return LUNAQ_OK;
 }
 
@@ -66,7 +66,7 @@ static int crons_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     (void)base;
     (void)i;
     lq_cmd_script(cmd, &lq_script_inspect_crons, 1);
-    lq_cmd_c(cmd, LQ_KEY_SCHEDULERS);
+    lq_cmd_global(cmd, "schedulers");
     return LUNAQ_OK;
 }
 

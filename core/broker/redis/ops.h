@@ -11,6 +11,9 @@
 #define LQ_ARCHIVE_MAX 10000
 #define LQ_ARCHIVE_S ((int64_t)90 * 24 * 3600)
 
+/* What keys begin with: redis/keys.h. */
+typedef struct lq_heads lq_heads;
+
 /* A command that is being built. */
 typedef struct lq_cmd {
     lq_buf body;       /* its arguments, end to end; failed = out of memory */
@@ -20,12 +23,13 @@ typedef struct lq_cmd {
     int redis; /* the server's version: 70015 = 7.0.15; 0 = unknown */
     bool eval; /* its script is sent in full */
     bool scripted;
-    uint32_t keys; /* how many keys the script was announced with */
+    uint32_t keys;         /* how many keys the script was announced with */
+    const lq_heads *heads; /* what keys begin with; never NULL */
 } lq_cmd;
 
 void lq_cmd_init(lq_cmd *c);
 void lq_cmd_release(lq_cmd *c);
-/** Begins another command in the same memory; c->redis stays. */
+/** Begins another command in the same memory; c->redis and c->heads stay. */
 void lq_cmd_clear(lq_cmd *c);
 /** Appends the whole command to out.  False: out of memory, out->failed or
  *  not; out may have been changed. */
@@ -33,8 +37,9 @@ bool lq_cmd_format(lq_cmd *c, lq_buf *out);
 void lq_cmd_str(lq_cmd *c, lq_str s);
 void lq_cmd_c(lq_cmd *c, const char *s);
 void lq_cmd_int(lq_cmd *c, int64_t v);
-/** Encodes the task's message as one argument. */
-void lq_cmd_task(lq_cmd *c, const lq_task *t);
+/** Encodes a message as one argument, as it is; for a task that is enqueued
+ *  see lq_cmd_task() in redis/keys.h. */
+void lq_cmd_encode(lq_cmd *c, const lq_task *t);
 /** An argument of several pieces: "asynq:{" queue "}:" … */
 void lq_cmd_join(lq_cmd *c, const lq_str *parts, size_t count);
 /** Begins a script command: EVALSHA or EVAL, the script, the number of keys.

@@ -26,16 +26,15 @@ static void build_event(lq_cmd *c, lq_str task_id)
 static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_cron_fire *o = (const lq_op_cron_fire *)op;
-    const lq_str history[] = {LQ_STR("asynq:scheduler_history:"), o->entry_id};
     if (o->item && i == 0) {
         lq_cmd_c(c, "SADD");
-        lq_cmd_c(c, LQ_KEY_QUEUES);
+        lq_cmd_global(c, "queues");
         lq_cmd_str(c, o->queue);
         return LUNAQ_OK;
     }
     lq_cmd_script(c, &lq_script_cron_fire, 5);
     lq_cmd_own(c, o->queue, "cron");
-    lq_cmd_join(c, history, LQ_COUNT(history));
+    lq_cmd_global_of(c, "scheduler_history:", o->entry_id);
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "scheduled");
     lq_cmd_queue(c, o->queue, "groups");

@@ -21,7 +21,7 @@ uint32_t lq_enqueue_item_build(lq_cmd *c, const lq_enqueue *e)
     if (e->process_at_ms > 0)
         lq_cmd_int(c, e->process_at_ms);
     if (unique) {
-        lq_cmd_str(c, e->task.unique_key);
+        lq_cmd_lock(c, "", e->task.unique_key);
         lq_cmd_int(c, e->unique_s);
     }
     if (e->task.group_key.len)
@@ -76,7 +76,7 @@ static void build_names(const lq_op_enqueue *o, lq_cmd *c)
 {
     int seen = 0;
     lq_cmd_c(c, "SADD");
-    lq_cmd_c(c, LQ_KEY_QUEUES);
+    lq_cmd_global(c, "queues");
     for (size_t i = 0; i < o->count; i++)
         if (o->items[i]->code == -seen - 1) {
             seen++;

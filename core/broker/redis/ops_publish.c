@@ -8,11 +8,11 @@ extern const lq_script lq_script_heartbeat, lq_script_goodbye,
 static void build_server_keys(lq_cmd *c, lq_str host, int32_t pid,
                               lq_str server_id)
 {
-    lq_cmd_c(c, LQ_KEY_SERVERS);
-    lq_cmd_c(c, LQ_KEY_WORKERS);
-    lq_cmd_server(c, LQ_KEY_SERVERS ":", host, pid, server_id);
-    lq_cmd_server(c, LQ_KEY_WORKERS ":", host, pid, server_id);
-    lq_cmd_server(c, LQ_KEY_OWN_SERVERS, host, pid, server_id);
+    lq_cmd_global(c, "servers");
+    lq_cmd_global(c, "workers");
+    lq_cmd_server(c, "servers", host, pid, server_id);
+    lq_cmd_server(c, "workers", host, pid, server_id);
+    lq_cmd_own_server(c, host, pid, server_id);
 }
 
 /* Every row here answers with an integer that says nothing. */
@@ -50,8 +50,8 @@ static int goodbye_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_script(c, &lq_script_goodbye, 7 + (uint32_t)o->token_count);
     build_server_keys(c, o->host, o->pid, o->server_id);
     /* A server's scheduler has the server's name. */
-    lq_cmd_c(c, LQ_KEY_SCHEDULERS);
-    lq_cmd_server(c, LQ_KEY_SCHEDULERS ":", o->host, o->pid, o->server_id);
+    lq_cmd_global(c, "schedulers");
+    lq_cmd_server(c, "schedulers", o->host, o->pid, o->server_id);
     for (size_t k = 0; k < o->token_count; k++)
         lq_cmd_token(c, o->tokens[k]);
     lq_cmd_str(c, o->server_id);
@@ -64,12 +64,10 @@ const lq_redis_op lq_row_goodbye = {.build = goodbye_build,
 static int cron_publish_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_cron_publish *o = (const lq_op_cron_publish *)op;
-    const lq_str key[] = {LQ_STR(LQ_KEY_SCHEDULERS ":{"), o->scheduler_id,
-                          LQ_STR("}")};
     (void)i;
     lq_cmd_script(c, &lq_script_cron_publish, 2);
-    lq_cmd_c(c, LQ_KEY_SCHEDULERS);
-    lq_cmd_join(c, key, LQ_COUNT(key));
+    lq_cmd_global(c, "schedulers");
+    lq_cmd_scheduler(c, o->scheduler_id);
     lq_cmd_int(c, o->ttl_ms > 0 ? o->ttl_ms : 20000);
     for (size_t k = 0; k < o->count; k++)
         lq_cmd_str(c, o->entries[k]);

@@ -236,8 +236,8 @@ static int listen_build(lq_op *op, uint32_t i, lq_cmd *c)
     (void)op;
     (void)i;
     lq_cmd_c(c, "SUBSCRIBE");
-    lq_cmd_c(c, LQ_CHANNEL_CANCEL);
-    lq_cmd_c(c, LQ_CHANNEL_OWN);
+    lq_cmd_global(c, "cancel");
+    lq_cmd_own_global(c, "cancel");
     return LUNAQ_OK;
 }
 

@@ -76,7 +76,7 @@ static void build_outcome(lq_cmd *c, const lq_outcome *o)
     if (o->result.p)
         lq_cmd_str(c, o->result);
     if (o->unique_key.len)
-        lq_cmd_str(c, o->unique_key);
+        lq_cmd_lock(c, "", o->unique_key);
 }
 
 /* The queue, from 1, of the only outcome, when that is simply done; 0 when

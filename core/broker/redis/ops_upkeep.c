@@ -86,7 +86,7 @@ static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "g:");
     lq_cmd_int(c, LQ_ARCHIVE_MAX);
     lq_cmd_int(c, LQ_ARCHIVE_S);
-    lq_cmd_c(c, LQ_CHANNEL_CANCEL);
+    lq_cmd_global(c, "cancel");
     return LUNAQ_OK;
 }
 

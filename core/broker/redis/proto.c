@@ -1,6 +1,6 @@
 #include "redis/proto.h"
 
-#include "redis/ops.h"
+#include "redis/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@ struct sent {
 struct lq_proto {
     char *user, *password;
     int database;
+    lq_heads heads;
     enum lq_proto_state state;
     int redis; /* version, 70015 = 7.0.15; 0 = it would not say */
 
@@ -68,6 +69,7 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
     p->user = lq_strdup(url->user);
     p->password = lq_strdup(url->password);
     p->database = url->database;
+    lq_heads_init(&p->heads, url->prefix);
     if ((url->user && !p->user) || (url->password && !p->password)) {
         lq_proto_free(p);
         return lq_fail_nomem(err);
@@ -134,6 +136,7 @@ static lq_cmd *cmd_begin(lq_proto *p, bool eval)
     lq_cmd *c = &p->cmd;
     lq_cmd_clear(c);
     c->redis = p->redis;
+    c->heads = &p->heads;
     c->eval = eval;
     return c;
 }

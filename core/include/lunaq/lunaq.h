@@ -113,10 +113,14 @@ typedef struct lunaq_client_options {
                            REDIS_URL, else REDIS_ADDR of the environment, else
                            sqlite:.lunaq/queue.db in the current folder */
     int64_t timeout_ms; /* of each call; 0 = 5000 */
+    const char *prefix; /* what all keys in Redis begin with, so that several
+                           applications share one; letters, digits, '_', '-',
+                           '.'; NULL: what the URL says (?prefix=app), else
+                           LUNAQ_PREFIX, else "asynq" */
 } lunaq_client_options;
 #define LUNAQ_CLIENT_OPTIONS_INIT                                              \
     {                                                                          \
-        sizeof(lunaq_client_options), 0, 0                                     \
+        sizeof(lunaq_client_options), 0, 0, 0                                  \
     }
 
 /** Opens a client.  Connects at the first call that needs the broker, and

@@ -103,11 +103,12 @@ typedef struct lunaq_server_options {
     int64_t interrupt;       /* a lunaq_interrupt */
     int64_t log_level;       /* a lunaq_log_level; 0 = info */
     int64_t log_format;      /* a lunaq_log_format */
+    const char *prefix;      /* as in lunaq_client_options */
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                        \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                     \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
