@@ -1,13 +1,16 @@
-/* bench_latency: enqueue -> start of the handler, on an idle queue.
+/* bench_latency: enqueue -> start of the handler; or due -> start.
  *
- *     bench_latency broker queue rate seconds
+ *     bench_latency broker queue rate seconds [scheduled]
  *
  * Enqueues at a steady rate with the C client, into a queue that a lunaqd
  * serves whose handler of bench:start returns lunaq.now(), and then reads the
  * results.  Both instants are the system's wall clock, in microseconds; the
  * first is taken just before the call that enqueues, the second is the first
- * thing the handler does.  Prints p50 and p99. */
+ * thing the handler does.  With "scheduled" each task is due at the second
+ * whole second from when it is enqueued, and the first instant is that one.
+ * Prints p50 and p99. */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,30 +21,36 @@
 #include "sample.h"
 
 enum { PAGE = 1000, WAIT_S = 20, KEEP_MS = 600000 };
+#define NS_A_SECOND INT64_C(1000000000)
 
 static int64_t wall_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return (int64_t)t.tv_sec * NS_A_SECOND + t.tv_nsec;
 }
 
 static int produce(lunaq_client *client, const char *queue, int64_t rate,
-                   int64_t total, lunaq_error *err)
+                   int64_t total, bool scheduled, lunaq_error *err)
 {
     int rc = LUNAQ_OK;
-    int64_t next = sample_now_ns() + 1000000000; /* let the queue be idle */
+    int64_t next = sample_now_ns() + NS_A_SECOND; /* let the queue be idle */
     for (int64_t i = 0; i < total && rc == 0; i++) {
         char payload[32];
         sample_sleep_until(next);
-        next += 1000000000 / rate;
+        next += NS_A_SECOND / rate;
         lunaq_task task = LUNAQ_TASK_INIT;
         task.type = "bench:start";
         task.queue = queue;
         task.retention_ms = KEEP_MS;
+        int64_t at_ns = wall_ns();
+        if (scheduled) {
+            at_ns = (at_ns / NS_A_SECOND + 2) * NS_A_SECOND;
+            task.process_at = at_ns / 1000000;
+        }
         task.payload = payload;
         task.payload_len =
-            (size_t)snprintf(payload, sizeof payload, "%" PRId64, wall_ns());
+            (size_t)snprintf(payload, sizeof payload, "%" PRId64, at_ns);
         rc = lunaq_client_enqueue(client, &task, NULL, err);
     }
     return rc;
@@ -50,7 +59,7 @@ static int produce(lunaq_client *client, const char *queue, int64_t rate,
 static int wait_all(lunaq_client *client, const char *queue, int64_t total,
                     lunaq_error *err)
 {
-    int64_t until = sample_now_ns() + WAIT_S * INT64_C(1000000000);
+    int64_t until = sample_now_ns() + WAIT_S * NS_A_SECOND;
     int64_t done = 0;
     while (done < total) {
         lunaq_queue_list *list = NULL;
@@ -105,10 +114,13 @@ static int collect(lunaq_client *client, const char *queue, int64_t *took,
 
 int main(int argc, char **argv)
 {
-    int64_t rate = argc == 5 ? strtoll(argv[3], NULL, 10) : 0;
-    int64_t total = argc == 5 ? rate * strtoll(argv[4], NULL, 10) : 0;
+    bool scheduled = argc == 6 && strcmp(argv[5], "scheduled") == 0;
+    bool known = argc == 5 || scheduled;
+    int64_t rate = known ? strtoll(argv[3], NULL, 10) : 0;
+    int64_t total = known ? rate * strtoll(argv[4], NULL, 10) : 0;
     if (rate <= 0 || total <= 0) {
-        fprintf(stderr, "usage: bench_latency broker queue rate seconds\n");
+        fprintf(stderr, "usage: bench_latency broker queue rate seconds "
+                        "[scheduled]\n");
         return 2;
     }
     lunaq_error err = LUNAQ_ERROR_INIT;
@@ -119,7 +131,7 @@ int main(int argc, char **argv)
     int64_t *took = calloc((size_t)total, sizeof *took);
     int rc = took ? lunaq_client_open(&client, &options, &err) : LUNAQ_ENOMEM;
     if (!rc)
-        rc = produce(client, argv[2], rate, total, &err);
+        rc = produce(client, argv[2], rate, total, scheduled, &err);
     if (!rc)
         rc = wait_all(client, argv[2], total, &err);
     if (!rc)

@@ -4,11 +4,13 @@
 //	bench enqueue -n 50000 -producers 8   prints the seconds it took
 //	bench serve -concurrency 10           runs no-op tasks until TERM
 //	bench latency -rate 200 -seconds 10   prints enqueue -> start, p50 and p99
+//	bench lateness -rate 200 -seconds 10  prints due -> start of scheduled tasks
 package main
 
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
@@ -35,7 +37,7 @@ var (
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 2 {
-		log.Fatal("usage: bench enqueue|serve|latency [options]")
+		log.Fatal("usage: bench enqueue|serve|latency|lateness [options]")
 	}
 	verb := os.Args[1]
 	if err := flag.CommandLine.Parse(os.Args[2:]); err != nil {
@@ -48,7 +50,15 @@ func main() {
 	case "serve":
 		serve(redis)
 	case "latency":
-		latency(redis)
+		measure(redis, func(now time.Time) (time.Time, []asynq.Option) {
+			return now, nil
+		})
+	case "lateness":
+		// Due at the second whole second from now: scores are whole seconds.
+		measure(redis, func(now time.Time) (time.Time, []asynq.Option) {
+			due := now.Truncate(time.Second).Add(2 * time.Second)
+			return due, []asynq.Option{asynq.ProcessAt(due)}
+		})
 	default:
 		log.Fatalf("bench: unknown verb %q", verb)
 	}
@@ -89,22 +99,31 @@ func enqueue(redis asynq.RedisClientOpt) {
 }
 
 func serve(redis asynq.RedisClientOpt) {
-	noop := func(context.Context, *asynq.Task) error { return nil }
-	if err := newServer(redis).Run(asynq.HandlerFunc(noop)); err != nil {
+	mux := asynq.NewServeMux()
+	mux.HandleFunc(taskType, func(context.Context, *asynq.Task) error { return nil })
+	mux.HandleFunc("bench:sleep", func(_ context.Context, t *asynq.Task) error {
+		var wanted struct{ Ms int }
+		if err := json.Unmarshal(t.Payload(), &wanted); err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(wanted.Ms) * time.Millisecond)
+		return nil
+	})
+	if err := newServer(redis).Run(mux); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// The payload carries the instant before the enqueue, on the clock of this
-// process, which is also the one that runs the handler.
-func latency(redis asynq.RedisClientOpt) {
-	base := time.Now()
+// taskAt says what a task waits for: its instant, which the payload carries, and
+// its options. Both instants are on the clock of this process, which is also the
+// one that runs the handler.
+func measure(redis asynq.RedisClientOpt, taskAt func(now time.Time) (time.Time, []asynq.Option)) {
 	var mu sync.Mutex
 	var took []time.Duration
 	server := newServer(redis)
 	err := server.Start(asynq.HandlerFunc(func(_ context.Context, t *asynq.Task) error {
-		sent := time.Duration(binary.BigEndian.Uint64(t.Payload()))
-		d := time.Since(base) - sent
+		at := time.Unix(0, int64(binary.BigEndian.Uint64(t.Payload())))
+		d := time.Since(at)
 		mu.Lock()
 		took = append(took, d)
 		mu.Unlock()
@@ -120,15 +139,17 @@ func latency(redis asynq.RedisClientOpt) {
 	total := *rate * *seconds
 	next := time.Now()
 	for i := 0; i < total; i++ {
+		at, options := taskAt(time.Now())
 		payload := make([]byte, 8)
-		binary.BigEndian.PutUint64(payload, uint64(time.Since(base)))
-		if _, err := client.Enqueue(asynq.NewTask(taskType, payload), asynq.Queue(*queue)); err != nil {
+		binary.BigEndian.PutUint64(payload, uint64(at.UnixNano()))
+		options = append(options, asynq.Queue(*queue))
+		if _, err := client.Enqueue(asynq.NewTask(taskType, payload), options...); err != nil {
 			log.Fatal(err)
 		}
 		next = next.Add(time.Second / time.Duration(*rate))
 		time.Sleep(time.Until(next))
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(15 * time.Second)
 	for time.Now().Before(deadline) {
 		mu.Lock()
 		n := len(took)
