@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "lua/generation.h"
+#include "lua/hook.h"
 #include "lua/interrupt.h"
 #include "lua/loader.h"
 #include "lua/reload.h"
@@ -123,6 +124,7 @@ static void runner_free(lq_runner *runner)
 }
 
 static const lq_runner_ops runner_ops = {.handles = lq_lua_handles,
+                                         .hooks = lq_lua_has_hook,
                                          .start = lq_lua_start,
                                          .cancel = lq_lua_cancel,
                                          .tick = lq_lua_tick,

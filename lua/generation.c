@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "lua/call.h"
+#include "lua/hook.h"
 #include "lua/sandbox.h"
 
 #define LOAD_MS 1000 /* for the top-level code of one file */
@@ -156,10 +157,13 @@ int lq_lua_generation_new(lq_lua_generation **out, lq_lua_host *host,
     g->handlers = lq_calloc(snapshot->spec_count, sizeof *g->handlers);
     if (!g->handlers)
         goto out;
-    for (size_t i = 0; i < snapshot->spec_count; i++)
-        g->handlers[i] = (lq_lua_handler){.spec = &snapshot->specs[i],
-                                          .run_ref = LUA_NOREF,
-                                          .backoff_ref = LUA_NOREF};
+    for (size_t i = 0; i < snapshot->spec_count; i++) {
+        lq_lua_handler *h = &g->handlers[i];
+        h->spec = &snapshot->specs[i];
+        h->run_ref = h->backoff_ref = LUA_NOREF;
+        for (int k = 0; k < LQ_RUN_KINDS; k++)
+            h->hook_refs[k] = LUA_NOREF;
+    }
     lua_pushcfunction(host->L, make_environment);
     lua_pushlightuserdata(host->L, g);
     if (lua_pcall(host->L, 1, 0, 0)) {
@@ -185,6 +189,9 @@ static int load_one(lua_State *L)
             h->backoff_ref = luaL_ref(L, LUA_REGISTRYINDEX);
         else
             lua_pop(L, 1);
+        for (int k = 0; k < LQ_RUN_KINDS; k++)
+            if (lq_lua_hook_push(L, -1, (enum lq_run_kind)k))
+                h->hook_refs[k] = luaL_ref(L, LUA_REGISTRYINDEX);
         lua_pushliteral(L, "run");
         lua_rawget(L, -2);
     }
@@ -250,6 +257,8 @@ void lq_lua_generation_free(lq_lua_generation *g)
         for (size_t i = 0; g->handlers && i < g->snapshot->spec_count; i++) {
             luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].run_ref);
             luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].backoff_ref);
+            for (int k = 0; k < LQ_RUN_KINDS; k++)
+                luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].hook_refs[k]);
         }
         luaL_unref(L, LUA_REGISTRYINDEX, g->env_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, g->modules_ref);

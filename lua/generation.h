@@ -11,7 +11,9 @@
 
 typedef struct lq_lua_handler {
     const lq_lua_spec *spec;
-    int run_ref, backoff_ref; /* in the registry; LUA_NOREF = none */
+    /* Functions in the registry; LUA_NOREF = none. */
+    int run_ref, backoff_ref;
+    int hook_refs[LQ_RUN_KINDS]; /* see hook.h */
 } lq_lua_handler;
 
 typedef struct lq_lua_generation {

@@ -146,14 +146,13 @@ out:
 /* ---- all ----------------------------------------------------------------- */
 
 static const char *const known_names[] = {
-    "run",    "doc",  "args", "queue", "max_retry", "backoff", "timeout",
-    "unique", "cron", "type", "types", "retention", NULL};
+    "run",    "doc",  "args", "queue", "max_retry", "backoff",    "timeout",
+    "unique", "cron", "type", "types", "retention", "on_archive", NULL};
 
 /* Part of the contract, without effect in this version. */
 static const char *const later_names[] = {
-    "concurrency", "memory", "on_archive", "is_failure", "group",
-    "rate",        "fair",   "expires",    "priority",   "version",
-    "upgrade",     "allow",  NULL};
+    "concurrency", "memory",   "is_failure", "group",   "rate",  "fair",
+    "expires",     "priority", "version",    "upgrade", "allow", NULL};
 
 static bool is_one_of(const char *name, const char *const *names)
 {
@@ -194,6 +193,17 @@ static int check_names(lq_lua_reader *r)
     return LUNAQ_OK;
 }
 
+static int check_function(lq_lua_reader *r, const char *name,
+                          const char *expected)
+{
+    int type = lq_lua_option_get(r, name);
+    int rc = type == LUA_TNIL || type == LUA_TFUNCTION
+                 ? LUNAQ_OK
+                 : lq_lua_option_wrong(r, name, expected);
+    lua_pop(r->L, 1);
+    return rc;
+}
+
 static int read_table(lq_lua_reader *r)
 {
     lq_lua_spec *spec = r->spec;
@@ -222,6 +232,8 @@ static int read_table(lq_lua_reader *r)
         rc = read_backoff(r);
     if (!rc)
         rc = read_unique(r);
+    if (!rc)
+        rc = check_function(r, "on_archive", "a function(task, err)");
     return rc;
 }
 

@@ -60,6 +60,7 @@ typedef struct lq_lua_run {
     enum lq_cancel why;     /* set with `ending` */
     bool ending;            /* its end was decided from outside */
     bool executing;         /* inside lua_resume() now */
+    int nargs;              /* of its function, before it began */
     int pinned;             /* frames below that cannot yield */
     int64_t limit_ns;       /* monotonic end of the phase; 0 = none */
     uint32_t index, serial; /* who it is in memory block headers */

@@ -94,9 +94,11 @@ static int write_record(lua_State *L)
     const lq_run *run = lq_lua_run_here(L);
     if (run) {
         rec.fields[rec.count++] = lq_fs("type", run->task.type);
-        rec.fields[rec.count++] = lq_fs("task_id", run->task.id);
-        rec.fields[rec.count++] =
-            lq_fi("attempt", (int64_t)run->task.retried + 1);
+        if (run->task.id.len > 0) { /* a hook may be of no task */
+            rec.fields[rec.count++] = lq_fs("task_id", run->task.id);
+            rec.fields[rec.count++] =
+                lq_fi("attempt", (int64_t)run->task.retried + 1);
+        }
     }
     if (lua_istable(L, 2))
         add_fields(L, &rec);

@@ -13,6 +13,7 @@
 #include "lua/call.h"
 #include "lua/error.h"
 #include "lua/generation.h"
+#include "lua/hook.h"
 #include "lua/json.h"
 #include "task/duration.h"
 
@@ -306,6 +307,25 @@ static void ended(struct reading *rd)
     lq_buf_add_str(&o->text, lq_buf_str(&rd->trace));
 }
 
+/* What a hook returned; a verdict value says nothing here. */
+static void read_hook(lua_State *L, struct reading *rd)
+{
+    lq_lua_outcome *o = rd->o;
+    const lq_lua_hook *hook = &lq_lua_hooks[rd->r->run->kind];
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    if (!lua_toboolean(L, 1) && !lua_isnil(L, 2)) {
+        failed(L, 2, rd);
+        return;
+    }
+    o->verdict.kind = LQ_SUCCEEDED;
+    if (!hook->read || !hook->read(L, rd->r, &err))
+        return;
+    o->verdict.kind = LQ_FAILED;
+    set_kind(o, "result");
+    lq_buf_printf(&o->text, "%s%s%s: %s", hook->option, hook->member ? "." : "",
+                  hook->member ? hook->member : "", err.message);
+}
+
 /* Below lua_pcall(): everything here may raise for lack of memory. */
 static int read_outcome(lua_State *L)
 {
@@ -328,6 +348,10 @@ static int read_outcome(lua_State *L)
     }
     lua_xmove(co, L, rd->nres);
     lua_settop(L, 2);
+    if (rd->r->run->kind != LQ_RUN_TASK) {
+        read_hook(L, rd);
+        return 0;
+    }
     if (take_verdict(L, 1, rd->o))
         return 0;
     if (!lua_toboolean(L, 1) && !lua_isnil(L, 2))
@@ -365,6 +389,9 @@ void lq_lua_outcome_of(lq_lua_outcome *o, lq_lua_run *r, int status, int nres)
         set_kind(o, "memory");
     }
     lq_buf_release(&rd.trace);
+    if (r->run->kind && o->verdict.kind != LQ_SUCCEEDED &&
+        o->verdict.kind != LQ_ENDED)
+        o->verdict.kind = LQ_FAILED;
     if (o->verdict.kind != LQ_SUCCEEDED && o->text.len > 0)
         o->text.len =
             lq_utf8_clean(lq_buf_str(&o->text), o->text.p, o->text.len);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "lua/call.h"
 #include "lua/generation.h"
+#include "lua/hook.h"
 #include "lua/interrupt.h"
 #include "lua/mod_task.h"
 #include "lua/outcome.h"
@@ -35,12 +36,19 @@ static int prepare(lua_State *L)
     lq_lua_bind(r->co, r, false);
     lua_pushvalue(L, -1);
     r->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, r->handler->run_ref);
-    lq_lua_task_push(L, r);
-    if (r->handler->spec->arg_count > 0)
-        lq_lua_task_check(L, -1, r->handler->spec, s->refusal,
-                          sizeof s->refusal);
-    lua_xmove(L, r->co, 2); /* a new thread has room for 20 */
+    enum lq_run_kind kind = r->run->kind;
+    if (kind == LQ_RUN_TASK) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, r->handler->run_ref);
+        lq_lua_task_push(L, r);
+        r->nargs = 1;
+        if (r->handler->spec->arg_count > 0)
+            lq_lua_task_check(L, -1, r->handler->spec, s->refusal,
+                              sizeof s->refusal);
+    } else {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, r->handler->hook_refs[kind]);
+        r->nargs = lq_lua_hooks[kind].push(L, r);
+    }
+    lua_xmove(L, r->co, r->nargs + 1); /* a new thread has room for 20 */
     return 0;
 }
 
@@ -81,6 +89,10 @@ void lq_lua_start(lq_runner *runner, lq_run *run)
     run->runner_data = NULL;
     if (!handler) {
         refuse(run, LQ_FAILED, "not_found", "no handler file for this type");
+        return;
+    }
+    if (run->kind && handler->hook_refs[run->kind] == LUA_NOREF) {
+        refuse(run, LQ_FAILED, "no_hook", "no handler has such a function");
         return;
     }
     lq_lua_run *r = lq_lua_run_take(host);
@@ -148,7 +160,7 @@ static void step(lq_lua_run *r)
     lq_lua_host *host = r->host;
     int nres = 0;
     bool first = lua_status(r->co) == LUA_OK;
-    int status = lq_lua_resume(r, first ? 1 : 0, &nres);
+    int status = lq_lua_resume(r, first ? r->nargs : 0, &nres);
     if (status != LUA_YIELD || r->pause == LQ_PAUSE_END || r->ending) {
         detach(r);
         finish(r, status, nres);
@@ -239,7 +251,8 @@ static void finish(lq_lua_run *r, int status, int nres)
     /* A coroutine that returned has nothing left to close. */
     if (status != LUA_OK)
         lq_lua_close_all(r);
-    if (outcome.verdict.kind == LQ_FAILED && !outcome.lost)
+    if (outcome.verdict.kind == LQ_FAILED && !outcome.lost &&
+        run->kind == LQ_RUN_TASK)
         lq_lua_outcome_backoff(&outcome, r);
     run->runner_data = NULL;
     give_back(r);

@@ -222,6 +222,8 @@ typedef struct lq_outcome {
     int code;         /* result: OK, ELEASE (not ours; nothing changed),
                          ENOTFOUND (no such task), EREPLY (a key has a wrong
                          type) */
+    lq_str canceled;  /* result, in op.mem: archived instead, since somebody
+                         asked  to cancel it: who and why; p NULL = nobody did */
 } lq_outcome;
 
 typedef struct lq_taken {

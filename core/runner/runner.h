@@ -1,4 +1,4 @@
-/* How a task is run: what the runtime asks of whoever runs handlers.
+/* How a handler is run: what the runtime asks of whoever runs handlers.
  *
  * The Lua host implements this, and so does the pool of C callbacks.  One
  * runner belongs to one worker thread; all but `tick` is called there.
@@ -37,6 +37,18 @@ enum lq_verdict_kind {
     LQ_ENDED        /* it was canceled, and has stopped */
 };
 
+/* What is run.  All but the first are hooks: functions of a handler file that
+ * run for something that is no attempt of a task (see "Hooks" below). */
+enum lq_run_kind {
+    LQ_RUN_TASK = 0,       /* run(task): an attempt, in a slot, with a lease */
+    LQ_RUN_ARCHIVED,       /* on_archive(task, err) */
+    LQ_RUN_AGGREGATE,      /* a group's tasks → one task */
+    LQ_RUN_PROVIDE,        /* → cron entries */
+    LQ_RUN_BEFORE_ENQUEUE, /* before a tick of a cron entry is enqueued */
+    LQ_RUN_AFTER_ENQUEUE,  /* and after it was, or was not */
+    LQ_RUN_KINDS
+};
+
 typedef struct lq_verdict {
     enum lq_verdict_kind kind;
     lq_str result;  /* SUCCEEDED: bytes to keep; p NULL = none */
@@ -46,8 +58,12 @@ typedef struct lq_verdict {
                          backoff, -1 = Asynq's curve */
 } lq_verdict;
 
-/* One attempt: one lease, one slot.  The runtime's; the runner reads it. */
+/* One attempt (one lease, one slot), or one call of a hook.  The runtime's; the
+ * runner reads it. */
 struct lq_run {
+    enum lq_run_kind kind;
+    /* The runner's last word goes here: see lq_run_end(). */
+    void (*end)(lq_run *run, const lq_verdict *verdict);
     lq_task task;        /* views into the runtime's copy of the message */
     int64_t started_ms;  /* Unix */
     int64_t deadline_ms; /* Unix; 0 = none */
@@ -55,15 +71,23 @@ struct lq_run {
     uint32_t token;
     uint64_t number;   /* of this run in this process, never repeated */
     void *runner_data; /* the runner's */
+    const void *in;    /* hooks: what they are told, by kind */
+    void *out;         /* hooks: what they answer, by kind */
 };
 
 /** Ends a run: the runner's last word.  Borrows verdict for the call.  run may
  *  be gone after it.  May be called inside start(). */
-void lq_run_end(lq_run *run, const lq_verdict *verdict);
+static inline void lq_run_end(lq_run *run, const lq_verdict *verdict)
+{
+    run->end(run, verdict);
+}
 
 typedef struct lq_runner_ops {
     /* True when this runner has a handler for the type.  NULL = for all. */
     bool (*handles)(lq_runner *r, lq_str type);
+    /* True when its handler for the type has a hook of this kind.  NULL = it
+     * knows no hooks. */
+    bool (*hooks)(lq_runner *r, enum lq_run_kind kind, lq_str type);
     void (*start)(lq_runner *r, lq_run *run);
     /* The run ends by lq_run_end(), soon, perhaps inside.  Repeating it does no
      * harm. */
@@ -86,6 +110,37 @@ typedef struct lq_runner_ops {
 struct lq_runner {
     const lq_runner_ops *ops;
 };
+
+/* ---- Hooks ---------------------------------------------------------------
+ *
+ * Everything that a handler file may do outside of an attempt is a run as well:
+ * on a worker, with a deadline, with the whole world (db, queue, log, waiting)
+ * and with interruption.  Who needs one fills an lq_internal_run and hands it
+ * to a worker (runtime/internal_run.h); `run.task.type` names the handler,
+ * looked up in the generation that is live when the run begins.
+ *
+ * `in` points to what the hook is told and `out` to what it answers, both of
+ * the starter, both until the run ended, their type by kind as below.  Text in
+ * `out` lives in its arena, which the starter releases.  `out` counts only
+ * after LQ_SUCCEEDED.
+ *
+ * How it may end: LQ_SUCCEEDED; LQ_FAILED with message and error_kind, among
+ * them "timeout" and "no_hook" (no handler for the type, or none with such a
+ * function); LQ_ENDED when the server stops.
+ *
+ * To add a kind or fill one in: its struct(s) here, and a row in lua/hook.c.
+ *
+ * kind              in              out
+ * ARCHIVED          lq_archived_in  -          task: as it was archived
+ * AGGREGATE         by "groups"
+ * PROVIDE           by "cron"
+ * BEFORE_, AFTER_   by "cron"
+ */
+
+typedef struct lq_archived_in {
+    lq_str error;           /* as stored: a line, then perhaps a traceback */
+    const char *error_kind; /* as in a verdict; "crash", "canceled" */
+} lq_archived_in;
 
 /* What a worker gives to its runner. */
 typedef struct lq_worker_services {

@@ -39,9 +39,11 @@ static void begin(lq_post *post)
     static const lq_link_events events = {link_up, link_down};
     lq_control *c = LQ_OF(post, lq_control, begin_post);
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = c->rt->o.link_open(&c->link, c->loop, c->rt->o.broker, &events, c,
-                                &err);
+    int rc = lq_internal_service_start(&c->internal, c, &err);
 
+    if (!rc)
+        rc = c->rt->o.link_open(&c->link, c->loop, c->rt->o.broker, &events, c,
+                                &err);
     if (!rc)
         rc = lq_listener_start(&c->listener, c, &err);
     if (!rc)
@@ -111,6 +113,7 @@ static void *thread_main(void *arg)
 {
     lq_control *c = arg;
     lq_loop_run(c->loop);
+    lq_internal_service_stop(&c->internal); /* what it ends, others started */
     lq_forwarder_stop(&c->forwarder);
     lq_heartbeat_stop(&c->heartbeat);
     lq_janitor_stop(&c->janitor);

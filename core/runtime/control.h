@@ -10,6 +10,7 @@
 
 #include "runtime/forwarder.h"
 #include "runtime/heartbeat.h"
+#include "runtime/internal_run.h"
 #include "runtime/janitor.h"
 #include "runtime/listener.h"
 #include "runtime/recoverer.h"
@@ -29,6 +30,7 @@ typedef struct lq_control {
     int open;            /* links still to be closed */
     lq_forwarder forwarder;
     lq_heartbeat heartbeat;
+    lq_internal_service internal; /* hooks of handlers, on workers */
     lq_janitor janitor;
     lq_listener listener;
     lq_recoverer recoverer;

@@ -2,6 +2,7 @@
 #include "runtime/recoverer.h"
 
 #include "base/clock.h"
+#include "runtime/archived.h"
 #include "runtime/control.h"
 #include "runtime/settle.h"
 #include "runtime/worker.h"
@@ -106,6 +107,18 @@ static void log_recovered(const lq_recoverer *r, size_t at)
     lq_task_release(&task);
 }
 
+static void tell_archived(lq_recoverer *r, size_t at)
+{
+    const lq_expired *e = &r->expired.items[r->item[at]];
+    const lq_outcome *o = &r->outcomes[at];
+    if (o->canceled.p || (o->kind == LQ_ARCHIVE && o->msg.p))
+        lq_archived_away(r->control, r->expired.queue, e->id,
+                         o->msg.p ? o->msg : e->msg, o->canceled,
+                         o->canceled.p || e->cancel.p ? "canceled"
+                         : e->token                   ? "crash"
+                                                      : "lease");
+}
+
 static void listed(lq_op *op)
 {
     lq_recoverer *r = op->ud;
@@ -158,6 +171,7 @@ static void settled(lq_op *op)
             continue;
         moved = true;
         log_recovered(r, i);
+        tell_archived(r, i);
     }
     lq_op_release(op);
     lq_op_release(&r->expired.op); /* the outcomes pointed into it */

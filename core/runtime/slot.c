@@ -2,6 +2,7 @@
 #include "runtime/slot.h"
 
 #include "base/clock.h"
+#include "runtime/archived.h"
 #include "runtime/settle.h"
 #include "runtime/worker.h"
 #include "task/duration.h"
@@ -11,6 +12,8 @@
 #define BYTES_KEEP 16384 /* a larger buffer is not kept between tasks */
 #define SUSPECT_CRASHES 2
 
+static void run_ended(lq_run *run, const lq_verdict *verdict);
+
 static void deadline_over(void *ud)
 {
     lq_slot_cancel(ud, LQ_CANCEL_DEADLINE, (lq_str){0});
@@ -19,6 +22,8 @@ static void deadline_over(void *ud)
 void lq_slot_init(lq_slot *s, struct lq_worker *w)
 {
     s->worker = w;
+    s->run.kind = LQ_RUN_TASK;
+    s->run.end = run_ended;
     lq_list_init(&s->node);
     lq_list_init(&s->age);
     lq_list_init(&s->held.node);
@@ -55,6 +60,7 @@ static bool keep_bytes(lq_slot *s, const lq_taken *taken, lq_str *id,
         memcpy(s->bytes + taken->id.len, taken->msg.p, taken->msg.len);
     *id = lq_str_n(s->bytes, taken->id.len);
     *msg = lq_str_n(s->bytes + taken->id.len, taken->msg.len);
+    s->msg_len = taken->msg.len;
     return true;
 }
 
@@ -120,6 +126,7 @@ static void ready(lq_slot *s)
     s->outcome.id = s->run.task.id;
     s->outcome.token = s->run.token;
     s->outcome.score = NULL;
+    s->outcome.canceled = (lq_str){0};
     s->outcome.from_tail = s->seq - oldest <= newest - s->seq;
     s->state = LQ_SLOT_READY;
     if (s->deadline)
@@ -134,7 +141,7 @@ static void end_suspect(lq_slot *s)
     s->suspect = false;
 }
 
-void lq_run_end(lq_run *run, const lq_verdict *verdict)
+static void run_ended(lq_run *run, const lq_verdict *verdict)
 {
     lq_slot *s = (lq_slot *)run;
     lq_verdict v = *verdict;
@@ -142,6 +149,8 @@ void lq_run_end(lq_run *run, const lq_verdict *verdict)
     if (s->state != LQ_SLOT_RUNNING)
         return; /* a runner's mistake must not settle a task twice */
     end_suspect(s);
+    snprintf(s->error_kind, sizeof(s->error_kind), "%s",
+             v.error_kind ? v.error_kind : "error");
     lq_buf_clear(&s->result);
     if (v.result.p) {
         lq_buf_add_str(&s->result, v.result);
@@ -175,7 +184,7 @@ static void refuse(lq_slot *s, enum lq_verdict_kind kind, const char *error,
                     .message = lq_str_c(message),
                     .error_kind = error,
                     .delay_ms = -1};
-    lq_run_end(&s->run, &v);
+    run_ended(&s->run, &v);
 }
 
 /* A message that says what Asynq's client writes when nothing was asked for:
@@ -298,6 +307,7 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
     lq_list_append(&w->queues[queue].age, &s->age);
     if (rc) {
         s->run.max_retry = 0;
+        snprintf(s->error_kind, sizeof(s->error_kind), "undecodable");
         lq_settle_undecodable(&s->outcome, &s->msg, id, s->run.task.queue, msg,
                               why.message, s->run.started_ms);
         log_outcome(s);
@@ -336,10 +346,27 @@ void lq_slot_cancel(lq_slot *s, enum lq_cancel why, lq_str reason)
     s->runner->ops->cancel(s->runner, &s->run, why);
 }
 
+/* Also when somebody's wish to cancel made the broker archive it. */
+static void tell_archived(lq_slot *s)
+{
+    const lq_outcome *o = &s->outcome;
+    const lq_task *t = &s->run.task;
+    if (s->state != LQ_SLOT_SENT || o->code)
+        return;
+    if (o->canceled.p)
+        lq_archived_here(s->worker, t->type, t->queue, t->id,
+                         lq_str_n(s->bytes + t->id.len, s->msg_len),
+                         o->canceled, "canceled");
+    else if (o->kind == LQ_ARCHIVE && o->msg.p)
+        lq_archived_here(s->worker, t->type, t->queue, t->id, o->msg,
+                         (lq_str){0}, s->error_kind);
+}
+
 void lq_slot_settled(lq_slot *s)
 {
     lq_worker *w = s->worker;
 
+    tell_archived(s);
     lq_held_remove(&w->held, &s->held);
     lq_list_remove(&s->age);
     lq_task_release(&s->run.task);

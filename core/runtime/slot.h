@@ -26,7 +26,7 @@ typedef struct lq_slot {
     lq_held held;
     size_t queue;
     char *bytes; /* the id, then the message */
-    size_t bytes_cap;
+    size_t bytes_cap, msg_len;
     uint64_t seq; /* in the order of taking */
     bool suspect; /* counted among the process's suspects */
     enum lq_cancel cancel;
@@ -35,6 +35,7 @@ typedef struct lq_slot {
     lq_timer *deadline;
     int64_t started_ns;
     lq_outcome outcome;
+    char error_kind[32]; /* of a run that went wrong */
     lq_buf msg;
     lq_buf result;
 } lq_slot;

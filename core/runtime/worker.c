@@ -265,8 +265,8 @@ static size_t in_hand(const lq_worker *w)
 
 static void note_drained(lq_worker *w)
 {
-    bool drained =
-        !w->taking && in_hand(w) == 0 && !w->stepping && !lq_tokens_unsure(w);
+    bool drained = !w->taking && in_hand(w) == 0 && !w->stepping &&
+                   lq_internal_idle(&w->internal) && !lq_tokens_unsure(w);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         drained = drained && lq_waiter_is_closed(&w->queues[i].waiter);
     pthread_mutex_lock(&w->mutex);
@@ -424,6 +424,7 @@ static void free_parts(lq_worker *w)
     for (size_t i = 0; i < w->rt->o.runner_count; i++)
         if (w->runners[i])
             w->runners[i]->ops->free(w->runners[i]);
+    lq_internal_close(&w->internal);
     w->free_count = 0; /* what others post now finds nothing to do */
     lq_op_release(&w->step.op);
     lq_op_release(&w->reconcile_op.op);
@@ -456,6 +457,7 @@ void lq_worker_free(lq_worker *w)
         lq_slot_release(&w->slots[i]);
     lq_loop_free(w->loop);
     lq_held_release(&w->held);
+    lq_internal_lane_release(&w->internal);
     pthread_mutex_destroy(&w->mutex);
     pthread_cond_destroy(&w->changed);
     lq_free(w->slots);
@@ -475,6 +477,7 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
     lq_list_init(&w->sent);
     lq_list_init(&w->orphans);
     lq_held_init(&w->held);
+    lq_internal_lane_init(&w->internal, w);
     pthread_mutex_init(&w->mutex, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -17,6 +17,7 @@
 
 #include "base/spin.h"
 #include "runtime/held.h"
+#include "runtime/internal_run.h"
 #include "runtime/runtime.h"
 #include "runtime/slot.h"
 #include "runtime/waiter.h"
@@ -70,6 +71,7 @@ typedef struct lq_worker {
     size_t free_count;
     lq_list sent; /* slots whose outcome is in the step under way */
     lq_held_list held;
+    lq_internal_lane internal;
     lq_worker_queue queues[LQ_QUEUES_MAX];
 
     lq_op_step step;

@@ -70,6 +70,7 @@ static void do_end_runs(lq_worker *w)
 {
     for (size_t i = 0; i < w->slot_count; i++)
         lq_slot_cancel(&w->slots[i], LQ_CANCEL_SHUTDOWN, (lq_str){0});
+    lq_internal_end_all(&w->internal);
 }
 
 static void do_close(lq_worker *w)
@@ -77,6 +78,7 @@ static void do_close(lq_worker *w)
     w->closing = 1 + (int)w->rt->o.queue_count;
     /* What is closed carries no further step. */
     w->connected = w->link_up = false;
+    lq_internal_end_all(&w->internal);
     w->unsure = lq_tokens_unsure(w) || (w->stepping && w->step.free > 0);
     lq_timer_stop(w->retry_timer);
     lq_timer_stop(w->poll_timer);

@@ -17,7 +17,7 @@
 
 /* ---- the runtime's part -------------------------------------------------- */
 
-void lq_run_end(lq_run *run, const lq_verdict *v)
+static void run_ended(lq_run *run, const lq_verdict *v)
 {
     world_run *r = (world_run *)run;
     assert_false(r->ended);
@@ -223,18 +223,24 @@ void world_free(world *w)
     free(w);
 }
 
-world_run *world_start_with(world *w, lq_task task, int64_t timeout_ms)
+world_run *world_start_run(world *w, lq_run run, int64_t timeout_ms)
 {
     world_run *r = calloc(1, sizeof *r);
     assert_non_null(r);
     r->w = w;
-    r->run.task = task;
+    r->run = run;
+    r->run.end = run_ended;
     r->run.number = ++w->runs;
     r->run.token = 7;
     r->run.started_ms = lq_now_ms();
     r->run.deadline_ms = timeout_ms ? r->run.started_ms + timeout_ms : 0;
     w->runner->ops->start(w->runner, &r->run);
     return r;
+}
+
+world_run *world_start_with(world *w, lq_task task, int64_t timeout_ms)
+{
+    return world_start_run(w, (lq_run){.task = task}, timeout_ms);
 }
 
 world_run *world_start(world *w, const char *type, const char *payload)

@@ -70,6 +70,8 @@ void world_free(world *w);
 world_run *world_start(world *w, const char *type, const char *payload);
 /** A run that starts with these values. */
 world_run *world_start_with(world *w, lq_task task, int64_t timeout_ms);
+/** Also what is no task: kind, task and in are run's. */
+world_run *world_start_run(world *w, lq_run run, int64_t timeout_ms);
 /** Runs the loop until r has ended (30 s at most). */
 void world_wait(world *w, world_run *r);
 /** Runs a task of type to its end: out is its result, or why it failed. */

@@ -35,7 +35,7 @@ struct world {
     int left; /* runs that have not ended */
 };
 
-void lq_run_end(lq_run *run, const lq_verdict *v)
+static void run_ended(lq_run *run, const lq_verdict *v)
 {
     struct ended *e = LQ_OF(run, struct ended, run);
 
@@ -94,6 +94,7 @@ static void begin(struct world *x, struct ended *e, const char *type)
                             .payload = LQ_STR("{\"a\":1}"),
                             .max_retry = 3,
                             .retried = 1};
+    e->run.end = run_ended;
     e->run.deadline_ms = 12345;
     x->left++;
     x->runner->ops->start(x->runner, &e->run);

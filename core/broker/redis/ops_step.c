@@ -181,6 +181,7 @@ static int code_of(char c)
 {
     switch (c) {
     case '0':
+    case 'C':
         return LUNAQ_OK;
     case 'L':
         return LUNAQ_ELEASE;
@@ -196,7 +197,8 @@ static int parse_queues(lq_op_step *s, const lq_reply *reply)
     lq_str codes = lq_reply_str(lq_reply_at(reply, 0));
     lq_str flags = lq_reply_str(lq_reply_at(reply, 1));
     const lq_reply *faults = lq_reply_at(reply, 2);
-    size_t at = 0;
+    const lq_reply *cancels = lq_reply_at(reply, 4);
+    size_t at = 0, cancel = 0;
 
     for (size_t q = 0; q < s->queue_count; q++)
         at += s->queues[q].outcome_count;
@@ -209,8 +211,16 @@ static int parse_queues(lq_op_step *s, const lq_reply *reply)
         sq->drained = ((flags.p[q] - '0') & 2) != 0;
         sq->code = LUNAQ_OK;
         sq->reason[0] = 0;
-        for (size_t k = 0; k < sq->outcome_count; k++)
-            sq->outcomes[k]->code = code_of(codes.p[at++]);
+        for (size_t k = 0; k < sq->outcome_count; k++, at++) {
+            sq->outcomes[k]->code = code_of(codes.p[at]);
+            sq->outcomes[k]->canceled = (lq_str){0};
+            if (codes.p[at] != 'C')
+                continue;
+            lq_str why = lq_reply_str(lq_reply_at(cancels, cancel++));
+            char *copy = lq_arena_dup(&s->op.mem, why);
+            sq->outcomes[k]->canceled =
+                copy ? lq_str_n(copy, why.len) : LQ_STR("");
+        }
     }
     for (size_t i = 0; i + 1 < lq_reply_count(faults); i += 2) {
         int64_t q = lq_reply_int(lq_reply_at(faults, i), 0);

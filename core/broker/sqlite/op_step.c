@@ -64,7 +64,7 @@ static void settle_gone(lq_sqlite *q, int64_t queue, lq_outcome *o,
 /* A task that somebody asked to cancel does not run again. */
 static void settle_canceled(lq_sqlite *q, int64_t queue, lq_outcome *o,
                             const struct holder *h, struct tally *t,
-                            int64_t now_ms)
+                            lq_arena *mem, int64_t now_ms)
 {
     lq_query x = lq_query_begin(q, LQ_SQL_TASK_HELD);
     bind_held(&x, queue, o, h);
@@ -77,6 +77,7 @@ static void settle_canceled(lq_sqlite *q, int64_t queue, lq_outcome *o,
     lq_str cancel = lq_column_bytes(&x, 1);
     lq_str msg = o->msg.p ? o->msg : lq_column_bytes(&x, 2);
     lq_sqlite_archive_canceled(q, seq, msg, cancel, now_ms);
+    o->canceled = lq_column_copy(&x, 1, mem);
     lq_query_end(&x);
     t->processed++;
     t->failed++;
@@ -85,7 +86,7 @@ static void settle_canceled(lq_sqlite *q, int64_t queue, lq_outcome *o,
 
 static void settle_kept(lq_sqlite *q, int64_t queue, lq_outcome *o,
                         const struct holder *h, struct tally *t,
-                        size_t still_to_come, int64_t now_ms)
+                        size_t still_to_come, lq_arena *mem, int64_t now_ms)
 {
     enum { CRASHES_ZERO, CRASHES_KEEP, CRASHES_MORE };
     int64_t delay_ms = o->delay_ms > 0 ? o->delay_ms : 0;
@@ -135,7 +136,7 @@ static void settle_kept(lq_sqlite *q, int64_t queue, lq_outcome *o,
     lq_query_blob(&x, state == LUNAQ_COMPLETED ? o->result : (lq_str){0});
     lq_query_int(&x, state == LUNAQ_COMPLETED);
     if (lq_query_run(&x) == 0) {
-        settle_canceled(q, queue, o, h, t, now_ms);
+        settle_canceled(q, queue, o, h, t, mem, now_ms);
         return;
     }
     t->processed += counts;
@@ -165,7 +166,7 @@ static void count(lq_sqlite *q, const lq_op_step *s, int64_t queue,
     (void)lq_query_run(&x);
 }
 
-static void settle(lq_sqlite *q, const lq_op_step *s, lq_step_queue *sq,
+static void settle(lq_sqlite *q, lq_op_step *s, lq_step_queue *sq,
                    int64_t queue, int64_t now_ms)
 {
     struct tally t = {0};
@@ -174,12 +175,14 @@ static void settle(lq_sqlite *q, const lq_op_step *s, lq_step_queue *sq,
         lq_outcome *o = sq->outcomes[i];
         struct holder h;
         o->code = LUNAQ_OK;
+        o->canceled = (lq_str){0};
         if (!queue || !holder_of(o, &h))
             o->code = LUNAQ_ELEASE;
         else if (o->kind == LQ_DONE || o->kind == LQ_DISCARD)
             settle_gone(q, queue, o, &h, &t);
         else
-            settle_kept(q, queue, o, &h, &t, sq->outcome_count - i, now_ms);
+            settle_kept(q, queue, o, &h, &t, sq->outcome_count - i, &s->op.mem,
+                        now_ms);
         woke |= t.front_known;
     }
     count(q, s, queue, &t, now_ms);

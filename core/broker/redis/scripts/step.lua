@@ -11,13 +11,15 @@
 --         msg (512), result (1024), unique key (256)
 --       bits: kind + 16 from tail + 32 failure + 64 keep crashes
 --             + 2048 * token
--- Returns {codes, flags, faults, taken}
---       codes   a character per outcome: 0 done, L not ours, N no such task,
---               W a key of a wrong type
+-- Returns {codes, flags, faults, taken, cancels}
+--       codes   a character per outcome: 0 done, C archived instead as somebody
+--               asked to cancel it, L not ours, N no such task, W a key of a
+--               wrong type
 --       flags   a character per queue: 1 paused, 2 drained, 3 both, 0 none
 --       faults  queue number, text, …
 --       taken   id, msg, queue number + 128 * crashes, …; for a task that
 --               cannot be used: id, reason, -queue number
+--       cancels of each C in turn: who asked for it and why
 -- Cost  O(outcomes + taken), and per outcome the search in active from the
 --       end where it should be.
 -- @allow-oom
@@ -31,7 +33,7 @@
 local next_key, next_arg = 1, 7
 local free, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local token = tonumber(ARGV[3])
-local codes, faults = {}, {}
+local codes, faults, cancels = {}, {}, {}
 local long_name = string.rep('-', 65)
 
 local function settle(q, at, n)
@@ -184,6 +186,10 @@ local function settle(q, at, n)
           unlink[#unlink + 1] = key
         else
           code = '0'
+          if h[2] then
+            code = 'C'
+            cancels[#cancels + 1] = h[2]
+          end
           unlease[#unlease + 1] = id
           if h[3] and kind ~= 7 and f % 128 < 64 then
             call('HDEL', key, 'lunaq_crashes')
@@ -354,4 +360,4 @@ for i = 1, #queues do
   local q = queues[i]
   flags[i] = (q.paused and 1 or 0) + (q.drained and 2 or 0)
 end
-return {table.concat(codes), table.concat(flags), faults, taken}
+return {table.concat(codes), table.concat(flags), faults, taken, cancels}

@@ -7,7 +7,7 @@
 --       first, number of queues; per queue: prefix of task keys;
 --       with an outcome: number of its queue, id, token of its lease, 1 or -1:
 --       search in active from its head or tail
--- Returns what step.lua does
+-- Returns what step.lua does, without cancels
 -- Cost  O(queues), and the search in active.
 -- @allow-oom
 -- @include _time
