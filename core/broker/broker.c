@@ -57,6 +57,12 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_IMPORT] = "import",
         [LQ_OP_EXPORT_QUEUE] = "export queue",
         [LQ_OP_IMPORT_QUEUE] = "import queue",
+        [LQ_OP_GROUPS] = "groups",
+        [LQ_OP_GROUP_TAKE] = "group take",
+        [LQ_OP_GROUP_FINISH] = "group finish",
+        [LQ_OP_GROUP_BACK] = "group back",
+        [LQ_OP_GROUP_EXTEND] = "group extend",
+        [LQ_OP_GROUP_RECLAIM] = "group reclaim",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

@@ -72,6 +72,12 @@ enum lq_op_kind {
     LQ_OP_IMPORT,
     LQ_OP_EXPORT_QUEUE,
     LQ_OP_IMPORT_QUEUE,
+    LQ_OP_GROUPS, /* these and what follows: group.h */
+    LQ_OP_GROUP_TAKE,
+    LQ_OP_GROUP_FINISH,
+    LQ_OP_GROUP_BACK,
+    LQ_OP_GROUP_EXTEND,
+    LQ_OP_GROUP_RECLAIM,
     LQ_OP_KINDS
 };
 
@@ -342,6 +348,7 @@ typedef struct lq_peek {
     bool paused; /* results */
     int64_t pending;
     int64_t next_ms; /* until the next scheduled or retry is due; -1 = none */
+    int64_t groups;  /* how many have tasks; SQLite: 1 when any has */
 } lq_peek;
 
 typedef struct lq_op_peek {

@@ -151,12 +151,13 @@ static int peek_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_peek *o = (const lq_op_peek *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_peek, (uint32_t)o->count * 4);
+    lq_cmd_script(c, &lq_script_peek, (uint32_t)o->count * 5);
     for (size_t k = 0; k < o->count; k++) {
         lq_cmd_queue(c, o->queues[k].queue, "paused");
         lq_cmd_queue(c, o->queues[k].queue, "pending");
         lq_cmd_queue(c, o->queues[k].queue, "scheduled");
         lq_cmd_queue(c, o->queues[k].queue, "retry");
+        lq_cmd_queue(c, o->queues[k].queue, "groups");
     }
     return LUNAQ_OK;
 }
@@ -166,12 +167,13 @@ static int peek_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     lq_op_peek *o = (lq_op_peek *)op;
     (void)i;
     if (lq_reply_type(reply) != LQ_REPLY_ARRAY ||
-        lq_reply_count(reply) != o->count * 3)
+        lq_reply_count(reply) != o->count * 4)
         return lq_redis_odd(op);
     for (size_t k = 0; k < o->count; k++) {
-        o->queues[k].paused = lq_reply_int(lq_reply_at(reply, k * 3), 0) != 0;
-        o->queues[k].pending = lq_reply_int(lq_reply_at(reply, k * 3 + 1), 0);
-        o->queues[k].next_ms = lq_reply_int(lq_reply_at(reply, k * 3 + 2), -1);
+        o->queues[k].paused = lq_reply_int(lq_reply_at(reply, k * 4), 0) != 0;
+        o->queues[k].pending = lq_reply_int(lq_reply_at(reply, k * 4 + 1), 0);
+        o->queues[k].next_ms = lq_reply_int(lq_reply_at(reply, k * 4 + 2), -1);
+        o->queues[k].groups = lq_reply_int(lq_reply_at(reply, k * 4 + 3), 0);
     }
     return LUNAQ_OK;
 }

@@ -19,6 +19,9 @@ extern const lq_redis_op lq_row_forward, lq_row_clean, lq_row_cancel,
     lq_row_audit;
 /* ops_publish.c: what others may see of us */
 extern const lq_redis_op lq_row_heartbeat, lq_row_goodbye, lq_row_cron_publish;
+/* ops_group.c: groups, and sets that are being aggregated */
+extern const lq_redis_op lq_row_groups, lq_row_group_take, lq_row_group_finish,
+    lq_row_group_back, lq_row_group_extend, lq_row_group_reclaim;
 /* ops_cron.c */
 extern const lq_redis_op lq_row_cron_fire;
 

@@ -44,6 +44,12 @@ static const struct row {
     [LQ_OP_IMPORT] = {lq_sqlite_import, false, false},
     [LQ_OP_EXPORT_QUEUE] = {lq_sqlite_export_queue, true, false},
     [LQ_OP_IMPORT_QUEUE] = {lq_sqlite_import_queue, false, false},
+    [LQ_OP_GROUPS] = {lq_sqlite_groups, true, false},
+    [LQ_OP_GROUP_TAKE] = {lq_sqlite_group_take, false, false},
+    [LQ_OP_GROUP_FINISH] = {lq_sqlite_group_finish, false, false},
+    [LQ_OP_GROUP_BACK] = {lq_sqlite_group_back, false, false},
+    [LQ_OP_GROUP_EXTEND] = {lq_sqlite_group_extend, false, false},
+    [LQ_OP_GROUP_RECLAIM] = {lq_sqlite_group_reclaim, false, false},
 };
 
 static const struct row *row_of(enum lq_op_kind kind)

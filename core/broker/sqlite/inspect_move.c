@@ -117,18 +117,25 @@ int lq_sqlite_move(lq_sqlite *q, lq_op *base, int64_t now_ms)
     int64_t queue = lq_sqlite_queue(q, op->queue);
     int64_t seq = 0;
     lunaq_state state = LUNAQ_STATE_ANY;
+    bool in_set = false;
     lq_query x = lq_query_begin(q, LQ_SQL_MOVE_FIND);
     lq_query_int(&x, queue);
     lq_query_text(&x, op->id);
     if (lq_query_row(&x)) {
         seq = lq_column_int(&x, 0);
         state = (lunaq_state)lq_column_int(&x, 1);
+        in_set = state == LUNAQ_AGGREGATING && lq_column_int(&x, 2) != 0;
     }
     lq_query_end(&x);
     if (state == LUNAQ_STATE_ANY)
         return lq_fail(&base->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(op->id),
                        LQ_STR_ARG(op->queue));
+    if (in_set)
+        return lq_fail(&base->err, LUNAQ_ESTATE,
+                       "task %.*s in queue '%.*s' is aggregating and being "
+                       "aggregated: wait until it is done",
+                       LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue));
     if (!lq_state_may_move(state, op->move))
         return refuse(&base->err, op, state);
     move_row(q, queue, seq, state, op->move, now_ms);

@@ -5,8 +5,8 @@ int lq_sqlite_audit(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     enum { FAULTS_MAX = 100 };
     static const enum lq_sql checks[] = {
-        LQ_SQL_AUDIT_STATES, LQ_SQL_AUDIT_PLACES, LQ_SQL_AUDIT_LOCKS,
-        LQ_SQL_AUDIT_ORPHANS};
+        LQ_SQL_AUDIT_STATES, LQ_SQL_AUDIT_SETS, LQ_SQL_AUDIT_PLACES,
+        LQ_SQL_AUDIT_LOCKS, LQ_SQL_AUDIT_ORPHANS};
     lq_op_audit *o = (lq_op_audit *)op;
     int64_t queue = lq_sqlite_queue(q, o->queue);
 

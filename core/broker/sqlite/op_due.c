@@ -140,6 +140,8 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
     if (!reason.len)
         reason = LQ_STR("canceled");
 
+    bool in_set = false;
+
     o->was = LUNAQ_STATE_ANY;
     lq_query x = lq_query_begin(q, LQ_SQL_TASK_FIND);
     lq_query_int(&x, queue);
@@ -147,9 +149,11 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
     if (lq_query_row(&x)) {
         int64_t seq = lq_column_int(&x, 0);
         o->was = (lunaq_state)lq_column_int(&x, 1);
+        in_set = o->was == LUNAQ_AGGREGATING && lq_column_int(&x, 3) != 0;
         if (o->was == LUNAQ_ACTIVE) {
             mark_active(q, o, seq, reason, now_ms);
-        } else if (o->was != LUNAQ_ARCHIVED && o->was != LUNAQ_COMPLETED) {
+        } else if (o->was != LUNAQ_ARCHIVED && o->was != LUNAQ_COMPLETED &&
+                   !in_set) {
             lq_sqlite_archive_canceled(q, seq, lq_column_bytes(&x, 2), reason,
                                        now_ms);
             lq_sqlite_trim_archive(q, queue, 0, 0, now_ms);
@@ -160,6 +164,11 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
         return lq_fail(&op->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(o->id),
                        LQ_STR_ARG(o->queue));
+    if (in_set)
+        return lq_fail(&op->err, LUNAQ_ESTATE,
+                       "task %.*s is being aggregated: its group's new task "
+                       "can be canceled",
+                       LQ_STR_ARG(o->id));
     if (o->was == LUNAQ_ARCHIVED || o->was == LUNAQ_COMPLETED)
         return lq_fail(&op->err, LUNAQ_ESTATE,
                        "task %.*s is %s: there is nothing to cancel",

@@ -46,6 +46,9 @@ int lq_sqlite_peek(lq_sqlite *q, lq_op *op, int64_t now_ms)
         lq_query_int(&x, queue);
         int64_t at_ms = lq_query_one(&x, -1);
         p->next_ms = at_ms < 0 ? -1 : at_ms > now_ms ? at_ms - now_ms : 0;
+        x = lq_query_begin(q, LQ_SQL_HAS_GROUPS);
+        lq_query_int(&x, queue);
+        p->groups = lq_query_one(&x, 0);
     }
     return LUNAQ_OK;
 }

@@ -19,6 +19,9 @@ lq_sqlite_op_fn lq_sqlite_ping, lq_sqlite_token, lq_sqlite_token_renew,
     lq_sqlite_expired, lq_sqlite_forward, lq_sqlite_clean, lq_sqlite_repair,
     lq_sqlite_peek, lq_sqlite_heartbeat, lq_sqlite_goodbye, lq_sqlite_cron_fire,
     lq_sqlite_cron_publish, lq_sqlite_result, lq_sqlite_cancel, lq_sqlite_audit;
+/* op_group.c, op_group_end.c */
+lq_sqlite_op_fn lq_sqlite_groups, lq_sqlite_group_take, lq_sqlite_group_finish,
+    lq_sqlite_group_back, lq_sqlite_group_extend, lq_sqlite_group_reclaim;
 /* Inspector operations: inspect_*.c */
 lq_sqlite_op_fn lq_sqlite_move, lq_sqlite_move_all, lq_sqlite_task_get,
     lq_sqlite_task_list, lq_sqlite_task_scan, lq_sqlite_queues,

@@ -125,7 +125,29 @@ static const char migration_1[] =
     " t.unique_key, t.cancel, length(t.msg) AS bytes"
     " FROM task t JOIN queue q ON q.queue = t.queue;";
 
-static const char *const migrations[] = {migration_1};
+/* Groups: a task that is being aggregated has the number of its set as its
+ * token.  set_id is the holder's; ends_ms: when anybody may put it back. */
+static const char migration_2[] =
+    "CREATE TABLE group_set ("
+    " number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " queue INTEGER NOT NULL,"
+    " group_key TEXT NOT NULL,"
+    " set_id TEXT NOT NULL,"
+    " ends_ms INTEGER NOT NULL,"
+    " UNIQUE (queue, set_id));"
+    /* Groups whose aggregation failed: how often in a row, when next. */
+    "CREATE TABLE group_failure ("
+    " queue INTEGER NOT NULL,"
+    " group_key TEXT NOT NULL,"
+    " failures INTEGER NOT NULL,"
+    " until_ms INTEGER NOT NULL,"
+    " error TEXT NOT NULL,"
+    " PRIMARY KEY (queue, group_key)) WITHOUT ROWID;"
+    "DROP INDEX task_grouped;"
+    "CREATE INDEX task_grouped ON task (queue, token, group_key, at_ms)"
+    " WHERE state = 7;";
+
+static const char *const migrations[] = {migration_1, migration_2};
 
 int lq_sqlite_schema_version(void)
 {

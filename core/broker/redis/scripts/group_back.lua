@@ -1,0 +1,25 @@
+-- Puts a set's tasks back into their group, and remembers why if it failed.
+--
+-- KEYS  set aggregation_sets groups, lunaq's groups
+-- ARGV  prefix of groups, name of the group, ms until the next try (-1 =
+--       nothing went wrong), error
+-- Returns tasks; -1: the set is not there any more
+-- Cost  O(tasks)
+-- @allow-oom
+-- @include _time
+-- @include _type
+-- @include _group_back
+if not call('ZSCORE', KEYS[2], KEYS[1]) then return -1 end
+local n = put_back(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+if not n then
+  return redis.error_reply('WRONGTYPE a key of the group is of another type')
+end
+local wait = tonumber(ARGV[3])
+if wait >= 0 then
+  local before = call('HGET', KEYS[4], ARGV[2]) or ''
+  local failures = (tonumber(before:match('^%d+')) or 0) + 1
+  call('HSET', KEYS[4], ARGV[2],
+       string.format('%.0f %.0f %s', failures, floor(now * 1000) + wait,
+                     ARGV[4]))
+end
+return n

@@ -1,0 +1,93 @@
+-- Turns a set into other tasks: enqueues them, and deletes the set with its
+-- tasks and their locks.  All of it or nothing.
+--
+-- KEYS  set aggregation_sets groups pending scheduled, processed of the day,
+--       processed, lunaq's groups
+-- ARGV  prefix of task keys, prefix of groups, prefix of locks, name of the
+--       group, number of tasks that become pending by themselves, these, the
+--       tasks to enqueue as in enqueue
+-- Returns a character per task to enqueue, see _enqueue ('-' = not refused,
+--       but another was); "gone": the set is not there any more
+-- Cost  O(tasks of the set)
+-- @allow-oom
+-- @include _time
+-- @include _type
+-- @include _count
+-- @include _message
+-- @include _item
+-- @include _enqueue
+local set, sets, groups, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local prefix, lock_prefix = ARGV[1], ARGV[3]
+if not call('ZSCORE', sets, set) then return 'gone' end
+if not may_hold(set, 'zset') or not may_hold(groups, 'set') or
+   not may_hold(pending, 'list') or not may_hold(KEYS[5], 'zset') then
+  return redis.error_reply('WRONGTYPE a key of the queue is of another type')
+end
+local at, alone, items = 6 + tonumber(ARGV[5]), {}, {}
+for i = 6, at - 1 do alone[ARGV[i]] = true end
+while at <= #ARGV do
+  items[#items + 1], at = read_item(at)
+end
+
+-- Is it about to be deleted with the set?
+local function goes(id)
+  return not alone[id] and call('ZSCORE', set, id)
+end
+local codes, refused = {}, false
+for i = 1, #items do
+  local item = items[i]
+  codes[i] = '-'
+  if item.group and not may_hold(ARGV[2] .. item.group, 'zset') then
+    codes[i] = 'W'
+  elseif call('EXISTS', prefix .. item.id) == 1 and not goes(item.id) then
+    codes[i] = 'E'
+  elseif item.unique then
+    local owner = pcall('GET', item.unique)
+    if owner and not (type(owner) == 'string' and goes(owner)) then
+      codes[i] = 'D'
+    end
+  end
+  refused = refused or codes[i] ~= '-'
+end
+if refused then return table.concat(codes) end
+
+local ready, deleted = {}, 0
+while true do
+  local ids = call('ZRANGE', set, 0, 499)
+  if #ids == 0 then break end
+  local keys = {}
+  for i = 1, #ids do
+    local id = ids[i]
+    local key = prefix .. id
+    local good = may_hold(key, 'hash')
+    local lock = good and lock_of(key, lock_prefix)
+    if good and alone[id] then
+      -- The lock is the message's alone while it has a group.
+      if lock then call('HSET', key, 'unique_key', lock) end
+      call('HSET', key, 'state', 'pending', 'pending_since', since)
+      call('HDEL', key, 'group')
+      ready[#ready + 1] = id
+    else
+      if lock and pcall('GET', lock) == id then call('DEL', lock) end
+      keys[#keys + 1] = key
+    end
+  end
+  if #keys > 0 then deleted = deleted + call('UNLINK', unpack(keys)) end
+  call('ZREM', set, unpack(ids))
+end
+call('ZREM', sets, set)
+call('HDEL', KEYS[8], ARGV[4])
+count(KEYS[6], KEYS[7], deleted)
+local queue = {
+  pending = pending, scheduled = KEYS[5], groups = groups, prefix = prefix,
+  group_prefix = ARGV[2]
+}
+for i = 1, #items do
+  local item = items[i]
+  codes[i] = enqueue(queue, ready, item.id, item.msg, item.due, item.unique,
+                     item.ttl, item.group)
+end
+for i = 1, #ready, 1000 do
+  call('LPUSH', pending, unpack(ready, i, math.min(i + 999, #ready)))
+end
+return table.concat(codes)
