@@ -270,7 +270,9 @@ static void test_error_reply(void **state)
     get_ready(p);
     submit(p, &op.op, LQ_OP_WAIT);
     (void)said(p);
-    assert_int_equal(hear(p, row->heard), LUNAQ_OK);
+    /* Only a replica is left: it will be none again tomorrow. */
+    bool left = strncmp(row->heard, "-READONLY", 9) == 0;
+    assert_int_equal(hear(p, row->heard), left ? LUNAQ_EBROKER : LUNAQ_OK);
     assert_ptr_equal(lq_proto_finished(p), &op.op);
     assert_int_equal(op.op.rc, row->code);
     assert_int_equal(lq_proto_state(p), LQ_PROTO_READY);

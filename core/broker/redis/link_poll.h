@@ -3,10 +3,15 @@
 #define LQ_LINK_POLL_H
 
 #include "broker/broker.h"
+#include "broker/url.h"
 
-/** Opens a blocking connection for a Redis URL (broker/url.h).  Connects at
+/** Opens a blocking connection for a Redis URL that is no cluster's; it is not
+ *  kept.  Connects at
  *  the first call, and again at the next call after a loss; never repeats an
  *  operation by itself.  LUNAQ_ECONFIG: the URL cannot be used. */
+int lq_redis_caller_open_url(lq_caller **out, const lq_url *url,
+                             lunaq_error *err);
+/** The same for a URL as text. */
 int lq_redis_caller_open(lq_caller **out, const char *url, lunaq_error *err);
 
 #endif

@@ -40,6 +40,14 @@ const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind)
     return rows[kind] ? rows[kind] : lq_inspect_row(kind);
 }
 
+/* Redis 6.2 wraps what a script ran into: "… -OOM command …". */
+static bool error_says(lq_str text, lq_str head)
+{
+    const char *at =
+        text.len ? memmem(text.p, text.len, head.p, head.len) : NULL;
+    return at && (at == text.p || at[-1] == '-');
+}
+
 int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply)
 {
     static const struct {
@@ -54,17 +62,23 @@ int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply)
     };
     int code = LUNAQ_EREPLY;
     lq_str text = lq_reply_error(reply);
-    for (size_t i = 0; i < LQ_COUNT(known); i++) {
-        lq_str head = lq_str_c(known[i].head);
-        /* Redis 6.2 wraps what a script ran into: "… -OOM command …". */
-        const char *at =
-            text.len ? memmem(text.p, text.len, head.p, head.len) : NULL;
-        if (at && (at == text.p || at[-1] == '-'))
+    for (size_t i = 0; i < LQ_COUNT(known); i++)
+        if (error_says(text, lq_str_c(known[i].head)))
             code = known[i].code;
-    }
     char clean[200];
     text.len = lq_utf8_clean(text, clean, sizeof(clean));
     return lq_fail(err, code, "redis: %s: %.*s", what, (int)text.len, clean);
+}
+
+bool lq_redis_is_readonly(lq_str error)
+{
+    return error_says(error, LQ_STR("READONLY "));
+}
+
+bool lq_redis_wants_no_login(lq_str error)
+{
+    lq_str says = LQ_STR("without any password configured");
+    return error.len && memmem(error.p, error.len, says.p, says.len);
 }
 
 int lq_redis_odd(lq_op *op)

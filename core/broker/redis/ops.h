@@ -73,6 +73,11 @@ const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind);
 /** What an error reply means: EFULL, EBROKER (not carried out, try later) or
  *  EREPLY, with its text in *err. */
 int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply);
+/** True when a command was refused because the server is a replica. */
+bool lq_redis_is_readonly(lq_str error);
+/** True when AUTH failed for the one reason that this server has no password,
+ *  so that everybody is in already. */
+bool lq_redis_wants_no_login(lq_str error);
 /** The value of "name:value" in the answer to INFO; empty when absent. */
 lq_str lq_redis_info(lq_str info, const char *name);
 /** "7.0.15" → 70015; 0 for what is no version. */

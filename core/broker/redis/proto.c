@@ -9,7 +9,7 @@
 #define KEEP_ROOM ((size_t)1024 * 1024) /* a buffer larger than it is freed */
 #define REDIS_OLDEST 60200              /* 6.2: BLMOVE, ZMSCORE, LPOP count */
 
-enum greeting { GREET_AUTH, GREET_SELECT, GREET_INFO, GREET_PING };
+enum greeting { GREET_AUTH, GREET_SELECT, GREET_ROLE, GREET_INFO, GREET_PING };
 
 /* One command under way.  Replies come in the order of commands. */
 struct sent {
@@ -23,6 +23,8 @@ struct lq_proto {
     char *user, *password;
     int database;
     lq_heads heads;
+    bool named;   /* a sentinel named the server: it has to be a master */
+    bool demoted; /* it said that it is a replica now */
     enum lq_proto_state state;
     int redis; /* version, 70015 = 7.0.15; 0 = it would not say */
 
@@ -53,12 +55,6 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
         return lq_fail(err, LUNAQ_ECONFIG, "sqlite:%s is not a Redis server",
                        url->host);
     }
-    if (url->tls || url->hosts) {
-        char where[120];
-        lq_url_show(url, where, sizeof(where));
-        lq_free(p);
-        return lq_fail(err, LUNAQ_ECONFIG, "%s is not supported yet", where);
-    }
     if (!p)
         return lq_fail_nomem(err);
     lq_buf_init(&p->front, 0);
@@ -70,6 +66,7 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
     p->password = lq_strdup(url->password);
     p->database = url->database;
     lq_heads_init(&p->heads, url->prefix);
+    p->named = url->scheme == LQ_URL_REDIS_SENTINEL;
     if ((url->user && !p->user) || (url->password && !p->password)) {
         lq_proto_free(p);
         return lq_fail_nomem(err);
@@ -223,7 +220,8 @@ static void answered(lq_proto *p, const lq_redis_op *row, lq_op *op)
     finish(p, row, op, op->rc);
 }
 
-static void take_reply(lq_proto *p, const lq_reply *reply)
+/* Fails when the connection is of no more use. */
+static int take_reply(lq_proto *p, const lq_reply *reply, lunaq_error *err)
 {
     struct sent s = p->ring[p->first];
     lq_op *op = s.op;
@@ -231,13 +229,15 @@ static void take_reply(lq_proto *p, const lq_reply *reply)
     int rc = LUNAQ_OK;
     bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
 
+    if (error && lq_redis_is_readonly(lq_reply_error(reply)))
+        p->demoted = true;
     if (!row->endless)
         (void)ring_shift(p);
     if (error && !s.eval &&
         lq_str_starts(lq_reply_error(reply), LQ_STR("NOSCRIPT"))) {
         rc = send_command(p, row, op, s.i, true);
         if (!rc)
-            return;
+            return LUNAQ_OK;
     } else if (error && !row->errors) {
         lunaq_error why = LUNAQ_ERROR_INIT;
         rc = lq_redis_error(&why, lq_op_name(op->kind), reply);
@@ -258,6 +258,10 @@ static void take_reply(lq_proto *p, const lq_reply *reply)
     } else if (!row->endless) {
         answered(p, row, op);
     }
+    return p->demoted ? lq_fail(err, LUNAQ_EBROKER,
+                                "redis: the server has become a replica: "
+                                "looking for the master")
+                      : LUNAQ_OK;
 }
 
 /* ---- greeting ------------------------------------------------------------ */
@@ -276,6 +280,9 @@ static bool greet(lq_proto *p, enum greeting what)
         lq_cmd_c(c, "SELECT");
         lq_cmd_int(c, p->database);
         break;
+    case GREET_ROLE:
+        lq_cmd_c(c, "ROLE");
+        break;
     case GREET_INFO:
         lq_cmd_c(c, "INFO");
         lq_cmd_c(c, "server");
@@ -290,8 +297,10 @@ static bool greet(lq_proto *p, enum greeting what)
 int lq_proto_begin(lq_proto *p, lunaq_error *err)
 {
     p->redis = 0;
+    p->demoted = false;
     if (((p->password || p->user) && !greet(p, GREET_AUTH)) ||
-        (p->database && !greet(p, GREET_SELECT)) || !greet(p, GREET_INFO) ||
+        (p->database && !greet(p, GREET_SELECT)) ||
+        (p->named && !greet(p, GREET_ROLE)) || !greet(p, GREET_INFO) ||
         !greet(p, GREET_PING)) {
         const lunaq_error none = {LUNAQ_ENOMEM, "out of memory"};
         lq_proto_lost(p, &none);
@@ -299,6 +308,21 @@ int lq_proto_begin(lq_proto *p, lunaq_error *err)
     }
     p->state = LQ_PROTO_GREETING;
     return LUNAQ_OK;
+}
+
+/* A user without the right to ask is let through: a replica refuses the first
+ * write, and that ends the connection, too. */
+static int take_role(const lq_reply *reply, lunaq_error *err)
+{
+    lq_str role = lq_reply_str(lq_reply_at(reply, 0));
+    if (lq_str_starts(lq_reply_error(reply), LQ_STR("NOPERM")) ||
+        lq_str_eq(role, LQ_STR("master")))
+        return LUNAQ_OK;
+    if (lq_reply_type(reply) == LQ_REPLY_ERROR)
+        return lq_redis_error(err, "ROLE", reply);
+    return lq_fail(err, LUNAQ_EBROKER,
+                   "redis: the server that a sentinel named is not (yet) a "
+                   "master");
 }
 
 static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
@@ -309,6 +333,9 @@ static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
     lq_str text = lq_reply_error(reply);
     int shown = (int)(text.len < 150 ? text.len : 150);
 
+    if (error && what == GREET_AUTH && p->named &&
+        lq_redis_wants_no_login(text))
+        return LUNAQ_OK; /* what is in the URL was for the sentinels */
     if (error && (what == GREET_AUTH || lq_str_starts(text, LQ_STR("NOAUTH"))))
         return lq_fail(err, LUNAQ_ECONFIG,
                        "redis: login refused: %.*s: check user and password "
@@ -319,6 +346,8 @@ static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
                        "redis: database %d refused: %.*s: check the number in "
                        "the broker URL",
                        p->database, shown, text.p);
+    if (what == GREET_ROLE)
+        return take_role(reply, err);
     if (what == GREET_INFO && !error) {
         lq_str version = lq_redis_info(lq_reply_str(reply), "redis_version");
         p->redis = lq_redis_version(version);
@@ -391,7 +420,7 @@ static int take_replies(lq_proto *p, lunaq_error *err)
             rc = lq_fail(err, LUNAQ_EPROTO,
                          "redis: a reply that nothing asked for");
         else if (p->ring[p->first].op)
-            take_reply(p, reply);
+            rc = take_reply(p, reply, err);
         else
             rc = take_greeting(p, reply, err);
         lq_reply_free(reply);

@@ -1,10 +1,15 @@
 /* The loop's driver of the Redis engine: moves its bytes over a stream, keeps
  * the time, connects again.
  *
- *            timer              connected          greeting answered
+ *                   ┌──── next place ──────┐
+ *            timer    ▼         connected    │     greeting answered
  *    DOWN ─────────► CONNECTING ─────────► GREETING ─────────► UP
  *     ▲                  │ lost                │ lost, late     │ lost, silent
  *     └──────────────────┴─────────────────────┴────────────────┘
+ *
+ * GREETING is all that comes before operations: TLS, a sentinel's answer, the
+ * greeting itself.  The next place is the master that a sentinel named, or the
+ * next sentinel.
  *
  * Operations are done from two places only: after bytes came, and at the end
  * of a turn.  close() marks the link; the end of the turn takes it apart, when
@@ -13,9 +18,8 @@
 #include "redis_uv/link_uv.h"
 
 #include "base/clock.h"
-#include "broker/url.h"
 #include "loop/loop.h"
-#include "redis/proto.h"
+#include "redis/session.h"
 #include <assert.h>
 
 #define CONNECT_MS 5000
@@ -24,6 +28,9 @@
 #define WAIT_GRACE_MS 5000 /* beyond what LQ_OP_WAIT asked for */
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
+/* Where there is a choice: for each place, and between two rounds. */
+#define CHOICE_MS 1500
+#define CHOICE_BACKOFF_MAX_MS 1000
 #define TICKS 8
 #define STEADY_MS                                                              \
     1000 /* up for so long: the next loss starts at the minimum                \
@@ -34,11 +41,12 @@ enum state { DOWN = 1, CONNECTING, GREETING, UP };
 struct redis_link {
     lq_link link;
     lq_loop *loop;
-    lq_url url;
+    char shown[300]; /* the URL, for messages */
     lq_link_events events;
     void *ud;
     enum state state;
-    lq_proto *proto;
+    lq_session *session;
+    lq_proto *proto;   /* the session's */
     lq_stream *stream; /* NULL when DOWN */
     lq_turn *turn;     /* armed: bytes to write or operations to end */
     lq_timer *timer;   /* DOWN: connect; GREETING: too late; UP: replies due? */
@@ -131,14 +139,18 @@ static void link_submit(lq_link *link, lq_op *op)
 
 static void link_flush(struct redis_link *l)
 {
+    lunaq_error why = LUNAQ_ERROR_INIT;
     lq_str out;
+    int rc;
 
     if (l->state != GREETING && l->state != UP)
         return;
-    while ((out = lq_proto_output(l->proto)).len) {
+    while ((out = lq_session_output(l->session, &rc, &why)).len) {
         lq_stream_write(l->stream, out.p, out.len); /* copies what is left */
-        lq_proto_sent(l->proto, out.len);
+        lq_session_sent(l->session, out.len);
     }
+    if (rc)
+        link_lost(l, &why);
 }
 
 static void link_turn(void *ud)
@@ -159,11 +171,11 @@ static void link_timer(void *ud)
 {
     struct redis_link *l = ud;
     lunaq_error why = LUNAQ_ERROR_INIT;
-    char where[200];
+    char where[300];
 
     if (l->closing)
         return;
-    lq_url_show(&l->url, where, sizeof(where));
+    lq_session_show(l->session, where, sizeof(where));
     switch (l->state) {
     case DOWN:
         link_connect(l);
@@ -174,15 +186,15 @@ static void link_timer(void *ud)
         if (!link_tick(l))
             break;
         lq_fail(&why, LUNAQ_EBROKER,
-                "%s: connected, but no greeting within %d s", where,
-                GREETING_MS / 1000);
+                "%s: connected, but no greeting within %g s", where,
+                (double)l->patience_ms / 1000);
         link_lost(l, &why);
         break;
     case UP:
         if (l->patience_ms < 0 || lq_proto_under_way(l->proto) == 0 ||
             !link_tick(l))
             break;
-        lq_fail(&why, LUNAQ_EBROKER, "%s: no reply for %lld s", where,
+        lq_fail(&why, LUNAQ_EBROKER, "%s: no reply for %lld s", l->shown,
                 (long long)l->patience_ms / 1000);
         link_lost(l, &why);
         break;
@@ -197,10 +209,14 @@ static void link_connect(struct redis_link *l)
         .lost = link_stream_lost,
     };
     lunaq_error why = LUNAQ_ERROR_INIT;
-    int port = l->url.scheme == LQ_URL_REDIS_SOCKET ? 0 : l->url.port;
+    const char *host;
+    int port;
 
     l->state = CONNECTING;
-    if (lq_stream_open(&l->stream, l->loop, l->url.host, port, CONNECT_MS,
+    lq_session_where(l->session, &host, &port);
+    if (lq_stream_open(&l->stream, l->loop, host, port,
+                       lq_session_has_choice(l->session) ? CHOICE_MS
+                                                         : CONNECT_MS,
                        &events, l, &why))
         link_lost(l, &why);
 }
@@ -212,14 +228,24 @@ static void link_connected(void *ud)
 
     if (l->closing)
         return;
-    if (lq_proto_begin(l->proto, &why)) {
+    if (lq_session_begin(l->session, &why)) {
         link_lost(l, &why);
         return;
     }
     l->state = GREETING;
-    l->patience_ms = GREETING_MS;
+    l->patience_ms =
+        lq_session_has_choice(l->session) ? CHOICE_MS : GREETING_MS;
     link_watch(l);
     link_flush(l);
+}
+
+/* This connection has served: on to the place that it named. */
+static void link_hop(struct redis_link *l)
+{
+    lq_timer_stop(l->timer);
+    lq_stream_close(l->stream);
+    l->stream = NULL;
+    link_connect(l);
 }
 
 static void link_came_up(struct redis_link *l)
@@ -242,7 +268,7 @@ static void link_data(void *ud, const char *p, size_t len)
         l->silent = -1;
     while (len) {
         size_t room;
-        char *space = lq_proto_space(l->proto, &room);
+        char *space = lq_session_space(l->session, &room);
 
         if (!space) {
             lq_fail_nomem(&why);
@@ -254,14 +280,18 @@ static void link_data(void *ud, const char *p, size_t len)
         memcpy(space, p, room);
         p += room;
         len -= room;
-        if (lq_proto_received(l->proto, room, &why)) {
+        if (lq_session_received(l->session, room, &why)) {
             if (!l->closing)
                 link_lost(l, &why);
             return;
         }
+        if (lq_session_hop(l->session)) {
+            link_hop(l);
+            return;
+        }
     }
-    if (l->state == GREETING && lq_proto_state(l->proto) == LQ_PROTO_READY &&
-        !l->closing)
+    if (l->state == GREETING &&
+        lq_session_state(l->session) == LQ_SESSION_READY && !l->closing)
         link_came_up(l);
     link_deliver(l);
     /* The engine may have more to say; after the turns that were armed just
@@ -272,9 +302,13 @@ static void link_data(void *ud, const char *p, size_t len)
 static void link_stream_lost(void *ud, const lunaq_error *why)
 {
     struct redis_link *l = ud;
+    lunaq_error told;
 
-    if (!l->closing)
-        link_lost(l, why);
+    if (l->closing)
+        return;
+    lq_fail(&told, why->code, "%s%s", why->message,
+            l->state == GREETING ? lq_session_why_closed(l->session) : "");
+    link_lost(l, &told);
 }
 
 /* Each failure doubles the span out of which the wait is drawn.  The first is
@@ -283,11 +317,13 @@ static void link_stream_lost(void *ud, const lunaq_error *why)
 static int64_t link_backoff(const struct redis_link *l)
 {
     int64_t span = (int64_t)BACKOFF_MIN_MS * 10;
+    int64_t most = lq_session_has_choice(l->session) ? CHOICE_BACKOFF_MAX_MS
+                                                     : BACKOFF_MAX_MS;
 
-    for (unsigned i = 1; i < l->failures && span < BACKOFF_MAX_MS; i++)
+    for (unsigned i = 1; i < l->failures && span < most; i++)
         span *= 2;
-    if (span > BACKOFF_MAX_MS)
-        span = BACKOFF_MAX_MS;
+    if (span > most)
+        span = most;
     return BACKOFF_MIN_MS +
            (int64_t)lq_random((uint64_t)(span - BACKOFF_MIN_MS));
 }
@@ -296,16 +332,21 @@ static int64_t link_backoff(const struct redis_link *l)
 static void link_lost(struct redis_link *l, const lunaq_error *why)
 {
     lunaq_error told = *why;
+    bool again;
 
     if (told.code == LUNAQ_EIO || told.code == LUNAQ_ECANCELED)
         told.code = LUNAQ_EBROKER;
     lq_stream_close(l->stream);
     l->stream = NULL;
+    again = lq_session_lost(l->session, &told);
+    if (again) { /* nothing was submitted yet */
+        l->state = DOWN;
+        lq_timer_start(l->timer, 0);
+        return;
+    }
     if (l->state == UP && lq_loop_now_ms(l->loop) - l->up_ms >= STEADY_MS)
         l->failures = 0;
     l->failures++;
-    if (l->state == GREETING || l->state == UP)
-        lq_proto_lost(l->proto, &told);
     l->state = DOWN;
     lq_timer_start(l->timer, link_backoff(l));
     if (l->events.down)
@@ -320,8 +361,7 @@ static void link_free(struct redis_link *l)
     lq_stream_close(l->stream);
     lq_timer_close(l->timer);
     lq_turn_close(l->turn);
-    lq_proto_free(l->proto);
-    lq_url_release(&l->url);
+    lq_session_free(l->session);
     lq_free(l);
 }
 
@@ -333,7 +373,7 @@ static void link_end(struct redis_link *l)
     if (l->state == GREETING || l->state == UP) {
         lunaq_error why = LUNAQ_ERROR_INIT;
         lq_fail(&why, LUNAQ_ECANCELED, "the connection was closed");
-        lq_proto_lost(l->proto, &why);
+        (void)lq_session_lost(l->session, &why);
     }
     l->state = DOWN;
     lq_timer_stop(l->timer);
@@ -356,11 +396,11 @@ static void link_close(lq_link *link, void (*closed)(void *ud), void *ud)
     lq_turn_arm(l->turn);
 }
 
-int lq_redis_link_open(lq_link **out, lq_loop *loop, const void *broker,
-                       const lq_link_events *events, void *ud, lunaq_error *err)
+int lq_redis_link_open_url(lq_link **out, lq_loop *loop, const lq_url *url,
+                           const lq_link_events *events, void *ud,
+                           lunaq_error *err)
 {
     static const lq_link_ops ops = {.submit = link_submit, .close = link_close};
-    const char *url = broker;
     struct redis_link *l = lq_calloc(1, sizeof(*l));
     int rc;
 
@@ -373,14 +413,27 @@ int lq_redis_link_open(lq_link **out, lq_loop *loop, const void *broker,
     l->ud = ud;
     l->state = DOWN;
     l->patience_ms = REPLY_MS;
-    if ((rc = lq_url_parse(&l->url, url, err)) ||
-        (rc = lq_proto_new(&l->proto, &l->url, err)) ||
+    lq_url_show(url, l->shown, sizeof(l->shown));
+    if ((rc = lq_session_new(&l->session, url, err)) ||
         (rc = lq_turn_new(&l->turn, loop, link_turn, l, err)) ||
         (rc = lq_timer_new(&l->timer, loop, link_timer, l, err))) {
         link_free(l);
         return rc;
     }
+    l->proto = lq_session_proto(l->session);
     lq_timer_start(l->timer, 0);
     *out = &l->link;
     return LUNAQ_OK;
+}
+
+int lq_redis_link_open(lq_link **out, lq_loop *loop, const void *broker,
+                       const lq_link_events *events, void *ud, lunaq_error *err)
+{
+    lq_url url;
+    *out = NULL;
+    int rc = lq_url_parse(&url, broker, err);
+    if (!rc)
+        rc = lq_redis_link_open_url(out, loop, &url, events, ud, err);
+    lq_url_release(&url);
+    return rc;
 }

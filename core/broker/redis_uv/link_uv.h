@@ -3,6 +3,7 @@
 #define LQ_LINK_UV_H
 
 #include "broker/broker.h"
+#include "broker/url.h"
 
 /** Opens a link for a Redis URL (broker/url.h); the first attempt to connect
  *  follows on the loop.  What operations of one loop turn send leaves together
@@ -13,5 +14,9 @@
  *  After a loss `down` comes first, then the operations that were under way
  *  are done.  LUNAQ_ECONFIG: the URL cannot be used. */
 lq_link_open_fn lq_redis_link_open;
+/** The same for a URL that was parsed, and is no cluster's; it is not kept. */
+int lq_redis_link_open_url(lq_link **out, struct lq_loop *loop,
+                           const lq_url *url, const lq_link_events *events,
+                           void *ud, lunaq_error *err);
 
 #endif
