@@ -199,13 +199,22 @@ lq_lua_snapshot *lq_lua_app_live(lq_lua_app *app)
     return s;
 }
 
+/* A file's cap is its own, whatever types it handles. */
+static void type_options(const lq_lua_spec *spec, lq_type_options *out)
+{
+    out->timeout_ms = spec->timeout_ms;
+    out->max_retry = spec->max_retry;
+    out->concurrency = (uint32_t)spec->concurrency;
+    if (spec->concurrency)
+        snprintf(out->handler, sizeof out->handler, "%s", spec->file->name);
+}
+
 bool lq_lua_app_type(lq_lua_app *app, lq_str type, lq_type_options *out)
 {
     lq_lua_snapshot *s = lq_lua_app_live(app);
     const lq_lua_spec *spec = lq_lua_snapshot_find(s, type);
     if (spec)
-        *out = (lq_type_options){.timeout_ms = spec->timeout_ms,
-                                 .max_retry = spec->max_retry};
+        type_options(spec, out);
     lq_lua_snapshot_unref(s);
     return spec != NULL;
 }

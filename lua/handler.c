@@ -146,13 +146,14 @@ out:
 /* ---- all ----------------------------------------------------------------- */
 
 static const char *const known_names[] = {
-    "run",    "doc",  "args", "queue", "max_retry", "backoff",    "timeout",
-    "unique", "cron", "type", "types", "retention", "on_archive", NULL};
+    "run",     "doc",       "args",        "queue",      "max_retry",
+    "backoff", "timeout",   "unique",      "cron",       "type",
+    "types",   "retention", "concurrency", "on_archive", NULL};
 
 /* Part of the contract, without effect in this version. */
 static const char *const later_names[] = {
-    "concurrency", "memory",   "is_failure", "group",   "rate",  "fair",
-    "expires",     "priority", "version",    "upgrade", "allow", NULL};
+    "memory",   "is_failure", "group",   "rate",  "fair", "expires",
+    "priority", "version",    "upgrade", "allow", NULL};
 
 static bool is_one_of(const char *name, const char *const *names)
 {
@@ -228,6 +229,8 @@ static int read_table(lq_lua_reader *r)
         rc = lq_lua_option_duration(r, "timeout", &spec->timeout_ms);
     if (!rc)
         rc = lq_lua_option_duration(r, "retention", &spec->retention_ms);
+    if (!rc)
+        rc = lq_lua_option_count(r, "concurrency", &spec->concurrency);
     if (!rc)
         rc = read_backoff(r);
     if (!rc)

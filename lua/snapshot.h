@@ -35,6 +35,7 @@ typedef struct lq_lua_spec {
     const char *doc; /* or NULL */
     const char *queue;
     int64_t max_retry, timeout_ms, retention_ms, unique_ms;
+    int64_t concurrency; /* in this process; 0 = no cap */
     const char **unique_by;
     size_t unique_by_count;
     lq_lua_arg *args;

@@ -247,7 +247,8 @@ static void print_list(const config *c, const config_key *k, FILE *out)
         for (size_t i = 0; i < c->options.queue_count; i++) {
             fputs(i ? ", [" : " [", out);
             print_text(c->options.queues[i].queue, out);
-            fprintf(out, "] = %lld", (long long)c->options.queues[i].weight);
+            fputs("] = ", out);
+            config_print_queue(c, i, out);
         }
         fputs(" }", out);
     } else {

@@ -322,57 +322,6 @@ static int set_choice(config *c, const config_key *key, const cJSON *v,
     return config_expected(from, expected, v, false, err);
 }
 
-/* What a broker takes as a queue's name; Asynq's keys put it in braces. */
-static bool queue_name_ok(const char *name)
-{
-    size_t len = strlen(name);
-    if (len == 0 || len > LUNAQ_NAME_MAX || strpbrk(name, "{}"))
-        return false;
-    for (const char *p = name; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f)
-            return false;
-    return true;
-}
-
-static int set_queues(config *c, const config_key *key, const cJSON *v,
-                      const config_from *from, lunaq_error *err)
-{
-    int count = cJSON_IsObject(v) ? cJSON_GetArraySize(v) : 0;
-    if (count == 0)
-        return config_expected(
-            from, "a table of queue names and weights, { default = 1 }", v,
-            false, err);
-    lunaq_queue_weight *queues =
-        config_alloc(c, (size_t)count * sizeof(*queues));
-    if (!queues)
-        return config_fail(err, LUNAQ_ENOMEM, "out of memory");
-    size_t n = 0;
-    const cJSON *q;
-    cJSON_ArrayForEach(q, v)
-    {
-        char what[96];
-        snprintf(what, sizeof(what), "%s: %s", from->what,
-                 config_quote(q->string).text);
-        config_from here = *from;
-        here.what = what;
-        if (!queue_name_ok(q->string))
-            return config_expected(
-                &here, "a name without spaces and braces, up to 256 bytes", q,
-                false, err);
-        if (!cJSON_IsNumber(q) || q->valuedouble != floor(q->valuedouble) ||
-            q->valuedouble < 1 || q->valuedouble > (double)key->max)
-            return config_expected(&here, "a weight from 1 to 1000000", q,
-                                   false, err);
-        queues[n].queue = config_strdup(c, q->string);
-        queues[n].weight = (int64_t)q->valuedouble;
-        if (!queues[n++].queue)
-            return config_fail(err, LUNAQ_ENOMEM, "out of memory");
-    }
-    c->options.queues = queues;
-    c->options.queue_count = n;
-    return LUNAQ_OK;
-}
-
 static int set_names(config *c, const config_key *key, const cJSON *v,
                      const config_from *from, lunaq_error *err)
 {
@@ -424,7 +373,7 @@ int config_set(config *c, const config_key *key, const cJSON *v,
         rc = set_choice(c, key, v, from, err);
         break;
     case CONFIG_QUEUES:
-        rc = set_queues(c, key, v, from, err);
+        rc = config_set_queues(c, key, v, from, err);
         break;
     case CONFIG_NAMES:
         rc = set_names(c, key, v, from, err);

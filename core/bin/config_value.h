@@ -55,6 +55,12 @@ bool config_duration(const char *text, int64_t *ms);
 int config_set_cron(config *c, const cJSON *value, const config_from *from,
                     lunaq_error *err);
 
+/** config_queues.c: the queues, with all that is said of them; and one of them
+ *  printed as it stands in the file. */
+int config_set_queues(config *c, const config_key *key, const cJSON *value,
+                      const config_from *from, lunaq_error *err);
+void config_print_queue(const config *c, size_t queue, FILE *out);
+
 /** config_file.c: reads a .lua or .json file into a tree that the caller
  *  frees with cJSON_Delete().  `shown` is its name in messages; vars is what
  *  env() reads. */

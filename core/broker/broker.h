@@ -243,7 +243,9 @@ typedef struct lq_taken {
 
 typedef struct lq_step_queue {
     lq_str name;
-    uint32_t want;         /* take so many of it first */
+    uint32_t want; /* take so many of it first */
+    bool capped;   /* and of all not more than `most`, >= want */
+    uint32_t most;
     lq_outcome **outcomes; /* settle these */
     size_t outcome_count;
     bool paused;  /* result */

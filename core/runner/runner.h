@@ -163,8 +163,10 @@ typedef int lq_runner_new_fn(lq_runner **out,
 
 /* What the runtime wants to know of a task type; from handler files. */
 typedef struct lq_type_options {
-    int64_t timeout_ms; /* -1 = not said; 0 = none */
-    int64_t max_retry;  /* -1 = not said */
+    int64_t timeout_ms;   /* -1 = not said; 0 = none */
+    int64_t max_retry;    /* -1 = not said */
+    uint32_t concurrency; /* of its handler in this process; 0 = no cap */
+    char handler[LUNAQ_NAME_MAX + 8]; /* whose cap it is; when there is one */
 } lq_type_options;
 
 /* A periodic entry that a handler file or the configuration asks for. */

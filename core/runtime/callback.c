@@ -11,16 +11,19 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/sized.h"
 #include "runtime/callback_run.h"
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 
 struct entry {
     lq_str type; /* without its '*' */
     bool prefix;
     lunaq_handler_fn *fn;
     void *userdata;
+    lunaq_handler_options options;
     lq_list node; /* in prefixes, longest first */
 };
 
@@ -112,15 +115,51 @@ static int add_exact(lq_callbacks *c, struct entry *entry, lunaq_error *err)
     return LUNAQ_OK;
 }
 
-int lq_callbacks_add(lq_callbacks *c, const char *type, lunaq_handler_fn *fn,
+static int check_options(lunaq_handler_options *to,
+                         const lunaq_handler_options *from, lunaq_error *err)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+        int64_t min, max;
+    } all[] = {
+        {"concurrency", offsetof(lunaq_handler_options, concurrency), 0,
+         1000000},
+        {"max_retry", offsetof(lunaq_handler_options, max_retry), -1,
+         INT32_MAX},
+        {"timeout (ms)", offsetof(lunaq_handler_options, timeout_ms), -1,
+         INT64_MAX / 2},
+    };
+    int rc = from ? lq_sized_copy(to, sizeof(*to), from,
+                                  "lunaq_handler_options", err)
+                  : LUNAQ_OK;
+    for (size_t i = 0; !rc && i < LQ_COUNT(all); i++) {
+        int64_t n;
+        memcpy(&n, (const char *)to + all[i].offset, sizeof(n));
+        if (n < all[i].min || n > all[i].max)
+            rc = lq_fail(err, LUNAQ_ECONFIG,
+                         "%s of a handler is %lld: use %lld to %lld",
+                         all[i].name, (long long)n, (long long)all[i].min,
+                         (long long)all[i].max);
+    }
+    return rc;
+}
+
+int lq_callbacks_add(lq_callbacks *c, const char *type,
+                     const lunaq_handler_options *options, lunaq_handler_fn *fn,
                      void *userdata, lunaq_error *err)
 {
     lq_str name = lq_str_c(type);
     bool prefix = name.len && name.p[name.len - 1] == '*';
+    lunaq_handler_options checked = LUNAQ_HANDLER_OPTIONS_INIT;
     struct entry *e;
     char *copy;
-    int rc;
+    int rc = check_options(&checked, options, err);
 
+    if (rc) {
+        lq_error_prefix(err, "%s", type ? type : "");
+        return rc;
+    }
     if (!fn)
         return lq_fail(err, LUNAQ_EINVAL, "%s: the handler is NULL",
                        type ? type : "");
@@ -139,7 +178,8 @@ int lq_callbacks_add(lq_callbacks *c, const char *type, lunaq_handler_fn *fn,
     *e = (struct entry){.type = lq_str_n(copy, name.len),
                         .prefix = prefix,
                         .fn = fn,
-                        .userdata = userdata};
+                        .userdata = userdata,
+                        .options = checked};
     lq_list_init(&e->node);
     rc = prefix ? add_prefix(c, e, err) : add_exact(c, e, err);
     if (rc)
@@ -157,6 +197,27 @@ size_t lq_callbacks_count(const lq_callbacks *c)
 bool lq_callbacks_handles(const lq_callbacks *c, lq_str type)
 {
     return find(c, type) != NULL;
+}
+
+/* 0 there is "not said" here. */
+static int64_t said(int64_t option)
+{
+    return option == 0 ? -1 : option < 0 ? 0 : option;
+}
+
+bool lq_callbacks_type(const lq_callbacks *c, lq_str type, lq_type_options *out)
+{
+    const struct entry *e = find(c, type);
+    if (!e)
+        return false;
+    out->timeout_ms = said(e->options.timeout_ms);
+    out->max_retry = said(e->options.max_retry);
+    out->concurrency = (uint32_t)e->options.concurrency;
+    /* No handler file's name begins so. */
+    if (out->concurrency)
+        snprintf(out->handler, sizeof(out->handler), "/%.*s%s",
+                 LQ_STR_ARG(e->type), e->prefix ? "*" : "");
+    return true;
 }
 
 /* ---- the threads --------------------------------------------------------- */

@@ -22,15 +22,20 @@ int lq_callbacks_new(lq_callbacks **out, size_t threads, lq_log *log,
 void lq_callbacks_free(lq_callbacks *c);
 
 /** Adds a function for a task type, or with '*' at its end for all that begin
- *  so.  Before the first runner is made.  LUNAQ_EINVAL: not a task type;
- *  LUNAQ_EEXIST: it has one. */
-int lq_callbacks_add(lq_callbacks *c, const char *type, lunaq_handler_fn *fn,
+ *  so.  options may be NULL.  Before the first runner is made.  LUNAQ_EINVAL:
+ *  not a task type; LUNAQ_EEXIST: it has one; LUNAQ_ECONFIG: an option is out
+ *  of range. */
+int lq_callbacks_add(lq_callbacks *c, const char *type,
+                     const lunaq_handler_options *options, lunaq_handler_fn *fn,
                      void *userdata, lunaq_error *err);
 /** How many were added. */
 size_t lq_callbacks_count(const lq_callbacks *c);
 /** True when the type has a function: its own, or that of its longest prefix.
  *  Any thread. */
 bool lq_callbacks_handles(const lq_callbacks *c, lq_str type);
+/** What is said of the type's function; false when it has none.  Any thread. */
+bool lq_callbacks_type(const lq_callbacks *c, lq_str type,
+                       lq_type_options *out);
 /** True on a thread of the pool: what waits for runs to end must not be called
  *  there.  Any thread. */
 bool lq_callbacks_inside(lq_callbacks *c);

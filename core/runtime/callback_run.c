@@ -34,7 +34,7 @@ lunaq_run *lq_callback_run_new(lq_run *run)
     put(at, t->payload, &r->payload);
     r->payload_len = t->payload.len;
     r->attempt = (int64_t)t->retried + 1;
-    r->attempts = (int64_t)t->max_retry + 1;
+    r->attempts = run->max_retry + 1;
     r->deadline_ms = run->deadline_ms;
     r->run = run;
     atomic_init(&r->canceled, false);

@@ -9,6 +9,7 @@
 
 #include "runner/runner.h"
 #include "loop/loop.h"
+#include "runtime/caps.h"
 
 #include <stdatomic.h>
 
@@ -28,6 +29,11 @@ typedef struct lq_handler_source {
     void *ud;
 } lq_handler_source;
 
+/* What is said of a queue beyond its weight. */
+typedef struct lq_queue_settings {
+    uint32_t concurrency; /* of its tasks run at once here; 0 = no cap */
+} lq_queue_settings;
+
 typedef struct lq_runtime_options {
     const void *broker; /* what link_open needs */
     lq_link_open_fn *link_open;
@@ -35,6 +41,7 @@ typedef struct lq_runtime_options {
     lq_log *log;
     const struct lq_queue_prio *queues;
     size_t queue_count;
+    const lq_queue_settings *settings; /* one a queue; NULL = the defaults */
     bool strict;
     bool trust_message;
     uint32_t concurrency;
@@ -77,6 +84,8 @@ typedef struct lq_runtime {
     atomic_int suspects; /* tasks that crashed before and run now */
     /* Per queue: which worker has the waiter armed; -1 = none. */
     atomic_int waiter[LQ_QUEUES_MAX];
+    lq_cap queue_caps[LQ_QUEUES_MAX];
+    lq_caps handler_caps;
     atomic_uint_fast64_t paused; /* bit i: queue i was paused when last seen */
     atomic_bool broker_lost;     /* and the log was told */
     int64_t lost_gate, log_gate; /* for lq_log_gate() */
@@ -86,6 +95,12 @@ static inline enum lq_phase lq_phase(lq_runtime *rt)
 {
     return (enum lq_phase)atomic_load_explicit(&rt->phase,
                                                memory_order_acquire);
+}
+
+/* How many tasks of a queue may run at once here; 0 = as many as slots. */
+static inline uint32_t lq_queue_cap(const lq_runtime *rt, size_t queue)
+{
+    return rt->o.settings ? rt->o.settings[queue].concurrency : 0;
 }
 
 static inline lq_str lq_queue_name(const lq_runtime *rt, size_t queue)

@@ -32,6 +32,7 @@ int lq_server_new(lq_runtime **out, const lq_runtime_options *options,
     rt->pid = (int32_t)getpid();
     rt->started_ms = lq_now_ms();
     lq_uuid4(rt->server_id);
+    lq_caps_init(&rt->handler_caps);
     for (size_t i = 0; i < LQ_QUEUES_MAX; i++)
         atomic_store(&rt->waiter[i], -1);
     *out = rt;
@@ -136,6 +137,7 @@ void lq_server_free(lq_runtime *rt)
 {
     if (!rt)
         return;
+    lq_caps_release(&rt->handler_caps);
     lq_free(rt->workers);
     lq_free(rt);
 }

@@ -5,6 +5,7 @@
 #include "runtime/archived.h"
 #include "runtime/settle.h"
 #include "runtime/worker.h"
+#include "runtime/worker_caps.h"
 #include "task/duration.h"
 
 #include <stdio.h>
@@ -134,6 +135,17 @@ static void ready(lq_slot *s)
     lq_worker_ready(w, s);
 }
 
+/* Its handler has returned: the next task of it may run. */
+static void leave_cap(lq_slot *s, bool ran)
+{
+    if (!s->cap)
+        return;
+    if (ran)
+        lq_handler_cap_ran(s->cap, (lq_mono_ns() - s->started_ns) / 1000);
+    lq_cap_give(&s->cap->cap, 1);
+    s->cap = NULL;
+}
+
 static void end_suspect(lq_slot *s)
 {
     if (s->suspect)
@@ -149,6 +161,7 @@ static void run_ended(lq_run *run, const lq_verdict *verdict)
     if (s->state != LQ_SLOT_RUNNING)
         return; /* a runner's mistake must not settle a task twice */
     end_suspect(s);
+    leave_cap(s, true);
     snprintf(s->error_kind, sizeof(s->error_kind), "%s",
              v.error_kind ? v.error_kind : "error");
     lq_buf_clear(&s->result);
@@ -189,24 +202,23 @@ static void refuse(lq_slot *s, enum lq_verdict_kind kind, const char *error,
 
 /* A message that says what Asynq's client writes when nothing was asked for:
  * then the handler file's values count (design, "The message decides"). */
-static void apply_type_options(lq_slot *s)
+static void apply_type_options(lq_slot *s, lq_type_options *type)
 {
     const lq_runtime_options *o = &s->worker->rt->o;
     lq_task *t = &s->run.task;
-    lq_type_options type = {-1, -1};
 
     s->run.max_retry = t->max_retry;
     s->run.deadline_ms = lq_attempt_deadline_ms(t, s->run.started_ms);
     bool no_timeout = t->timeout_s == LQ_TIMEOUT_DEFAULT_S && !t->deadline_s;
     bool no_retry = t->max_retry == LQ_MAX_RETRY_DEFAULT;
-    if (o->trust_message || !o->source.type || (!no_timeout && !no_retry) ||
-        !o->source.type(o->source.ud, t->type, &type))
+    if (!o->source.type || !o->source.type(o->source.ud, t->type, type) ||
+        o->trust_message)
         return;
-    if (no_retry && type.max_retry >= 0)
-        s->run.max_retry = type.max_retry;
-    if (no_timeout && type.timeout_ms >= 0)
+    if (no_retry && type->max_retry >= 0)
+        s->run.max_retry = type->max_retry;
+    if (no_timeout && type->timeout_ms >= 0)
         s->run.deadline_ms =
-            type.timeout_ms ? s->run.started_ms + type.timeout_ms : 0;
+            type->timeout_ms ? s->run.started_ms + type->timeout_ms : 0;
 }
 
 static lq_runner *runner_for(lq_worker *w, lq_str type)
@@ -231,9 +243,31 @@ static bool admit(lq_slot *s, int32_t crashes)
         s->suspect = true;
         return true;
     }
+    leave_cap(s, false);
     s->outcome = (lq_outcome){.kind = LQ_SNOOZE,
                               .delay_ms = 1000 + (int64_t)lq_random(4001),
                               .keep_crashes = true};
+    ready(s);
+    return false;
+}
+
+/* A task over its handler's cap comes back when its turn should be. */
+static bool enter_cap(lq_slot *s, const lq_type_options *type)
+{
+    lq_runtime *rt = s->worker->rt;
+    if (type->concurrency == 0)
+        return true;
+    lq_handler_cap *h = lq_caps_of(&rt->handler_caps, lq_str_c(type->handler));
+    if (h && lq_cap_take(&h->cap, type->concurrency, 1)) {
+        s->cap = h;
+        return true;
+    }
+    s->outcome = (lq_outcome){
+        .kind = LQ_SNOOZE,
+        .delay_ms = h ? lq_handler_cap_delay(h, type->concurrency,
+                                             s->run.started_ms, lq_random)
+                      : 1000,
+        .keep_crashes = true};
     ready(s);
     return false;
 }
@@ -285,6 +319,7 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
     lq_worker *w = s->worker;
     lq_str id, msg;
     lunaq_error why = LUNAQ_ERROR_INIT;
+    lq_type_options type = {.timeout_ms = -1, .max_retry = -1};
 
     if (!keep_bytes(s, taken, &id, &msg)) {
         no_memory(s);
@@ -301,9 +336,11 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
     s->queue = queue;
     s->seq = s->run.number;
     s->cancel = LQ_CANCEL_NONE;
+    s->cap = NULL;
     s->runner = NULL;
     lq_buf_clear(&s->reason);
     s->state = LQ_SLOT_RUNNING;
+    lq_worker_caps_enter(w, s);
     lq_list_append(&w->queues[queue].age, &s->age);
     if (rc) {
         s->run.max_retry = 0;
@@ -314,7 +351,7 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
         ready(s);
         return;
     }
-    apply_type_options(s);
+    apply_type_options(s, &type);
     s->held.id = s->run.task.id;
     s->held.type = s->run.task.type;
     s->held.payload = s->run.task.payload;
@@ -329,7 +366,7 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
         ready(s);
         return;
     }
-    if (admit(s, taken->crashes))
+    if (enter_cap(s, &type) && admit(s, taken->crashes))
         begin_run(s);
 }
 
@@ -368,6 +405,7 @@ void lq_slot_settled(lq_slot *s)
 
     tell_archived(s);
     lq_held_remove(&w->held, &s->held);
+    lq_worker_caps_leave(w, s);
     lq_list_remove(&s->age);
     lq_task_release(&s->run.task);
     if (s->deadline)

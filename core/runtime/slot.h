@@ -27,8 +27,10 @@ typedef struct lq_slot {
     size_t queue;
     char *bytes; /* the id, then the message */
     size_t bytes_cap, msg_len;
-    uint64_t seq; /* in the order of taking */
-    bool suspect; /* counted among the process's suspects */
+    uint64_t seq;        /* in the order of taking */
+    bool suspect;        /* counted among the process's suspects */
+    bool placed;         /* has a place under its queue's cap */
+    lq_handler_cap *cap; /* has a place under it; NULL = none */
     enum lq_cancel cancel;
     lq_buf reason; /* of the cancel */
     lq_runner *runner;

@@ -6,6 +6,7 @@
 #include "runtime/control.h"
 #include "runtime/settle.h"
 #include "runtime/tokens.h"
+#include "runtime/worker_caps.h"
 #include "runtime/worker_command.h"
 
 #define WAITERS_MAX 16 /* more queues than this are polled */
@@ -28,11 +29,13 @@ static size_t ready_total(const lq_worker *w)
     return n;
 }
 
-static bool all_drained(const lq_worker *w)
+/* Nothing can be taken, as far as is known. */
+static bool all_drained(lq_worker *w)
 {
     uint64_t paused = atomic_load(&w->rt->paused);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        if (!w->queues[i].drained && !(paused >> i & 1))
+        if (!w->queues[i].drained && !(paused >> i & 1) &&
+            !lq_worker_caps_full(w, i))
             return false;
     return true;
 }
@@ -59,8 +62,10 @@ static void arm_waiters(lq_worker *w)
         return;
     }
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        if (w->queues[i].drained && !(paused >> i & 1))
-            lq_waiter_arm(&w->queues[i].waiter, w->free_count > taking(w));
+        if (w->queues[i].drained && !(paused >> i & 1) &&
+            !lq_worker_caps_full(w, i))
+            lq_waiter_arm(&w->queues[i].waiter,
+                          !lq_queue_cap(w->rt, i) && w->free_count > taking(w));
 }
 
 static void poll_due(void *ud)
@@ -71,15 +76,18 @@ static void poll_due(void *ud)
     lq_turn_arm(w->turn);
 }
 
-/* Moves ready outcomes into the step; at most LQ_BATCH_MAX. */
-static void fill_outcomes(lq_worker *w)
+/* Fills the step's queues in the order of the plan: with ready outcomes, at
+ * most LQ_BATCH_MAX in all, and with what is wanted, as far as caps allow.
+ * Queues that can neither give nor be given anything are left out. */
+static void fill_queues(lq_worker *w, const uint32_t *want)
 {
-    size_t at = 0;
-    for (size_t k = 0; k < w->step.queue_count; k++) {
-        lq_step_queue *sq = &w->step_queues[k];
-        lq_worker_queue *q = &w->queues[w->step_order[k]];
-        sq->outcomes = w->step_outcomes + at;
-        sq->outcome_count = 0;
+    size_t at = 0, n = 0;
+    for (size_t k = 0; k < w->rt->o.queue_count; k++) {
+        size_t i = w->step_order[k];
+        lq_step_queue *sq = &w->step_queues[n];
+        lq_worker_queue *q = &w->queues[i];
+        *sq = (lq_step_queue){.name = lq_queue_name(w->rt, i),
+                              .outcomes = w->step_outcomes + at};
         while (at < LQ_BATCH_MAX && !lq_list_empty(&q->ready)) {
             lq_slot *s = LQ_OF(lq_list_shift(&q->ready), lq_slot, node);
             q->ready_count--;
@@ -88,7 +96,14 @@ static void fill_outcomes(lq_worker *w)
             w->step_outcomes[at++] = &s->outcome;
             sq->outcome_count++;
         }
+        sq->most = lq_worker_caps_most(w, i, sq->outcome_count);
+        sq->capped = sq->most != UINT32_MAX;
+        sq->want = want[i] < sq->most ? want[i] : sq->most;
+        if (sq->most == 0 && sq->outcome_count == 0 && w->step.free > 0)
+            continue;
+        w->step_order[n++] = i;
     }
+    w->step.queue_count = n;
 }
 
 static void step(lq_worker *w)
@@ -111,9 +126,12 @@ static void step(lq_worker *w)
         arm_waiters(w);
         return;
     }
+    lq_worker_caps_reserve(w, (uint32_t)room);
     for (size_t i = 0; i < rt->o.queue_count; i++)
-        weights[i] =
-            (lq_weight){(uint32_t)rt->o.queues[i].weight, paused >> i & 1};
+        weights[i] = (lq_weight){
+            (uint32_t)rt->o.queues[i].weight,
+            (paused >> i & 1) ||
+                lq_worker_caps_most(w, i, w->queues[i].ready_count) == 0};
     lq_weights_plan(weights, rt->o.queue_count, (uint32_t)room, rt->o.strict,
                     lq_random, w->step_order, want);
 
@@ -121,16 +139,15 @@ static void step(lq_worker *w)
     w->step.op.done = stepped;
     w->step.op.ud = w;
     w->step.queues = w->step_queues;
-    w->step.queue_count = rt->o.queue_count;
     w->step.free = (uint32_t)room;
     w->step.token = w->token;
     w->step.lease_ms = rt->o.lease_ms;
     w->step.now_ms = lq_now_ms();
-    for (size_t k = 0; k < rt->o.queue_count; k++)
-        w->step_queues[k] =
-            (lq_step_queue){.name = lq_queue_name(rt, w->step_order[k]),
-                            .want = want[w->step_order[k]]};
-    fill_outcomes(w);
+    fill_queues(w, want);
+    if (w->step.queue_count == 0) { /* others took the last places meanwhile */
+        lq_worker_caps_return(w);
+        return;
+    }
     w->stepping = true;
     lq_loop_awake_until(w->loop, lq_spin_begin(&w->spin));
     lq_link_submit(w->link, &w->step.op);
@@ -175,7 +192,7 @@ static void log_refused(lq_worker *w, const lq_step_queue *sq)
  * more. */
 static uint64_t read_queues(lq_worker *w)
 {
-    uint64_t more = 0, paused = 0;
+    uint64_t more = 0, paused = 0, asked = 0;
     bool got[LQ_QUEUES_MAX] = {false};
 
     for (size_t i = 0; i < w->step.taken_count; i++)
@@ -186,6 +203,7 @@ static uint64_t read_queues(lq_worker *w)
         log_refused(w, sq);
         if (w->step.free == 0)
             continue;
+        asked |= (uint64_t)1 << i;
         if (sq->paused)
             paused |= (uint64_t)1 << i;
         w->queues[i].drained = sq->drained || sq->paused || sq->code;
@@ -194,7 +212,8 @@ static uint64_t read_queues(lq_worker *w)
         lq_waiter_result(&w->queues[i].waiter, got[i]);
     }
     if (w->step.free > 0)
-        atomic_store(&w->rt->paused, paused);
+        atomic_store(&w->rt->paused,
+                     (atomic_load(&w->rt->paused) & ~asked) | paused);
     return more;
 }
 
@@ -243,6 +262,7 @@ static void stepped(lq_op *op)
     lq_op_release(op);
     w->step.taken = NULL;
     w->step.taken_count = 0;
+    lq_worker_caps_return(w);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         lq_waiter_offer(&w->queues[i].waiter);
     lq_turn_arm(w->turn);
@@ -291,6 +311,8 @@ static void turn(void *ud)
 {
     lq_worker *w = ud;
     end_orphans(w);
+    if (!w->stepping)
+        lq_worker_caps_return(w);
     step(w);
     if (!w->taking)
         note_drained(w);

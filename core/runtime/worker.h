@@ -36,8 +36,9 @@ typedef struct lq_old_token {
 } lq_old_token;
 
 typedef struct lq_worker_queue {
-    bool drained;  /* the last take found nothing more in it */
-    lq_list ready; /* slots whose outcome waits for the next step */
+    bool drained;    /* the last take found nothing more in it */
+    uint32_t places; /* under its cap, held for a step; see worker_caps.h */
+    lq_list ready;   /* slots whose outcome waits for the next step */
     size_t ready_count;
     lq_list age; /* slots in hand, the oldest first */
     lq_waiter waiter;

@@ -28,7 +28,9 @@ ENDS_FULL(lunaq_handler_info, generation);
 ENDS_FULL(lunaq_broker_move_options, ud);
 ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_cron_entry, task);
-ENDS_FULL(lunaq_server_options, prefix);
+ENDS_FULL(lunaq_server_options, queue_option_count);
+ENDS_FULL(lunaq_queue_options, concurrency);
+ENDS_FULL(lunaq_handler_options, timeout_ms);
 
 /* Frozen: it has no size that could tell. */
 static_assert(sizeof(lunaq_error) == sizeof(int) + 256,
@@ -56,6 +58,9 @@ size_t lunaq_test_initialisers(void)
     lunaq_cron_entry entry = LUNAQ_CRON_ENTRY_INIT;
     lunaq_broker_move_options move = LUNAQ_BROKER_MOVE_OPTIONS_INIT;
     lunaq_server_options server = LUNAQ_SERVER_OPTIONS_INIT;
+    lunaq_queue_options queue = LUNAQ_QUEUE_OPTIONS_INIT;
+    lunaq_handler_options handler = LUNAQ_HANDLER_OPTIONS_INIT;
     return (size_t)err.code + client.size + task.size + query.size +
-           entry.size + entry.task.size + move.size + server.size;
+           entry.size + entry.task.size + move.size + server.size + queue.size +
+           handler.size;
 }

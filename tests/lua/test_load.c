@@ -234,12 +234,12 @@ static void options__are_read(void **state)
 {
     (void)state;
     struct seen seen = {""};
-    lq_type_options type = {0, 0};
+    lq_type_options type = {0};
     world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
     world_write(w, "handlers/clean.lua",
                 "return {doc = 'Cleans \"up\".', queue = 'low', max_retry = 3, "
                 "timeout = '1m', retention = '1d', unique = {by = {'a'}, ttl = "
-                "'1h'}, concurrency = 2,\n"
+                "'1h'}, concurrency = 2, memory = 9,\n"
                 "cron = {{spec = '@every 1h', payload = {n = 24, a = 1}}, "
                 "{spec = '@daily', name = 'night', payload = {a = 2}}}, run = "
                 "print}");
@@ -248,6 +248,8 @@ static void options__are_read(void **state)
     assert_true(lq_lua_app_type(w->app, LQ_STR("clean"), &type));
     assert_int_equal(type.timeout_ms, 60000);
     assert_int_equal(type.max_retry, 3);
+    assert_int_equal(type.concurrency, 2);
+    assert_string_equal(type.handler, "clean.lua");
     assert_true(lq_lua_app_type(w->app, LQ_STR("plain"), &type));
     assert_int_equal(type.timeout_ms, -1);
     assert_int_equal(type.max_retry, -1);
@@ -256,6 +258,7 @@ static void options__are_read(void **state)
     assert_string_equal(seen.text,
                         "@daily night clean low {\"a\":2} r3 t60;"
                         "@every 1h - clean low {\"a\":1,\"n\":24} r3 t60;");
+    assert_int_equal(type.concurrency, 0);
     assert_true(world_sees(w, "an option has no effect in this version"));
     lq_buf json;
     lq_buf_init(&json, 0);

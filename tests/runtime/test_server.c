@@ -165,7 +165,7 @@ static void start(world *w, uint32_t concurrency, uint32_t threads)
 static void add(world *w, const char *type)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
-    if (lq_callbacks_add(w->callbacks, type, count_run, w, &err))
+    if (lq_callbacks_add(w->callbacks, type, NULL, count_run, w, &err))
         fail_msg("add: %s", err.message);
 }
 

@@ -42,6 +42,17 @@ static void count_line(lunaq_log_level level, const char *line, size_t len,
 
 /* ---- the world ----------------------------------------------------------- */
 
+static int open_file(world *w)
+{
+    char path[96];
+    if (temp_folder_make(&w->folder))
+        return -1;
+    snprintf(path, sizeof(path), "%s/queue.db", w->folder.path);
+    const lq_sqlite_engine_options file = {.path = path, .log = w->log};
+    return lq_sqlite_engine_open(&w->engine, &file, NULL) ||
+           lq_sqlite_caller_open(&w->caller, path, NULL, NULL);
+}
+
 int world_setup(void **state, redis_server *redis)
 {
     static const char *const names[] = {"default"};
@@ -54,21 +65,25 @@ int world_setup(void **state, redis_server *redis)
                           .userdata = w};
 
     *state = w;
-    free(redis_server_command(redis, flush));
     w->redis = redis;
     w->log = lq_log_new(&log);
-    w->o = (lq_runtime_options){.broker = redis->url,
-                                .link_open = lq_redis_link_open,
-                                .take_on_wake = true,
-                                .log = w->log,
-                                .concurrency = 4,
-                                .worker_threads = 2,
-                                .lease_ms = 10000,
-                                .shutdown_timeout_ms = 300,
-                                .crash_limit = 3,
-                                .runner_count = 1};
+    if (redis)
+        free(redis_server_command(redis, flush));
+    else if (open_file(w))
+        return -1;
+    w->o = (lq_runtime_options){
+        .broker = redis ? (const void *)redis->url : w->engine,
+        .link_open = redis ? lq_redis_link_open : lq_sqlite_link_open,
+        .take_on_wake = redis != NULL,
+        .log = w->log,
+        .concurrency = 4,
+        .worker_threads = 2,
+        .lease_ms = 10000,
+        .shutdown_timeout_ms = 300,
+        .crash_limit = 3,
+        .runner_count = 1};
     world_queues(w, 1, names, weights);
-    return lq_redis_caller_open(&w->caller, redis->url, NULL);
+    return redis ? lq_redis_caller_open(&w->caller, redis->url, NULL) : 0;
 }
 
 static void audit(world *w)
@@ -99,6 +114,9 @@ int world_teardown(void **state)
     }
     audit(w);
     lq_caller_close(w->caller);
+    lq_sqlite_engine_close(w->engine);
+    if (!w->redis)
+        temp_folder_remove(&w->folder);
     lq_log_free(w->log);
     free(w);
     return 0;
@@ -113,15 +131,24 @@ void world_queues(world *w, size_t n, const char *const *names,
     w->o.queue_count = n;
 }
 
+void world_callbacks(world *w, size_t i)
+{
+    side *s = &w->sides[i];
+    s->w = w;
+    if (lq_callbacks_new(&s->callbacks, w->o.concurrency, w->log, NULL))
+        fail_msg("no callbacks");
+}
+
 void world_start(world *w, size_t i)
 {
     side *s = &w->sides[i];
     lunaq_error err = LUNAQ_ERROR_INIT;
 
-    s->w = w;
-    if (lq_callbacks_new(&s->callbacks, w->o.concurrency, w->log, &err) ||
-        lq_callbacks_add(s->callbacks, "*", handler, s, &err))
-        fail_msg("callbacks: %s", err.message);
+    if (!s->callbacks) {
+        world_callbacks(w, i);
+        if (lq_callbacks_add(s->callbacks, "*", NULL, handler, s, &err))
+            fail_msg("callbacks: %s", err.message);
+    }
     w->o.runners[0] = (lq_runner_factory){lq_callback_runner_new, s->callbacks};
     if (lq_server_new(&s->runtime, &w->o, &err) ||
         lq_server_start(s->runtime, &err))

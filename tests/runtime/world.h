@@ -1,5 +1,5 @@
-/* Servers with C handlers on a real Redis: what the runtime's tests work with.
- */
+/* Servers with C handlers on a real Redis, or on a queue file: what the
+ * runtime's tests work with. */
 #ifndef LQ_RUNTIME_WORLD_H
 #define LQ_RUNTIME_WORLD_H
 
@@ -11,7 +11,11 @@
 #include "runtime/callback.h"
 #include "runtime/control.h"
 #include "runtime/server.h"
+#include "sqlite/caller.h"
+#include "sqlite/engine.h"
+#include "sqlite_uv/link_sqlite.h"
 #include "support/redis_server.h"
+#include "support/temp_folder.h"
 
 #include <stdlib.h>
 
@@ -32,7 +36,9 @@ typedef struct side {
 } side;
 
 struct world {
-    redis_server *redis;
+    redis_server *redis; /* NULL: on a queue file */
+    temp_folder folder;
+    lq_sqlite_engine *engine;
     lq_caller *caller;
     lq_log *log; /* warnings are counted */
     atomic_int lines;
@@ -48,7 +54,8 @@ struct world {
     atomic_int queue[256]; /* starts by first letter of the queue */
 };
 
-/** Flushes redis and readies a world with one queue, "default". */
+/** Flushes redis, or makes a queue file when it is NULL, and readies a world
+ *  with one queue, "default". */
 int world_setup(void **state, redis_server *redis);
 /** Stops the servers that run, and audits the queues. */
 int world_teardown(void **state);
@@ -56,8 +63,10 @@ int world_teardown(void **state);
 /** Sets the queues; names must stay. */
 void world_queues(world *w, size_t n, const char *const *names,
                   const int32_t *weights);
-/** Starts server i with w->o; handles every type. */
+/** Starts server i with w->o; its one handler handles every type … */
 void world_start(world *w, size_t i);
+/** … or what lq_callbacks_add() added to w->sides[i].callbacks before. */
+void world_callbacks(world *w, size_t i);
 /** lq_server_stop(). */
 int world_stop(world *w, size_t i);
 /** Enqueues n tasks like t (NULL: plain ones) into a queue. */

@@ -81,7 +81,8 @@ static int teardown(void **state)
 static void add(struct world *x, const char *type, lunaq_handler_fn *fn,
                 void *userdata)
 {
-    assert_int_equal(lq_callbacks_add(x->pool, type, fn, userdata, NULL), 0);
+    assert_int_equal(lq_callbacks_add(x->pool, type, NULL, fn, userdata, NULL),
+                     0);
 }
 
 static void begin(struct world *x, struct ended *e, const char *type)
@@ -95,6 +96,7 @@ static void begin(struct world *x, struct ended *e, const char *type)
                             .max_retry = 3,
                             .retried = 1};
     e->run.end = run_ended;
+    e->run.max_retry = 3;
     e->run.deadline_ms = 12345;
     x->left++;
     x->runner->ops->start(x->runner, &e->run);
@@ -303,15 +305,17 @@ static void table__type_twice_or_unusable__is_refused(void **state)
 
     add(x, "a", says_who, NULL);
     add(x, "a*", says_who, NULL);
-    assert_int_equal(lq_callbacks_add(x->pool, "a", says_who, NULL, NULL),
+    assert_int_equal(lq_callbacks_add(x->pool, "a", NULL, says_who, NULL, NULL),
                      LUNAQ_EEXIST);
-    assert_int_equal(lq_callbacks_add(x->pool, "a*", says_who, NULL, NULL),
-                     LUNAQ_EEXIST);
-    assert_int_equal(lq_callbacks_add(x->pool, "", says_who, NULL, NULL),
+    assert_int_equal(
+        lq_callbacks_add(x->pool, "a*", NULL, says_who, NULL, NULL),
+        LUNAQ_EEXIST);
+    assert_int_equal(lq_callbacks_add(x->pool, "", NULL, says_who, NULL, NULL),
                      LUNAQ_EINVAL);
-    assert_int_equal(lq_callbacks_add(x->pool, NULL, says_who, NULL, NULL),
-                     LUNAQ_EINVAL);
-    assert_int_equal(lq_callbacks_add(x->pool, "b", NULL, NULL, NULL),
+    assert_int_equal(
+        lq_callbacks_add(x->pool, NULL, NULL, says_who, NULL, NULL),
+        LUNAQ_EINVAL);
+    assert_int_equal(lq_callbacks_add(x->pool, "b", NULL, NULL, NULL, NULL),
                      LUNAQ_EINVAL);
     assert_int_equal(lq_callbacks_count(x->pool), 2);
     assert_true(lq_callbacks_handles(x->pool, LQ_STR("ab")));

@@ -96,6 +96,15 @@ static int only_outcome(const lq_op_step *s)
     return number;
 }
 
+/* Some queue shall give nothing. */
+static bool full_queue(const lq_op_step *s)
+{
+    for (size_t q = 0; q < s->queue_count; q++)
+        if (s->queues[q].capped && s->queues[q].most == 0)
+            return true;
+    return false;
+}
+
 static void build_one(lq_cmd *c, const lq_op_step *s, int number)
 {
     const lq_step_queue *settled = number ? &s->queues[number - 1] : NULL;
@@ -147,7 +156,7 @@ static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
                        "redis: step: at most %d queues, %d outcomes and %d "
                        "tasks in one",
                        LQ_QUEUES_MAX, LQ_BATCH_MAX, LQ_BATCH_MAX);
-    if (s->free <= 1 && (only = only_outcome(s)) >= 0) {
+    if (!full_queue(s) && s->free <= 1 && (only = only_outcome(s)) >= 0) {
         build_one(c, s, only);
         return LUNAQ_OK;
     }
@@ -164,6 +173,7 @@ static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
         const lq_step_queue *sq = &s->queues[q];
         lq_cmd_queue(c, sq->name, "t:");
         lq_cmd_int(c, sq->want);
+        lq_cmd_int(c, sq->capped ? (int64_t)sq->most : -1);
         lq_cmd_int(c, level_of(sq));
         lq_cmd_int(c, (int64_t)sq->outcome_count);
         for (size_t k = 0; k < sq->outcome_count; k++)

@@ -241,6 +241,7 @@ int lq_sqlite_step(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     lq_op_step *s = (lq_op_step *)op;
     int64_t queues[LQ_QUEUES_MAX] = {0}, places[LQ_BATCH_MAX];
+    uint32_t got[LQ_QUEUES_MAX] = {0};
     size_t outcomes = 0;
 
     s->taken = NULL;
@@ -275,9 +276,13 @@ int lq_sqlite_step(lq_sqlite *q, lq_op *op, int64_t now_ms)
     for (int rest = 0; rest < 2; rest++) {
         for (size_t i = 0; i < s->queue_count; i++) {
             uint32_t left = s->free - (uint32_t)s->taken_count;
-            uint32_t want = s->queues[i].want;
-            take(q, s, i, queues[i], rest || want > left ? left : want, places,
-                 now_ms);
+            uint32_t want = s->queues[i].want, n;
+            n = rest || want > left ? left : want;
+            if (s->queues[i].capped && n > s->queues[i].most - got[i])
+                n = s->queues[i].most - got[i];
+            got[i] -= (uint32_t)s->taken_count;
+            take(q, s, i, queues[i], n, places, now_ms);
+            got[i] += (uint32_t)s->taken_count;
         }
     }
     return LUNAQ_OK;

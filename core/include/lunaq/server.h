@@ -55,6 +55,19 @@ typedef void lunaq_log_fn(lunaq_log_level level, const char *line,
 typedef void lunaq_stuck_fn(const char *type, const char *task_id,
                             int64_t seconds, void *userdata);
 
+/** What is said of a served queue beyond its weight, as `queues` in
+ *  lunaq.conf.lua. */
+typedef struct lunaq_queue_options {
+    size_t size;
+    const char *queue;   /* one of `queues` */
+    int64_t concurrency; /* of its tasks run at once by this server; 0 = as many
+                            as the server runs */
+} lunaq_queue_options;
+#define LUNAQ_QUEUE_OPTIONS_INIT                                               \
+    {                                                                          \
+        sizeof(lunaq_queue_options), 0, 0                                      \
+    }
+
 /** A periodic task, as `cron` in a handler file. */
 typedef struct lunaq_cron_entry {
     size_t size;
@@ -104,11 +117,13 @@ typedef struct lunaq_server_options {
     int64_t log_level;       /* a lunaq_log_level; 0 = info */
     int64_t log_format;      /* a lunaq_log_format */
     const char *prefix;      /* as in lunaq_client_options */
+    const lunaq_queue_options *queue_options; /* [0].size is the stride */
+    size_t queue_option_count;
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                     \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0               \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
@@ -134,6 +149,29 @@ typedef int lunaq_handler_fn(lunaq_run *run, void *userdata);
 LUNAQ_API int lunaq_server_handle(lunaq_server *server, const char *type,
                                   lunaq_handler_fn *handler, void *userdata,
                                   lunaq_error *err);
+
+/** What is said of a C handler beyond its type, as in a handler file. */
+typedef struct lunaq_handler_options {
+    size_t size;
+    int64_t concurrency; /* of its runs at once in this server; 0 = as many as
+                            the server runs.  A task over it is scheduled again
+                            about when its turn should be, without using an
+                            attempt */
+    int64_t max_retry;   /* of a task that was enqueued without; 0 = 25, -1 =
+                            none */
+    int64_t timeout_ms;  /* the same; 0 = 30 min, -1 = none */
+} lunaq_handler_options;
+#define LUNAQ_HANDLER_OPTIONS_INIT                                             \
+    {                                                                          \
+        sizeof(lunaq_handler_options), 0, 0, 0                                 \
+    }
+
+/** The same with options, which may be NULL.  LUNAQ_ECONFIG: one is out of
+ *  range. */
+LUNAQ_API int lunaq_server_handle_with(lunaq_server *server, const char *type,
+                                       const lunaq_handler_options *options,
+                                       lunaq_handler_fn *handler,
+                                       void *userdata, lunaq_error *err);
 
 /** Starts the threads and returns. */
 LUNAQ_API int lunaq_server_start(lunaq_server *server, lunaq_error *err);

@@ -5,7 +5,8 @@
 --       level >= 2: failed:D failed retry scheduled archived completed
 --                   lunaq's dropped and discarded
 -- ARGV  free, lease ms, token, archive max, archive age s, number of queues;
---       per queue: prefix of task keys, want, level, number of outcomes;
+--       per queue: prefix of task keys, want, the most to take of it (-1 =
+--       any number), level, number of outcomes;
 --       per outcome: id, bits, and by its bits in this order:
 --         score (128), a number (retention s, delay ms: kinds 2 3 6),
 --         msg (512), result (1024), unique key (256)
@@ -277,6 +278,7 @@ end
 -- when the hash will not do: that is rare, and checking first would cost two
 -- commands every time.
 local function take(q, n)
+  n = math.min(n, q.most)
   while n > 0 and not q.broken and not q.drained do
     if q.paused == nil then q.paused = call('EXISTS', q.paused_key) == 1 end
     if q.paused then return end
@@ -317,6 +319,7 @@ local function take(q, n)
       if begin(q, ids[i]) then
         n = n - 1
         free = free - 1
+        q.most = q.most - 1
       end
     end
   end
@@ -324,17 +327,18 @@ end
 
 local queues = {}
 for number = 1, tonumber(ARGV[6]) do
-  local level, outcomes = tonumber(ARGV[next_arg + 2]),
-                          tonumber(ARGV[next_arg + 3])
+  local most, level = tonumber(ARGV[next_arg + 2]), tonumber(ARGV[next_arg + 3])
+  local outcomes = tonumber(ARGV[next_arg + 4])
   local k = next_key
   local q = {
     number = number, prefix = ARGV[next_arg],
     want = tonumber(ARGV[next_arg + 1]),
+    most = most < 0 and math.huge or most,
     pending = KEYS[k], active = KEYS[k + 1], lease = KEYS[k + 2],
     paused_key = KEYS[k + 3], drained = false
   }
   k = k + 4
-  next_arg = next_arg + 4
+  next_arg = next_arg + 5
   if level >= 1 then
     q.processed_day, q.processed = KEYS[k], KEYS[k + 1]
     k = k + 2

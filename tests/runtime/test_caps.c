@@ -1,0 +1,241 @@
+/* Caps of queues and of handlers under load, with several worker threads: on
+ * Redis, and on a queue file when the first argument is "sqlite". */
+#include "runtime/world.h"
+
+#include <string.h>
+
+#define THREADS 4
+#define SLOTS 12
+
+static redis_server redis;
+static bool on_sqlite;
+
+/* One handler, and how many of its runs went on at once. */
+typedef struct kind {
+    world *w;
+    int64_t nap_ms;
+    atomic_int now, most, runs;
+    atomic_int again; /* runs that were not a first attempt */
+} kind;
+
+static int run_kind(lunaq_run *run, void *ud)
+{
+    kind *k = ud;
+    int now = atomic_fetch_add(&k->now, 1) + 1, most = k->most;
+
+    while (now > most && !atomic_compare_exchange_weak(&k->most, &most, now)) {
+    }
+    if (lunaq_run_attempt(run) > 1)
+        atomic_fetch_add(&k->again, 1);
+    if (k->nap_ms)
+        let_pass(k->nap_ms);
+    while (k->w->hold && !lunaq_run_canceled(run))
+        let_pass(2);
+    atomic_fetch_sub(&k->now, 1);
+    atomic_fetch_add(&k->runs, 1);
+    return LUNAQ_OK;
+}
+
+static void handle(world *w, size_t server, const char *type,
+                   int64_t concurrency, kind *k)
+{
+    lunaq_handler_options o = LUNAQ_HANDLER_OPTIONS_INIT;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+
+    k->w = w;
+    o.concurrency = concurrency;
+    if (!w->sides[server].callbacks)
+        world_callbacks(w, server);
+    if (lq_callbacks_add(w->sides[server].callbacks, type, &o, run_kind, k,
+                         &err))
+        fail_msg("%s", err.message);
+}
+
+static bool source_type(void *ud, lq_str type, lq_type_options *out)
+{
+    return lq_callbacks_type(((side *)ud)->callbacks, type, out);
+}
+
+static int setup(void **state)
+{
+    int rc = world_setup(state, on_sqlite ? NULL : &redis);
+    world *w = *state;
+
+    w->o.worker_threads = THREADS;
+    w->o.concurrency = SLOTS;
+    w->o.source = (lq_handler_source){.type = source_type, .ud = &w->sides[0]};
+    return rc;
+}
+
+static void enqueue(world *w, const char *queue, const char *type, size_t n)
+{
+    lunaq_task t = LUNAQ_TASK_INIT;
+    t.type = type;
+    world_enqueue(w, queue, n, &t);
+}
+
+static lunaq_queue_info stats(world *w, const char *queue)
+{
+    lq_op_queue_stats op = {.queue = lq_str_c(queue), .now_ms = lq_now_ms()};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lq_op_init(&op.op, LQ_OP_QUEUE_STATS);
+    if (lq_caller_call(w->caller, &op.op, 5000, &err))
+        fail_msg("stats: %s", err.message);
+    lunaq_queue_info info = op.info;
+    info.name = NULL;
+    lq_op_release(&op.op);
+    return info;
+}
+
+static void wait_processed(world *w, const char *queue, int64_t n)
+{
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (stats(w, queue).processed_total < n) {
+        if (lq_mono_ms() > until)
+            fail_msg("%s: %lld processed", queue,
+                     (long long)stats(w, queue).processed_total);
+        let_pass(10);
+    }
+}
+
+/* ---- queues -------------------------------------------------------------- */
+
+static void capped_queue__never_runs_more_and_is_worked_off(void **state)
+{
+    static const char *const names[] = {"narrow", "default"};
+    static const int32_t weights[] = {9, 1};
+    static const lq_queue_settings settings[] = {{.concurrency = 3}, {0}};
+    world *w = *state;
+    kind narrow = {.nap_ms = 2}, wide = {.nap_ms = 2};
+
+    world_queues(w, 2, names, weights);
+    w->o.settings = settings;
+    handle(w, 0, "narrow", 0, &narrow);
+    handle(w, 0, "wide", 0, &wide);
+    enqueue(w, "narrow", "narrow", 1500);
+    enqueue(w, "default", "wide", 500);
+    world_start(w, 0);
+    wait_for("wide", &wide.runs, 500);
+    wait_for("narrow", &narrow.runs, 1500);
+    assert_in_range(narrow.most, 1, 3);
+    assert_in_range(wide.most, 4, SLOTS);
+    wait_processed(w, "narrow", 1500);
+    assert_int_equal(stats(w, "narrow").scheduled, 0);
+}
+
+/* All its places taken, what comes later waits in its queue untouched, and the
+ * server asks the broker for nothing. */
+static void full_queue__is_left_alone_until_a_place_is_free(void **state)
+{
+    static const lq_queue_settings settings[] = {{.concurrency = 2}};
+    world *w = *state;
+    kind k = {0};
+
+    w->o.settings = settings;
+    w->hold = true;
+    handle(w, 0, "*", 0, &k);
+    world_start(w, 0);
+    enqueue(w, "default", "work", 50);
+    wait_for("running", &k.now, 2);
+    let_pass(300);
+    uint64_t numbers = atomic_load(&w->sides[0].runtime->run_numbers);
+    let_pass(1000);
+    assert_int_equal(numbers, atomic_load(&w->sides[0].runtime->run_numbers));
+    assert_int_equal(numbers, 2);
+    assert_int_equal(k.now, 2);
+    assert_int_equal(stats(w, "default").pending, 48);
+    assert_int_equal(stats(w, "default").active, 2);
+    w->hold = false;
+    wait_for("runs", &k.runs, 50);
+    assert_int_equal(k.most, 2);
+}
+
+/* One by one into an idle server: a place that is free is used at once. */
+static void capped_queue__starts_a_task_at_once_when_idle(void **state)
+{
+    static const lq_queue_settings settings[] = {{.concurrency = 1}};
+    world *w = *state;
+    kind k = {0};
+    int64_t slow = 0;
+
+    w->o.settings = settings;
+    handle(w, 0, "*", 0, &k);
+    world_start(w, 0);
+    for (int i = 0; i < 30; i++) {
+        int64_t from = lq_mono_ms();
+        enqueue(w, "default", "work", 1);
+        wait_for("runs", &k.runs, i + 1);
+        slow += lq_mono_ms() - from > 1000;
+    }
+    assert_in_range(slow, 0, 3); /* polling would be late most times */
+}
+
+/* ---- handlers ------------------------------------------------------------ */
+
+static void capped_handler__never_runs_more_and_uses_no_attempt(void **state)
+{
+    world *w = *state;
+    kind narrow = {.nap_ms = 5}, wide = {.nap_ms = 1};
+
+    handle(w, 0, "narrow", 3, &narrow);
+    handle(w, 0, "wide", 0, &wide);
+    enqueue(w, "default", "narrow", 12);
+    enqueue(w, "default", "wide", 200);
+    world_start(w, 0);
+    wait_for("wide", &wide.runs, 200);
+    wait_for("narrow", &narrow.runs, 12);
+    wait_processed(w, "default", 212);
+    lunaq_queue_info info = stats(w, "default");
+    assert_in_range(narrow.most, 1, 3);
+    assert_int_equal(narrow.again, 0);
+    assert_int_equal(info.processed_total, 212);
+    assert_int_equal(info.failed_total, 0);
+    assert_int_equal(info.pending + info.active + info.scheduled + info.retry,
+                     0);
+}
+
+/* A thousand tasks that may not run yet stand before others. */
+static void capped_handler__starves_no_other_of_its_queue(void **state)
+{
+    world *w = *state;
+    kind narrow = {0}, wide = {0};
+    world other = {.hold = false};
+
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    handle(w, 0, "wide", 0, &wide);
+    wide.w = &other; /* these are not held */
+    enqueue(w, "default", "narrow", 1000);
+    enqueue(w, "default", "wide", 50);
+    world_start(w, 0);
+    wait_for("wide", &wide.runs, 50);
+    assert_int_equal(narrow.most, 1);
+    assert_int_equal(narrow.runs, 0);
+    /* They lie still: a line of a thousand is not carried to and fro. */
+    uint64_t from = atomic_load(&w->sides[0].runtime->run_numbers);
+    let_pass(2000);
+    uint64_t taken = atomic_load(&w->sides[0].runtime->run_numbers) - from;
+    assert_in_range(taken, 0, 600);
+    assert_int_equal(narrow.most, 1);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(capped_queue__never_runs_more_and_is_worked_off),
+        TEST(full_queue__is_left_alone_until_a_place_is_free),
+        TEST(capped_queue__starts_a_task_at_once_when_idle),
+        TEST(capped_handler__never_runs_more_and_uses_no_attempt),
+        TEST(capped_handler__starves_no_other_of_its_queue),
+    };
+    on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;
+    if (argc > 1 + on_sqlite)
+        cmocka_set_test_filter(argv[1 + on_sqlite]);
+    if (!on_sqlite && redis_server_start(&redis, NULL, NULL))
+        return 77;
+    int failed = cmocka_run_group_tests_name("caps", tests, NULL, NULL);
+    if (!on_sqlite)
+        redis_server_stop(&redis);
+    return failed;
+}
