@@ -160,7 +160,7 @@ int lq_lua_generation_new(lq_lua_generation **out, lq_lua_host *host,
     for (size_t i = 0; i < snapshot->spec_count; i++) {
         lq_lua_handler *h = &g->handlers[i];
         h->spec = &snapshot->specs[i];
-        h->run_ref = h->backoff_ref = LUA_NOREF;
+        h->run_ref = h->backoff_ref = h->is_failure_ref = LUA_NOREF;
         for (int k = 0; k < LQ_RUN_KINDS; k++)
             h->hook_refs[k] = LUA_NOREF;
     }
@@ -177,6 +177,16 @@ out:
     return lq_fail_nomem(err);
 }
 
+/* The member of the table on top, if it is a function. */
+static int keep_function(lua_State *L, const char *name)
+{
+    lua_pushstring(L, name);
+    if (lua_rawget(L, -2) == LUA_TFUNCTION)
+        return luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 1);
+    return LUA_NOREF;
+}
+
 /* Keeps the functions of the handler on top of the stack. */
 static int load_one(lua_State *L)
 {
@@ -184,11 +194,8 @@ static int load_one(lua_State *L)
     lq_lua_handler *h = &g->handlers[g->loaded];
     lq_lua_run_file(g->host, g->env_ref, h->spec->file);
     if (lua_istable(L, -1)) {
-        lua_pushliteral(L, "backoff");
-        if (lua_rawget(L, -2) == LUA_TFUNCTION)
-            h->backoff_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        else
-            lua_pop(L, 1);
+        h->backoff_ref = keep_function(L, "backoff");
+        h->is_failure_ref = keep_function(L, "is_failure");
         for (int k = 0; k < LQ_RUN_KINDS; k++)
             if (lq_lua_hook_push(L, -1, (enum lq_run_kind)k))
                 h->hook_refs[k] = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -255,10 +262,12 @@ void lq_lua_generation_free(lq_lua_generation *g)
     lq_list_remove(&g->node);
     if (L) {
         for (size_t i = 0; g->handlers && i < g->snapshot->spec_count; i++) {
-            luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].run_ref);
-            luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].backoff_ref);
+            const lq_lua_handler *h = &g->handlers[i];
+            luaL_unref(L, LUA_REGISTRYINDEX, h->run_ref);
+            luaL_unref(L, LUA_REGISTRYINDEX, h->backoff_ref);
+            luaL_unref(L, LUA_REGISTRYINDEX, h->is_failure_ref);
             for (int k = 0; k < LQ_RUN_KINDS; k++)
-                luaL_unref(L, LUA_REGISTRYINDEX, g->handlers[i].hook_refs[k]);
+                luaL_unref(L, LUA_REGISTRYINDEX, h->hook_refs[k]);
         }
         luaL_unref(L, LUA_REGISTRYINDEX, g->env_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, g->modules_ref);

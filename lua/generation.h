@@ -12,7 +12,7 @@
 typedef struct lq_lua_handler {
     const lq_lua_spec *spec;
     /* Functions in the registry; LUA_NOREF = none. */
-    int run_ref, backoff_ref;
+    int run_ref, backoff_ref, is_failure_ref;
     int hook_refs[LQ_RUN_KINDS]; /* see hook.h */
 } lq_lua_handler;
 

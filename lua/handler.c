@@ -146,14 +146,38 @@ out:
 /* ---- all ----------------------------------------------------------------- */
 
 static const char *const known_names[] = {
-    "run",     "doc",       "args",        "queue",      "max_retry",
-    "backoff", "timeout",   "unique",      "cron",       "type",
-    "types",   "retention", "concurrency", "on_archive", NULL};
+    /* One a line, so that changes stay apart. */
+    /* clang-format off */
+    "run",
+    "doc",
+    "args",
+    "queue",
+    "max_retry",
+    "backoff",
+    "timeout",
+    "unique",
+    "cron",
+    "type",
+    "types",
+    "retention",
+    "concurrency",
+    "on_archive",
+    "is_failure",
+    NULL};
 
 /* Part of the contract, without effect in this version. */
 static const char *const later_names[] = {
-    "memory",   "is_failure", "group",   "rate",  "fair", "expires",
-    "priority", "version",    "upgrade", "allow", NULL};
+    "memory",
+    "group",
+    "rate",
+    "fair",
+    "expires",
+    "priority",
+    "version",
+    "upgrade",
+    "allow",
+    NULL};
+/* clang-format on */
 
 static bool is_one_of(const char *name, const char *const *names)
 {
@@ -237,6 +261,8 @@ static int read_table(lq_lua_reader *r)
         rc = read_unique(r);
     if (!rc)
         rc = check_function(r, "on_archive", "a function(task, err)");
+    if (!rc)
+        rc = check_function(r, "is_failure", "a function(err, task)");
     return rc;
 }
 

@@ -225,7 +225,7 @@ static int task_index(lua_State *L)
         lua_pushinteger(L, (lua_Integer)t->retried + 1);
         break;
     case F_MAX_RETRY:
-        lua_pushinteger(L, t->max_retry);
+        lua_pushinteger(L, run->max_retry); /* that counts */
         break;
     case F_DEADLINE:
         push_instant(L, run->deadline_ms);

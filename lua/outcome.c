@@ -5,7 +5,6 @@
  * A verdict value (lunaq.snooze(…)) means the same returned and raised. */
 #include "lua/outcome.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -19,7 +18,6 @@
 
 #define VERDICT_NAME "lunaq.verdict"
 #define TOSTRING_MS 20
-#define BACKOFF_MS 100
 
 void lq_lua_outcome_init(lq_lua_outcome *o)
 {
@@ -401,80 +399,4 @@ void lq_lua_outcome_of(lq_lua_outcome *o, lq_lua_run *r, int status, int nres)
             o->verdict.message = LQ_STR("out of memory");
         o->verdict.error_kind = o->kind;
     }
-}
-
-/* ---- backoff ------------------------------------------------------------- */
-
-struct asking {
-    lq_lua_outcome *o;
-    lq_lua_run *r;
-    double seconds;
-};
-
-static int ask_backoff(lua_State *L)
-{
-    struct asking *a = lua_touserdata(L, 1);
-    lua_settop(L, 0);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, a->r->handler->backoff_ref);
-    lua_pushinteger(L, (lua_Integer)a->r->run->task.retried + 1);
-    lq_lua_push_error(L, lq_str_c(a->o->kind), lq_buf_str(&a->o->text),
-                      (lq_str){0}, (lq_str){0});
-    int status =
-        lq_lua_call(a->r->host, LQ_PHASE_CALLBACK, 2, 1, BACKOFF_MS, a->r->run);
-    if (status != LUA_OK) {
-        if (lua_type(L, -1) == LUA_TSTRING)
-            return lua_error(L);
-        /* No __tostring here: nothing limits its time. */
-        return luaL_error(L, "it raised a %s", luaL_typename(L, -1));
-    }
-    if (lua_type(L, -1) == LUA_TSTRING) {
-        size_t len;
-        lunaq_error err;
-        int64_t ms;
-        const char *p = lua_tolstring(L, -1, &len);
-        if (lq_duration_parse(lq_str_n(p, len), &ms, &err))
-            return luaL_error(L, "%s", err.message);
-        a->seconds = (double)ms / 1000;
-        return 0;
-    }
-    if (lua_isnil(L, -1))
-        return 0; /* the default, on purpose */
-    if (!lua_isnumber(L, -1))
-        return luaL_error(L, "it returned a %s, not seconds",
-                          luaL_typename(L, -1));
-    a->seconds = lua_tonumber(L, -1);
-    if (!(a->seconds >= 0) || a->seconds > 3.2e8)
-        return luaL_error(L, "it returned %f seconds", a->seconds);
-    return 0;
-}
-
-void lq_lua_outcome_backoff(lq_lua_outcome *o, lq_lua_run *r)
-{
-    const lq_lua_spec *spec = r->handler->spec;
-    if (spec->backoff_count > 0) {
-        size_t at = r->run->task.retried > 0 ? (size_t)r->run->task.retried : 0;
-        if (at >= spec->backoff_count)
-            at = spec->backoff_count - 1;
-        o->verdict.delay_ms = spec->backoff_ms[at];
-        return;
-    }
-    if (r->handler->backoff_ref == LUA_NOREF)
-        return;
-    lua_State *L = r->host->L;
-    struct asking a = {.o = o, .r = r, .seconds = -1};
-    lua_pushcfunction(L, ask_backoff);
-    lua_pushlightuserdata(L, &a);
-    if (lua_pcall(L, 1, 0, 0)) {
-        const char *text = lua_tostring(L, -1);
-        LQ_LOG(r->host->log, WARN,
-               "the backoff function failed; using the "
-               "default",
-               lq_fs("type", r->run->task.type),
-               lq_fs("task_id", r->run->task.id),
-               lq_fc("error", text ? text : "?"));
-        lua_pop(L, 1);
-        return;
-    }
-    if (a.seconds >= 0)
-        o->verdict.delay_ms = (int64_t)ceil(a.seconds * 1000);
 }

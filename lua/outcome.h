@@ -19,8 +19,10 @@ void lq_lua_outcome_release(lq_lua_outcome *o);
  *  LUA_YIELD a run that was ended.  Never fails: at worst the text says that
  *  memory is out.  The coroutine may be closed after. */
 void lq_lua_outcome_of(lq_lua_outcome *o, lq_lua_run *r, int status, int nres);
-/** Asks the handler's own backoff when the next attempt shall be. */
-void lq_lua_outcome_backoff(lq_lua_outcome *o, lq_lua_run *r);
+/** Asks the handler's own functions about a task's attempt that went wrong:
+ * when the next one shall be (backoff), and whether this one counts
+ * (is_failure). See after.c. */
+void lq_lua_outcome_ask(lq_lua_outcome *o, lq_lua_run *r);
 
 /** Pushes a verdict value: what lunaq.snooze() and its kin return.  Raises. */
 void lq_lua_push_verdict(lua_State *L, enum lq_verdict_kind kind,

@@ -251,9 +251,8 @@ static void finish(lq_lua_run *r, int status, int nres)
     /* A coroutine that returned has nothing left to close. */
     if (status != LUA_OK)
         lq_lua_close_all(r);
-    if (outcome.verdict.kind == LQ_FAILED && !outcome.lost &&
-        run->kind == LQ_RUN_TASK)
-        lq_lua_outcome_backoff(&outcome, r);
+    if (!outcome.lost && run->kind == LQ_RUN_TASK)
+        lq_lua_outcome_ask(&outcome, r);
     run->runner_data = NULL;
     give_back(r);
     bool reporting = host->reporting;

@@ -56,6 +56,8 @@ typedef struct lq_verdict {
     const char *error_kind; /* "error", "timeout", "payload", "not_found", … */
     int64_t delay_ms; /* RETRY_AFTER, SNOOZED; FAILED: by the handler's own
                          backoff, -1 = Asynq's curve */
+    bool not_failure; /* FAILED, RETRY_AFTER, ENDED by request: the handler says
+                         that it is none: retried without using an attempt */
 } lq_verdict;
 
 /* One attempt (one lease, one slot), or one call of a hook.  The runtime's; the

@@ -39,7 +39,9 @@ static void archive(lq_outcome *out, lq_buf *msg, const lq_task *task,
     encode(out, msg, &copy);
 }
 
-/* A failure: again after delay_ms (< 0: Asynq's curve), or the end. */
+/* A failure: again after delay_ms (< 0: Asynq's curve), or the end.  What the
+ * handler calls none is counted nowhere; where no attempt is left it is the end
+ * all the same, as with Asynq. */
 static void fail(lq_outcome *out, lq_buf *msg, const lq_settle_in *in,
                  lq_str text, int64_t delay_ms)
 {
@@ -48,12 +50,13 @@ static void fail(lq_outcome *out, lq_buf *msg, const lq_settle_in *in,
         return;
     }
     lq_task copy = *in->task;
-    copy.retried++;
+    bool failure = !in->verdict->not_failure;
+    copy.retried += failure;
     copy.error_msg = lq_str_n(
         text.p, text.len > LQ_ERROR_TEXT_MAX ? LQ_ERROR_TEXT_MAX : text.len);
     copy.last_failed_s = in->now_ms / 1000;
     out->kind = LQ_RETRY_AT;
-    out->is_failure = true;
+    out->is_failure = failure;
     out->delay_ms =
         delay_ms >= 0 ? delay_ms : lq_backoff_ms(in->task->retried, in->random);
     encode(out, msg, &copy);

@@ -84,7 +84,8 @@ static void log_outcome(lq_slot *s)
     lq_log *log = s->worker->rt->o.log;
     enum lq_outcome_kind kind = s->outcome.kind;
     bool wrong = kind == LQ_RETRY_AT || kind == LQ_ARCHIVE;
-    lunaq_log_level level = wrong ? LUNAQ_LOG_WARN : LUNAQ_LOG_INFO;
+    bool none = kind == LQ_RETRY_AT && !s->outcome.is_failure;
+    lunaq_log_level level = wrong && !none ? LUNAQ_LOG_WARN : LUNAQ_LOG_INFO;
     if (!lq_log_on(log, level))
         return;
 
@@ -111,7 +112,9 @@ static void log_outcome(lq_slot *s)
                  LQ_STR_ARG(s->run.task.id));
         f[n++] = lq_fc("see", see);
     }
-    lq_log_write(log, level, lq_str_c(lq_outcome_name(kind)), f, n);
+    lq_log_write(
+        log, level,
+        none ? LQ_STR("not a failure") : lq_str_c(lq_outcome_name(kind)), f, n);
     lq_task_release(&shown);
 }
 

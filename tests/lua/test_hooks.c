@@ -145,6 +145,97 @@ static void hook_that_is_no_function__refuses_the_file(void **state)
     world_free(w);
 }
 
+/* ---- questions after an attempt ------------------------------------------ */
+
+/* Whether an attempt of this handler counts as a failure; *log: what the log
+ * has to say, or NULL. */
+static bool counts(const char *source, const char *log)
+{
+    world *w = open_with(source);
+    world_run *r = world_start(w, "t", "{\"n\":7}");
+    world_wait(w, r);
+    assert_true(r->kind == LQ_FAILED || r->kind == LQ_RETRY_AFTER);
+    bool failure = !r->not_failure;
+    if (log)
+        assert_true(world_sees(w, log));
+    world_end(r);
+    world_free(w);
+    return failure;
+}
+
+static void is_failure__decides_by_error_and_task(void **state)
+{
+    (void)state;
+    static const char source[] =
+        "return {run = function() error({kind = 'http', message = 'busy'}) "
+        "end, is_failure = function(err, task) return not (err.kind == 'http' "
+        "and err.message:find('busy') and task.payload.n == 7 and task.attempt "
+        "== 1) end}";
+    assert_false(counts(source, NULL));
+    assert_true(counts("return {run = function() error('x') end, is_failure = "
+                       "function() return true end}",
+                       NULL));
+    assert_true(counts("return function() error('x') end", NULL));
+}
+
+static void is_failure__of_retry_after__is_asked(void **state)
+{
+    (void)state;
+    assert_false(
+        counts("return {run = function() return lunaq.retry_after(5) end, "
+               "is_failure = function(e) return e.kind ~= 'retry_after' end}",
+               NULL));
+}
+
+static void is_failure_that_is_faulty__is_a_failure_and_logged(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *log;
+    } rows[] = {
+        {"error('oops')", "t.lua:1: oops"},
+        {"while true do end", "took longer than 100 ms"},
+        {"lunaq.sleep(1)", "cannot wait"},
+        {"return 5", "it returned a number, not true or false"},
+        {"", "it returned a nil, not true or false"},
+    };
+    for (size_t i = 0; i < LQ_COUNT(rows); i++) {
+        char source[200];
+        snprintf(source, sizeof source,
+                 "return {run = function() error('x') end, is_failure = "
+                 "function() %s end}",
+                 rows[i].body);
+        assert_true(counts(source, rows[i].log));
+    }
+}
+
+static void is_failure__of_a_cancel__is_asked(void **state)
+{
+    (void)state;
+    world *w = open_with("return {run = function() lunaq.sleep(60) end, "
+                         "is_failure = function(e) return e.kind ~= "
+                         "'canceled' end}");
+    world_run *r = world_start(w, "t", "{}");
+    w->runner->ops->cancel(w->runner, &r->run, LQ_CANCEL_REQUEST);
+    assert_int_equal(r->kind, LQ_ENDED);
+    assert_true(r->not_failure);
+    world_end(r);
+    world_free(w);
+}
+
+static void backoff__gets_attempt_error_and_task(void **state)
+{
+    (void)state;
+    world *w = open_with("return {run = function() error('x', 0) end, backoff "
+                         "= function(n, err, task) return n + (err.message:"
+                         "find('^x') and 10 or 0) + task.payload.n end}");
+    world_run *r = world_start(w, "t", "{\"n\":7}");
+    world_wait(w, r);
+    assert_int_equal(r->delay_ms, 18000);
+    world_end(r);
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -156,6 +247,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(verdict_of_a_hook__is_no_verdict_of_a_task),
         cmocka_unit_test(type_without_the_hook__says_so),
         cmocka_unit_test(hook_that_is_no_function__refuses_the_file),
+        cmocka_unit_test(is_failure__decides_by_error_and_task),
+        cmocka_unit_test(is_failure__of_retry_after__is_asked),
+        cmocka_unit_test(is_failure_that_is_faulty__is_a_failure_and_logged),
+        cmocka_unit_test(is_failure__of_a_cancel__is_asked),
+        cmocka_unit_test(backoff__gets_attempt_error_and_task),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -24,6 +24,7 @@ static void run_ended(lq_run *run, const lq_verdict *v)
     r->ended = true;
     r->kind = v->kind;
     r->delay_ms = v->delay_ms;
+    r->not_failure = v->not_failure;
     r->took_ms = lq_now_ms() - run->started_ms;
     if (v->result.p) {
         r->result = lq_strdup_n(v->result);
@@ -240,7 +241,8 @@ world_run *world_start_run(world *w, lq_run run, int64_t timeout_ms)
 
 world_run *world_start_with(world *w, lq_task task, int64_t timeout_ms)
 {
-    return world_start_run(w, (lq_run){.task = task}, timeout_ms);
+    lq_run run = {.task = task, .max_retry = task.max_retry};
+    return world_start_run(w, run, timeout_ms);
 }
 
 world_run *world_start(world *w, const char *type, const char *payload)

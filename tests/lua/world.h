@@ -22,6 +22,7 @@ typedef struct world_run {
     char *message;
     char error_kind[64];
     int64_t delay_ms;
+    bool not_failure;
     int64_t took_ms;
     void (*at_end)(struct world_run *r);
     void *ud;

@@ -116,6 +116,58 @@ class OnArchive(Both):
         self.assertEqual(second.stop(), 0)
 
 
+class IsFailure(Both):
+    """Asynq's IsFailure: what is none uses no attempt and counts nowhere, but at
+    the limit it is the end all the same."""
+
+    handlers = {
+        "busy.lua": """
+            return { max_retry = 2, backoff = "1s",
+              run = function(task)
+                log.info("run", { attempt = task.attempt })
+                error({ kind = task.payload.kind, message = "no luck" })
+              end,
+              is_failure = function(err) return err.kind ~= "busy" end }
+        """,
+    }
+
+    def test_not_a_failure__uses_no_attempt_and_counts_nowhere(self):
+        daemon = self.start()
+        task = self.enqueue("busy", "kind=busy", "--max-retry", "2")
+        for _ in range(2):
+            line = daemon.wait("not a failure", task_id=task)
+            self.assertEqual(line["attempt"], 1)
+            row = self.wait_state("retry", task)
+            self.assertEqual((row["retried"], row["max_retry"]), (0, 2))
+            self.assertIn("no luck", row["error"])
+            self.assertEqual(self.counters(), (0, 0))
+            since = daemon.count()
+            daemon.wait("run", since=since, attempt=1)
+            daemon.wait("not a failure", since=since, task_id=task)
+
+    def test_failure__uses_one_and_counts(self):
+        self.start()
+        task = self.enqueue("busy", "kind=other")
+        row = self.wait_state("archived", task)
+        self.assertEqual(row["retried"], 2)
+        self.assertEqual(self.counters(), (3, 3))
+
+    def test_not_a_failure__at_the_limit__is_archived_and_counts(self):
+        self.start()
+        task = self.enqueue("busy", "kind=busy", "--max-retry", "0")
+        row = self.wait_state("archived", task)
+        self.assertEqual(row["retried"], 0)
+        self.assertEqual(self.counters(), (1, 1))
+
+
+class IsFailureRedis(IsFailure, unittest.TestCase):
+    broker = "redis"
+
+
+class IsFailureSqlite(IsFailure, unittest.TestCase):
+    broker = "sqlite"
+
+
 class OnArchiveRedis(OnArchive, unittest.TestCase):
     broker = "redis"
 

@@ -125,6 +125,67 @@ static void handlers_max_retry__counts_but_is_not_written(void **unused)
     lq_buf_release(&msg);
 }
 
+static void check_not_a_failure(enum lq_verdict_kind kind,
+                                enum lq_cancel cancel, int32_t retried,
+                                lq_outcome *out, int32_t *retried_after)
+{
+    lq_task task = {.type = LQ_STR("a"), .max_retry = 3, .retried = retried};
+    lq_verdict verdict = {.kind = kind,
+                          .message = LQ_STR("busy"),
+                          .delay_ms = -1,
+                          .not_failure = true};
+    lq_settle_in in = {.task = &task,
+                       .max_retry = 3,
+                       .verdict = &verdict,
+                       .cancel = cancel,
+                       .now_ms = NOW_MS};
+    lq_task after = {0};
+    lq_buf msg;
+
+    lq_buf_init(&msg, 0);
+    assert_true(lq_settle(out, &msg, &in));
+    assert_int_equal(lq_task_decode(&after, out->msg, NULL), LUNAQ_OK);
+    *retried_after = after.retried;
+    assert_true(lq_str_eq(after.error_msg, cancel == LQ_CANCEL_REQUEST
+                                               ? LQ_STR("canceled")
+                                               : LQ_STR("busy")));
+    assert_int_equal(after.last_failed_s, NOW_MS / 1000);
+    lq_task_release(&after);
+    lq_buf_release(&msg);
+}
+
+/* Asynq's IsFailure, in all its ways. */
+static void not_a_failure__is_retried_without_using_an_attempt(void **unused)
+{
+    lq_outcome out = {0};
+    int32_t retried;
+    (void)unused;
+
+    check_not_a_failure(LQ_FAILED, LQ_CANCEL_NONE, 2, &out, &retried);
+    assert_int_equal(out.kind, LQ_RETRY_AT);
+    assert_false(out.is_failure);
+    assert_int_equal(retried, 2);
+    assert_in_range(out.delay_ms, 31000, 118000); /* the curve of the third */
+    check_not_a_failure(LQ_RETRY_AFTER, LQ_CANCEL_NONE, 0, &out, &retried);
+    assert_false(out.is_failure);
+    assert_int_equal(retried, 0);
+    check_not_a_failure(LQ_ENDED, LQ_CANCEL_REQUEST, 1, &out, &retried);
+    assert_false(out.is_failure);
+    assert_int_equal(retried, 1);
+}
+
+static void not_a_failure__at_the_limit__is_archived(void **unused)
+{
+    lq_outcome out = {0};
+    int32_t retried;
+    (void)unused;
+
+    check_not_a_failure(LQ_FAILED, LQ_CANCEL_NONE, 3, &out, &retried);
+    assert_int_equal(out.kind, LQ_ARCHIVE);
+    assert_true(out.is_failure);
+    assert_int_equal(retried, 3);
+}
+
 /* The broker then keeps the message that it has. */
 static void message_without_memory__is_not_written_by_half(void **unused)
 {
@@ -214,7 +275,7 @@ static void test_expired(void **state)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[LQ_COUNT(cases) + LQ_COUNT(expired_cases) + 3];
+    struct CMUnitTest tests[LQ_COUNT(cases) + LQ_COUNT(expired_cases) + 5];
     size_t n = 0;
 
     for (size_t i = 0; i < LQ_COUNT(cases); i++)
@@ -226,6 +287,10 @@ int main(int argc, char **argv)
                                 (void *)(uintptr_t)&expired_cases[i]};
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
         handlers_max_retry__counts_but_is_not_written);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(
+        not_a_failure__is_retried_without_using_an_attempt);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(
+        not_a_failure__at_the_limit__is_archived);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
         message_without_memory__is_not_written_by_half);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(
