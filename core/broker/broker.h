@@ -78,6 +78,7 @@ enum lq_op_kind {
     LQ_OP_GROUP_BACK,
     LQ_OP_GROUP_EXTEND,
     LQ_OP_GROUP_RECLAIM,
+    LQ_OP_CHECK, /* broker/check.h */
     LQ_OP_KINDS
 };
 

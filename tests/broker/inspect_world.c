@@ -81,6 +81,13 @@ int world_run(const char *name, const struct CMUnitTest *tests, size_t count,
     return failed;
 }
 
+int world_run_on(const struct inspected *broker, const char *name,
+                 const struct CMUnitTest *tests, size_t count)
+{
+    the_broker = broker;
+    return _cmocka_run_group_tests(name, tests, count, world_open, world_close);
+}
+
 /* ---- planting ------------------------------------------------------------ */
 
 void plant(struct world *w, const struct planted *p)

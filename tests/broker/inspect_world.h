@@ -59,6 +59,10 @@ int world_run(const char *name, const struct CMUnitTest *tests, size_t count,
               const struct CMUnitTest *redis_only, size_t redis_count, int argc,
               char **argv);
 
+/** Runs tests that only one broker can have. */
+int world_run_on(const struct inspected *broker, const char *name,
+                 const struct CMUnitTest *tests, size_t count);
+
 void plant(struct world *w, const struct planted *p);
 /** `count` pending tasks: "<head>0", "<head>1", … */
 void plant_pending(struct world *w, const char *queue, const char *head,

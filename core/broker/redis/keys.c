@@ -232,3 +232,14 @@ bool lq_keys_plain_msg(lq_op *op, lq_str msg, lq_str *copy)
     lq_task_release(&t);
     return ok;
 }
+
+lq_str lq_glob_quote(lq_str name, char *out, size_t size)
+{
+    size_t len = 0;
+    for (size_t k = 0; k < name.len && len + 2 < size; k++) {
+        if (name.p[k] && strchr("*?[]\\^-", name.p[k]))
+            out[len++] = '\\';
+        out[len++] = name.p[k];
+    }
+    return lq_str_n(out, len);
+}

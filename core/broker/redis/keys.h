@@ -54,6 +54,9 @@ void lq_cmd_scheduler(lq_cmd *c, lq_str scheduler_id);
 void lq_cmd_token(lq_cmd *c, uint32_t token);
 /** Appends "asynq:{queue}:<name>:2026-01-31", the UTC day of now_ms. */
 void lq_cmd_day(lq_cmd *c, lq_str queue, const char *name, int64_t now_ms);
+/** A name as it stands in a glob pattern, in out: twice LUNAQ_NAME_MAX bytes
+ *  hold any. */
+lq_str lq_glob_quote(lq_str name, char *out, size_t size);
 
 /* A unique key stands in the task's message, with its prefix.  Outside this
  * layer it always has Asynq's own; what Redis holds has the application's.

@@ -120,15 +120,8 @@ static int audit_build(lq_op *op, uint32_t i, lq_cmd *c)
         "archived", "completed", "groups", "aggregation_sets"};
     const lq_op_audit *o = (const lq_op_audit *)op;
     char name[LUNAQ_NAME_MAX * 2];
-    size_t len = 0;
     (void)i;
-    /* The queue's name stands in a glob pattern. */
-    for (size_t k = 0; k < o->queue.len && len + 2 < sizeof(name); k++) {
-        if (strchr("*?[]\\^-", o->queue.p[k]) && o->queue.p[k])
-            name[len++] = '\\';
-        name[len++] = o->queue.p[k];
-    }
-    lq_str quoted = lq_str_n(name, len);
+    lq_str quoted = lq_glob_quote(o->queue, name, sizeof(name));
     lq_cmd_script(c, &lq_script_audit, LQ_COUNT(keys));
     for (size_t k = 0; k < LQ_COUNT(keys); k++)
         lq_cmd_queue(c, o->queue, keys[k]);

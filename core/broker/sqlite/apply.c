@@ -50,6 +50,7 @@ static const struct row {
     [LQ_OP_GROUP_BACK] = {lq_sqlite_group_back, false, false},
     [LQ_OP_GROUP_EXTEND] = {lq_sqlite_group_extend, false, false},
     [LQ_OP_GROUP_RECLAIM] = {lq_sqlite_group_reclaim, false, false},
+    [LQ_OP_CHECK] = {lq_sqlite_check, false, false},
 };
 
 static const struct row *row_of(enum lq_op_kind kind)
@@ -66,6 +67,8 @@ bool lq_sqlite_reads(const lq_op *op)
         const lq_op_cron_fire *o = (const lq_op_cron_fire *)op;
         return !o->item && o->first_ms <= 0;
     }
+    if (op->kind == LQ_OP_CHECK)
+        return lq_sqlite_check_reads(op);
     return !row || row->reads;
 }
 

@@ -452,6 +452,48 @@ LUNAQ_API int lunaq_broker_move(lunaq_client *from, lunaq_client *to,
                                 const lunaq_broker_move_options *options,
                                 lunaq_broker_moved *moved, lunaq_error *err);
 
+/** Something in a broker that must never be. */
+typedef struct lunaq_fault {
+    size_t size;
+    const char *kind;  /* one word, never changed: "orphan", "no-lease", … */
+    const char *queue; /* "" when it belongs to none */
+    const char *id;    /* a task's id, or the key it is about */
+    const char *text;  /* what is wrong, one line */
+    const char *cure;  /* what repair does; "" when only a person can */
+    int64_t repaired;  /* 1 = it was done */
+} lunaq_fault;
+
+/** How a broker is looked over. */
+typedef struct lunaq_check_options {
+    size_t size;
+    int64_t repair; /* 1 = mend what is found */
+    /* Called with each fault, which is borrowed for the call. */
+    void (*fault)(void *ud, const lunaq_fault *fault);
+    void *ud;
+} lunaq_check_options;
+#define LUNAQ_CHECK_OPTIONS_INIT                                               \
+    {                                                                          \
+        sizeof(lunaq_check_options), 0, 0, 0                                   \
+    }
+
+/** What was found. */
+typedef struct lunaq_checked {
+    size_t size; /* set by the caller */
+    int64_t queues;
+    int64_t tasks;
+    int64_t faults;
+    int64_t repaired; /* of them */
+} lunaq_checked;
+
+/** Looks over a queue (NULL: all, and what belongs to none) for what must never
+ *  be, and mends it when asked to.  In small parts: servers and producers may
+ *  work on it meanwhile, and what they move is no fault.  A repair loses no
+ *  task: those that cannot be read are archived with their bytes.  options and
+ *  checked may be NULL.  LUNAQ_ENOTFOUND: no such queue. */
+LUNAQ_API int lunaq_queue_check(lunaq_client *client, const char *queue,
+                                const lunaq_check_options *options,
+                                lunaq_checked *checked, lunaq_error *err);
+
 #ifdef __cplusplus
 }
 #endif
