@@ -225,8 +225,12 @@ void lq_lua_app_each_cron(lq_lua_app *app,
 {
     lq_lua_snapshot *s = lq_lua_app_live(app);
     for (const lq_lua_cron *c = s->crons; c; c = c->next) {
-        lq_cron_want want = {
-            .spec = c->spec, .name = c->name, .item = &c->item};
+        lq_cron_want want = {.spec = c->spec,
+                             .name = c->name,
+                             .item = &c->item,
+                             .tz = c->tz,
+                             .dst = c->dst,
+                             .missed = c->missed};
         fn(ud, &want);
     }
     lq_lua_snapshot_unref(s);

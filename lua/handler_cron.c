@@ -5,7 +5,7 @@
 
 #include "lua/enqueue.h"
 #include "lua/option.h"
-#include "task/cron.h"
+#include "task/cron_rule.h"
 
 /* The member of the table on top; *out NULL when there is none. */
 static int member(lq_lua_reader *r, const char *name, const char **out)
@@ -21,7 +21,8 @@ static int member(lq_lua_reader *r, const char *name, const char **out)
 
 static int check_cron_names(lq_lua_reader *r)
 {
-    static const char *const names[] = {"spec", "name", "tz", "payload", NULL};
+    static const char *const names[] = {"spec",   "name",    "tz", "dst",
+                                        "missed", "payload", NULL};
     lua_State *L = r->L;
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
         const char *name =
@@ -32,7 +33,8 @@ static int check_cron_names(lq_lua_reader *r)
         if (*known)
             continue;
         lq_fail(r->err, LUNAQ_EHANDLER,
-                "cron: unknown member '%.40s' (known: spec name tz payload)",
+                "cron: unknown member '%.40s' (known: spec name tz dst missed "
+                "payload)",
                 name);
         int rc = lq_lua_option_fail(r, name);
         lua_pop(L, 2);
@@ -46,8 +48,6 @@ static int add_cron(lq_lua_reader *r)
 {
     lua_State *L = r->L;
     lq_lua_cron *c = lq_arena_alloc(&r->s->mem, sizeof *c);
-    const char *tz = NULL;
-    lq_cron parsed;
     if (!c)
         return lq_fail_nomem(r->err);
     c->handler = r->spec;
@@ -63,19 +63,19 @@ static int add_cron(lq_lua_reader *r)
         if (!rc)
             rc = member(r, "name", &c->name);
         if (!rc)
-            rc = member(r, "tz", &tz);
+            rc = member(r, "tz", &c->tz);
+        if (!rc)
+            rc = member(r, "dst", &c->dst);
+        if (!rc)
+            rc = member(r, "missed", &c->missed);
     }
     if (rc)
         return rc;
     if (!c->spec)
         return lq_lua_option_wrong(r, "cron",
                                    "a spec (cron = {spec = \"@every 1h\"})");
-    if (tz && strcmp(tz, "UTC") != 0) {
-        lq_fail(r->err, LUNAQ_EHANDLER,
-                "tz: time zones are not supported yet; write the spec in UTC");
-        return lq_lua_option_fail(r, "tz");
-    }
-    if (lq_cron_parse(&parsed, lq_str_c(c->spec), r->err)) {
+    const lq_cron_text text = {c->spec, c->tz, c->dst, c->missed};
+    if (lq_cron_rule_check(&text, r->err)) {
         lq_error_prefix(r->err, "cron \"%s\"", c->spec);
         return lq_lua_option_fail(r, "cron");
     }

@@ -52,6 +52,7 @@ typedef struct lq_lua_spec {
 typedef struct lq_lua_cron {
     struct lq_lua_cron *next;
     const char *spec, *name, *type;
+    const char *tz, *dst, *missed; /* or NULL */
     lq_lua_spec *handler;
     lq_enqueue item;
     bool ready; /* item was made */

@@ -11,9 +11,9 @@ set -euo pipefail
 
 build=(build-essential cmake ninja-build pkg-config libuv1-dev libhiredis-dev
   libssl-dev libpq-dev liblua5.4-dev libcjson-dev libsqlite3-dev
-  libmicrohttpd-dev curl)
+  libmicrohttpd-dev curl tzdata)
 servers=(redis-server postgresql-15 postgresql-client-15)
-tests=(tzdata libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps python3
+tests=(libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps python3
   sqlite3)
 dev=(clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev lua-check mandoc)
 

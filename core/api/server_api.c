@@ -120,6 +120,7 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         .crash_limit = s->o.crash_limit,
         .cron = s->cron,
         .cron_count = s->o.cron_count,
+        .timezone = s->o.timezone,
         .stuck = s->o.stuck,
         .stuck_userdata = s->o.stuck_userdata,
     };
@@ -297,7 +298,10 @@ int lunaq_server_reload(lunaq_server *server, lunaq_error *err)
                        "this server has no handlers folder to reload");
     if (server->life != LIFE_STARTED)
         return lq_fail(err, LUNAQ_ESTATE, "the server is not running");
-    return lq_lua_app_reload(server->app, err);
+    int rc = lq_lua_app_reload(server->app, err);
+    lq_control_handlers_changed(
+        server->runtime); /* zones are read again, too */
+    return rc;
 }
 
 const char *lunaq_server_id(const lunaq_server *server)

@@ -2,10 +2,8 @@
 #include "api/server_parts.h"
 
 #include "api/broker_choice.h"
-#include "base/clock.h"
 #include "base/cpus.h"
 #include "base/sized.h"
-#include "task/cron.h"
 
 #include <assert.h>
 
@@ -211,78 +209,11 @@ static int copy_options(lunaq_server *s, const lunaq_server_options *options,
     return rc;
 }
 
-static bool dup_in(lq_arena *mem, const char **s)
-{
-    if (!*s)
-        return true;
-    *s = lq_arena_dup(mem, lq_str_c(*s));
-    return *s != NULL;
-}
-
-/* An item keeps views into its task: the caller's strings need not stay. */
-static bool copy_task(lq_arena *mem, lunaq_task *t)
-{
-    if (!dup_in(mem, &t->type) || !dup_in(mem, &t->queue) ||
-        !dup_in(mem, &t->task_id) || !dup_in(mem, &t->group))
-        return false;
-    if (t->payload) {
-        t->payload = lq_arena_dup(mem, lq_str_n(t->payload, t->payload_len));
-        if (!t->payload)
-            return false;
-    }
-    if (!t->headers)
-        return true;
-    lunaq_header *headers =
-        lq_arena_alloc(mem, (t->header_count + 1) * sizeof(*headers));
-    if (!headers)
-        return false;
-    for (size_t i = 0; i < t->header_count; i++) {
-        headers[i] = t->headers[i];
-        if (!dup_in(mem, &headers[i].name) || !dup_in(mem, &headers[i].value))
-            return false;
-    }
-    t->headers = headers;
-    return true;
-}
-
-static int copy_cron(lunaq_server *s, lunaq_error *err)
-{
-    size_t n = s->o.cron_count;
-    s->cron = lq_arena_alloc(&s->mem, (n + 1) * sizeof(*s->cron));
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers it is */
-    s->cron_items = lq_arena_alloc(&s->mem, (n + 1) * sizeof(*s->cron_items));
-    if (!s->cron || !s->cron_items)
-        return lq_fail_nomem(err);
-    const char *from = (const char *)s->o.cron;
-    for (size_t i = 0; i < n; i++) {
-        lunaq_cron_entry e = {0};
-        int rc = lq_sized_copy(&e, sizeof(e), from, "lunaq_cron_entry", err);
-        lq_cron parsed;
-        if (!rc)
-            rc = lq_cron_parse(&parsed, lq_str_c(e.spec), err);
-        s->cron_items[i] = lq_arena_alloc(&s->mem, sizeof(lq_enqueue));
-        if (!s->cron_items[i] || (!rc && !copy_task(&s->mem, &e.task)))
-            return lq_fail_nomem(err);
-        if (!rc)
-            rc = lq_enqueue_init(s->cron_items[i], &e.task, lq_now_ms(), err);
-        if (rc) {
-            lq_error_prefix(err, "cron entry \"%s\"", e.spec ? e.spec : "");
-            return rc;
-        }
-        s->cron[i] =
-            (lq_cron_want){.spec = lq_arena_dup(&s->mem, lq_str_c(e.spec)),
-                           .name = dup_or_null(&s->mem, e.name),
-                           .item = s->cron_items[i]};
-        from += ((const lunaq_cron_entry *)(const void *)from)->size;
-    }
-    return LUNAQ_OK;
-}
-
 int lq_server_options_take(lunaq_server *s, const lunaq_server_options *options,
                            lunaq_error *err)
 {
     int rc = copy_options(s, options, err);
-    return rc ? rc : copy_cron(s, err);
+    return rc ? rc : lq_server_cron_take(s, err);
 }
 
 void lunaq_server_options_init(lunaq_server_options *options, size_t size)

@@ -33,4 +33,8 @@ struct lunaq_server {
 int lq_server_options_take(lunaq_server *s, const lunaq_server_options *options,
                            lunaq_error *err);
 
+/** Checks and copies what s->o says of periodic tasks.  LUNAQ_EINVAL,
+ *  LUNAQ_ECONFIG. */
+int lq_server_cron_take(lunaq_server *s, lunaq_error *err);
+
 #endif

@@ -210,9 +210,15 @@ static void print_cron(const config *c, FILE *out)
         const lunaq_cron_entry *e = &c->options.cron[i];
         const struct {
             const char *name, *text;
-        } texts[] = {{"spec", e->spec},        {"type", e->task.type},
-                     {"name", e->name},        {"payload", e->task.payload},
-                     {"queue", e->task.queue}, {"group", e->task.group}};
+        } texts[] = {{"spec", e->spec},
+                     {"type", e->task.type},
+                     {"name", e->name},
+                     {"payload", e->task.payload},
+                     {"queue", e->task.queue},
+                     {"group", e->task.group},
+                     {"tz", e->tz},
+                     {"dst", e->dst},
+                     {"missed", e->missed}};
         const struct {
             const char *name;
             int64_t ms;

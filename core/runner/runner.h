@@ -176,6 +176,7 @@ typedef struct lq_cron_want {
     const char *spec;
     const char *name;       /* NULL = none */
     const lq_enqueue *item; /* what to enqueue; id and times are set per tick */
+    const char *tz, *dst, *missed; /* task/cron_rule.h; NULL = the default */
 } lq_cron_want;
 
 #endif

@@ -55,6 +55,7 @@ typedef struct lq_runtime_options {
     lq_handler_source source;
     const lq_cron_want *cron; /* the configuration's, beside the source's */
     size_t cron_count;
+    const char *timezone; /* of specs that name none; NULL = UTC */
     lunaq_stuck_fn *stuck;
     void *stuck_userdata;
 } lq_runtime_options;

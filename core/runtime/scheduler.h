@@ -2,26 +2,23 @@
  *
  * Every server schedules.  The broker keeps each entry's last instant and takes
  * a tick only when it is later, so N servers, restarts and clock steps fire a
- * tick once.  What was missed while nobody ran fires once, with the latest
- * instant.
+ * tick once.  What was missed while nobody ran is up to the entry's policy.
  */
 #ifndef LQ_SCHEDULER_H
 #define LQ_SCHEDULER_H
 
 #include "runtime/periodic.h"
-#include "runtime/runtime.h"
-#include "task/cron.h"
+#include "runtime/schedule.h"
 
 struct lq_control;
-struct lq_cron_entry;
 
 typedef struct lq_scheduler {
     struct lq_control *control;
     lq_periodic round;
     lq_periodic publish;
-    struct lq_cron_entry *entries; /* a linked list */
-    struct lq_cron_entry *at;      /* whose tick is under way */
-    bool reload;                   /* the entries changed */
+    lq_schedule schedule;
+    lq_entry *at; /* whose tick is under way */
+    bool reload;  /* the entries changed */
     lq_op_cron_fire fire;
     lq_op_cron_publish pub;
     lq_arena pub_mem;
@@ -35,5 +32,8 @@ int lq_scheduler_start(lq_scheduler *s, struct lq_control *c, lunaq_error *err);
 void lq_scheduler_stop(lq_scheduler *s);
 /** The handler files changed. */
 void lq_scheduler_reload(lq_scheduler *s);
+
+/* scheduler_show.c: publishes the entries, again when they changed. */
+int lq_scheduler_show_start(lq_scheduler *s, lunaq_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Cron: spec → bit sets → next instant, in UTC, by the rules of robfig/cron v3.
+/* Cron: spec → bit sets, by the rules of robfig/cron v3.
  *
  * One of them surprises: when neither day field holds a star, a day matches
  * that fits either of them ("0 0 13 * 5" fires on the 13th and on every
@@ -8,10 +8,6 @@
 #include "task/cron.h"
 
 #include "task/duration.h"
-
-#define MINUTE_MS INT64_C(60000)
-#define DAY_MINUTES 1440
-#define YEARS_AHEAD 5
 
 /* ---- parsing ------------------------------------------------------------ */
 
@@ -80,9 +76,15 @@ static bool parse_value(const struct field *f, lq_str s, unsigned *value)
     return true;
 }
 
+/* What a field's list says beside its values. */
+struct marks {
+    bool star; /* an item that is a star, without a step */
+    bool open; /* an item without an end: a star, or "N/step" */
+};
+
 /* One item of a list: "*", "N", "N-M", each with "/step".  NULL or why not. */
 static const char *parse_item(const struct field *f, lq_str item,
-                              uint64_t *bits, bool *star)
+                              uint64_t *bits, struct marks *marks)
 {
     lq_str range = cut(&item, '/'), step_text = item;
     lq_str first = cut(&range, '-'), last_text = range;
@@ -119,20 +121,21 @@ static const char *parse_item(const struct field *f, lq_str item,
     for (uint64_t i = from; i <= to; i += step)
         *bits |= UINT64_C(1) << i;
     if (is_star && step == 1)
-        *star = true;
+        marks->star = true;
+    if (is_star || (stepped && !last_text.p))
+        marks->open = true;
     return NULL;
 }
 
 static int parse_field(const struct field *f, lq_str text, uint64_t *bits,
-                       bool *star, lunaq_error *err)
+                       struct marks *marks, lunaq_error *err)
 {
     *bits = 0;
-    *star = false;
     while (text.len > 0) {
         lq_str item = cut(&text, ',');
         if (item.len == 0)
             continue; /* robfig drops empty items */
-        const char *why = parse_item(f, item, bits, star);
+        const char *why = parse_item(f, item, bits, marks);
         if (why)
             return lq_fail(
                 err, LUNAQ_EINVAL, "cron: %s: \"%.*s\" %s (%u to %u%s)",
@@ -162,14 +165,15 @@ static int parse_fields(lq_cron *out, lq_str spec, lunaq_error *err)
                        spec.len < 60 ? (int)spec.len : 60, spec.p, count);
     uint64_t *bits[5] = {&out->minute, &out->hour, &out->dom, &out->month,
                          &out->dow};
-    bool unused;
-    bool *stars[5] = {&unused, &unused, &out->dom_star, &unused,
-                      &out->dow_star};
+    struct marks marks[5] = {{0}};
     for (size_t i = 0; i < 5; i++) {
-        int rc = parse_field(&fields[i], parts[i], bits[i], stars[i], err);
+        int rc = parse_field(&fields[i], parts[i], bits[i], &marks[i], err);
         if (rc)
             return rc;
     }
+    out->dom_star = marks[2].star;
+    out->dow_star = marks[4].star;
+    out->often = marks[0].open || marks[1].open;
     return LUNAQ_OK;
 }
 
@@ -205,110 +209,26 @@ static int parse_descriptor(lq_cron *out, lq_str spec, lunaq_error *err)
 }
 
 /* Takes a "TZ=… " off the head of spec. */
-static int skip_zone(lq_str *spec, lunaq_error *err)
+static void take_zone(lq_str *spec, lq_str *zone)
 {
     if (!lq_str_starts(*spec, LQ_STR("TZ=")) &&
         !lq_str_starts(*spec, LQ_STR("CRON_TZ=")))
-        return LUNAQ_OK;
+        return;
     cut(spec, '=');
-    lq_str zone = cut(spec, ' ');
+    *zone = cut(spec, ' ');
     *spec = trim(*spec);
-    if (lq_str_eq(zone, LQ_STR("UTC")) || lq_str_eq(zone, LQ_STR("Etc/UTC")))
-        return LUNAQ_OK;
-    return lq_fail(err, LUNAQ_EINVAL,
-                   "cron: time zone \"%.*s\": only UTC is known; write the "
-                   "times in UTC and leave the zone out",
-                   zone.len < 40 ? (int)zone.len : 40, zone.p);
 }
 
 int lq_cron_parse(lq_cron *out, lq_str spec, lunaq_error *err)
 {
     lq_cron c = {0};
     spec = trim(spec);
-    int rc = skip_zone(&spec, err);
-    if (rc)
-        return rc;
+    take_zone(&spec, &c.tz);
     if (spec.len == 0)
         return lq_fail(err, LUNAQ_EINVAL, "cron: the spec is empty");
-    rc = spec.p[0] == '@' ? parse_descriptor(&c, spec, err)
-                          : parse_fields(&c, spec, err);
+    int rc = spec.p[0] == '@' ? parse_descriptor(&c, spec, err)
+                              : parse_fields(&c, spec, err);
     if (rc == LUNAQ_OK)
         *out = c;
     return rc;
-}
-
-/* ---- the next instant --------------------------------------------------- */
-
-struct date {
-    int64_t year;
-    unsigned month, day; /* from 1 */
-};
-
-/* Days since 1970-01-01 → date in the Gregorian calendar, by eras of 400 years
- * that begin on March 1st, so that the leap day is the last of its year. */
-static struct date date_of(int64_t days)
-{
-    days += 719468; /* 0000-03-01 */
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t doe = days - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153; /* March is 0 */
-    unsigned month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
-    return (struct date){
-        .year = yoe + era * 400 + (month <= 2),
-        .month = month,
-        .day = (unsigned)(doy - (153 * mp + 2) / 5 + 1),
-    };
-}
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
-
-static bool has(uint64_t bits, unsigned i)
-{
-    return bits >> i & 1;
-}
-
-static bool day_matches(const lq_cron *c, struct date d, int64_t days)
-{
-    if (!has(c->month, d.month))
-        return false;
-    unsigned weekday = (unsigned)((days % 7 + 11) % 7); /* 1970: Thursday, 4 */
-    bool dom = has(c->dom, d.day), dow = has(c->dow, weekday);
-    return c->dom_star || c->dow_star ? dom && dow : dom || dow;
-}
-
-/* The first minute of the day that fires, from `from` on; -1 = none. */
-static int minute_of_day(const lq_cron *c, unsigned from)
-{
-    for (unsigned m = from; m < DAY_MINUTES; m++) {
-        if (!has(c->hour, m / 60))
-            m += 59 - m % 60; /* to the next hour */
-        else if (has(c->minute, m % 60))
-            return (int)m;
-    }
-    return -1;
-}
-
-int64_t lq_cron_next_ms(const lq_cron *c, int64_t after_ms)
-{
-    if (c->every_ms > 0)
-        return floor_div(after_ms + c->every_ms, 1000) * 1000;
-    int64_t minute = floor_div(after_ms, MINUTE_MS) + 1;
-    int64_t days = floor_div(minute, DAY_MINUTES);
-    unsigned from = (unsigned)(minute - days * DAY_MINUTES);
-    int64_t last_year = date_of(days).year + YEARS_AHEAD;
-    for (;; days++, from = 0) {
-        struct date d = date_of(days);
-        if (d.year > last_year)
-            return 0;
-        if (!day_matches(c, d, days))
-            continue;
-        int m = minute_of_day(c, from);
-        if (m >= 0)
-            return (days * DAY_MINUTES + m) * MINUTE_MS;
-    }
 }

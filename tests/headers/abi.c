@@ -30,8 +30,8 @@ ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_fault, repaired);
 ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
-ENDS_FULL(lunaq_cron_entry, task);
-ENDS_FULL(lunaq_server_options, queue_option_count);
+ENDS_FULL(lunaq_cron_entry, missed);
+ENDS_FULL(lunaq_server_options, timezone);
 ENDS_FULL(lunaq_queue_options, concurrency);
 ENDS_FULL(lunaq_handler_options, timeout_ms);
 

@@ -107,6 +107,38 @@ class Cron(World):
         self.assertEqual(len(self.ticks()), old, "the old entry went on")
         self.assertEqual(daemon.find(level="error"), [])
 
+    def test_missed_ticks__by_the_entrys_policy(self):
+        hour = 3600
+        self.write("lunaq.conf.lua", """
+            return { timezone = "Asia/Kolkata", cron = {
+              { spec = "@every 1h", name = "once", type = "tick",
+                payload = { from = "once" } },
+              { spec = "@every 1h", name = "skip", type = "tick", missed = "skip",
+                payload = { from = "skip" } },
+              { spec = "@every 1h", name = "all", type = "tick", missed = "all",
+                payload = { from = "all" } },
+              { spec = "0 * * * *", type = "tick", missed = "all",
+                payload = { from = "zone" } } } }
+        """)
+        last = (int(time.time()) - 5 * hour - 600) * 1000
+        for name in "once", "skip", "all":
+            self.r("HSET", "lunaq:{default}:cron", f"tick|@every 1h|{name}", last)
+        # Its full hours are our half ones.
+        self.r("HSET", "lunaq:{default}:cron",
+               "tick|CRON_TZ=Asia/Kolkata 0 * * * *", last)
+        daemon = self.start()
+        wait_for("all of them", lambda: len(self.ticks("all")) >= 5, 20, 0.1)
+        wait_for("by the zone", lambda: len(self.ticks("zone")) >= 5, 20, 0.1)
+        wait_for("the next ones are known",
+                 lambda: len(self.ticks()) >= 1, 20, 0.1)
+        self.assertEqual(len(self.ticks("once")), 1)
+        self.assertEqual(len(self.ticks("skip")), 0)
+        self.assertEqual(len(self.ticks("all")), 5)
+        at = int(self.r("HGET", "lunaq:{default}:cron",
+                        "tick|CRON_TZ=Asia/Kolkata 0 * * * *"))
+        self.assertEqual(at // 1000 % hour, hour // 2)
+        self.assertEqual(daemon.find(level="error"), [])
+
     def test_entries__are_listed_for_asynqs_tools(self):
         daemon = self.start()
         wait_for("listed", lambda: self.r("ZCARD", "asynq:schedulers"), 10)

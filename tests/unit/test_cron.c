@@ -162,8 +162,6 @@ static const struct refused_row refused_rows[] = {
     {"refused__every_negative", "@every -5m", "negative"},
     {"refused__every_days", "@every 1d", "unit"},
     {"refused__every_without_unit", "@every 90", "unit"},
-    {"refused__a_zone", "TZ=Europe/Berlin 0 5 * * *", "Europe/Berlin"},
-    {"refused__a_zone_by_cron_tz", "CRON_TZ=Asia/Tokyo @daily", "Asia/Tokyo"},
     {"refused__a_zone_alone", "TZ=UTC", "empty"},
 };
 

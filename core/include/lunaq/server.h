@@ -71,14 +71,20 @@ typedef struct lunaq_queue_options {
 /** A periodic task, as `cron` in a handler file. */
 typedef struct lunaq_cron_entry {
     size_t size;
-    const char *spec; /* 5 fields, a descriptor or "@every 1h"; UTC */
+    const char *spec; /* 5 fields, a descriptor or "@every 1h" */
     const char
         *name;       /* tells two entries of one type and spec apart; or NULL */
     lunaq_task task; /* what to enqueue at each tick */
+    const char *tz;  /* of the spec's times: "Europe/Berlin"; NULL = the
+                        server's timezone */
+    const char *dst; /* times that a change of the clock leaves out or repeats:
+                        "vixie" (once; NULL) or "robfig" (none or twice) */
+    const char *missed; /* ticks while no server ran: "once" (NULL), "skip",
+                           "all" (the last 100) */
 } lunaq_cron_entry;
 #define LUNAQ_CRON_ENTRY_INIT                                                  \
     {                                                                          \
-        sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT                        \
+        sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT, 0, 0, 0               \
     }
 
 typedef struct lunaq_server_options {
@@ -119,11 +125,13 @@ typedef struct lunaq_server_options {
     const char *prefix;      /* as in lunaq_client_options */
     const lunaq_queue_options *queue_options; /* [0].size is the stride */
     size_t queue_option_count;
+    const char *timezone; /* of cron specs that name none: "Europe/Berlin";
+                             NULL = UTC */
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0               \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0            \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */

@@ -1,0 +1,202 @@
+/* Periodic entries: what was asked for → entries with instants. */
+#include "runtime/schedule.h"
+
+#include <stdio.h>
+
+/* ---- one entry ----------------------------------------------------------- */
+
+static void entry_free(lq_entry *e)
+{
+    lq_arena_release(&e->copy);
+    lq_free(e);
+}
+
+static bool keep(lq_arena *a, lq_str *s)
+{
+    char *p = s->p ? lq_arena_dup(a, *s) : NULL;
+    if (s->p && !p)
+        return false;
+    s->p = p;
+    return true;
+}
+
+/* The entry's own copy of what is enqueued at each tick. */
+static bool copy_item(lq_entry *e, const lq_enqueue *item)
+{
+    lq_task *t = &e->item.task;
+    *t = item->task;
+    e->item.unique_s = item->unique_s;
+    t->headers =
+        lq_arena_alloc(&e->copy, (t->header_count + 1) * sizeof(*t->headers));
+    if (!t->headers)
+        return false;
+    for (size_t i = 0; i < t->header_count; i++) {
+        t->headers[i] = item->task.headers[i];
+        if (!keep(&e->copy, &t->headers[i].key) ||
+            !keep(&e->copy, &t->headers[i].value))
+            return false;
+    }
+    t->unknown = NULL;
+    t->unknown_count = 0;
+    return keep(&e->copy, &t->type) && keep(&e->copy, &t->payload) &&
+           keep(&e->copy, &t->queue) && keep(&e->copy, &t->group_key) &&
+           keep(&e->copy, &t->unique_key);
+}
+
+/* Its spec with the zone, its rule, its id. */
+static int read_rule(lq_schedule *s, lq_entry *e, const lq_cron_want *w,
+                     lunaq_error *err)
+{
+    const lq_cron_text text = {w->spec, w->tz, w->dst, w->missed};
+    lq_buf shown;
+    lq_buf_init(&shown, 4096);
+    int rc = lq_cron_rule_read(&e->rule, &shown, &s->zones, &text,
+                               s->rt->o.timezone, err);
+    if (!rc && shown.failed)
+        rc = lq_fail(err, LUNAQ_EINVAL, "the spec is too long");
+    if (!rc)
+        e->spec = lq_arena_dup(&e->copy, lq_buf_str(&shown));
+    if (w->name && *w->name)
+        e->name = lq_arena_dup(&e->copy, lq_str_c(w->name));
+    lq_buf_release(&shown);
+    if (rc)
+        return rc;
+    if (!e->spec || !copy_item(e, w->item) || (w->name && *w->name && !e->name))
+        return lq_fail_nomem(err);
+    int n = snprintf(e->id, sizeof(e->id), "%.*s|%s%s%s",
+                     LQ_STR_ARG(e->item.task.type), e->spec, e->name ? "|" : "",
+                     e->name ? e->name : "");
+    if (n < 0 || (size_t)n >= sizeof(e->id))
+        return lq_fail(err, LUNAQ_EINVAL,
+                       "its type, spec and name are too long");
+    return LUNAQ_OK;
+}
+
+int64_t lq_entry_due(lq_entry *e, int64_t now_ms)
+{
+    return lq_cron_due(&e->rule, &e->next_ms, now_ms);
+}
+
+bool lq_entry_ahead(const lq_entry *e, int64_t now_ms)
+{
+    /* Nearly always no, for the price of a comparison. */
+    return e->base_ms > now_ms &&
+           e->base_ms > lq_cron_believed_ms(&e->rule.cron, now_ms);
+}
+
+void lq_entry_learn(lq_entry *e, int64_t last_ms, bool never, int64_t now_ms)
+{
+    e->base_ms = last_ms;
+    e->seen = !lq_entry_ahead(e, now_ms);
+    e->last_ms = never ? 0 : last_ms;
+    e->next_ms = lq_cron_next_ms(&e->rule.cron, last_ms);
+}
+
+/* ---- the set ------------------------------------------------------------- */
+
+static void ignored(lq_schedule *s, const lq_cron_want *w, const char *why)
+{
+    LQ_LOG(s->rt->o.log, ERROR, "periodic entry ignored",
+           lq_fc("spec", w->spec ? w->spec : ""),
+           lq_fs("type", w->item->task.type),
+           lq_fc("name", w->name ? w->name : ""), lq_fc("reason", why));
+}
+
+/* The new one takes the old one's place and what is known of it. */
+static void replace(lq_schedule *s, lq_entry *old, lq_entry *e)
+{
+    lq_entry **at = &s->entries;
+    while (*at != old)
+        at = &(*at)->next;
+    *at = e;
+    e->next = old->next;
+    e->seen = old->seen;
+    e->base_ms = old->base_ms;
+    e->last_ms = old->last_ms;
+    e->next_ms = old->next_ms;
+    lq_map_set(&s->by_id, lq_str_c(e->id), e, NULL); /* it has the key */
+    entry_free(old);
+}
+
+void lq_schedule_want(lq_schedule *s, const lq_cron_want *w)
+{
+    lunaq_error why = LUNAQ_ERROR_INIT;
+    lq_entry *e = lq_calloc(1, sizeof(*e)), *old;
+    int rc = e ? read_rule(s, e, w, &why) : lq_fail_nomem(&why);
+
+    if (rc)
+        goto out;
+    e->place = s->place;
+    e->kept = true;
+    old = lq_map_get(&s->by_id, lq_str_c(e->id));
+    if (old && (old->place != s->place || old->kept)) {
+        rc = lq_fail(&why, LUNAQ_EDUPLICATE,
+                     "there is one of this type and spec already: give them "
+                     "names");
+        goto out;
+    }
+    if (old) {
+        replace(s, old, e);
+        return;
+    }
+    if (!lq_map_set(&s->by_id, lq_str_c(e->id), e, NULL)) {
+        rc = lq_fail_nomem(&why);
+        goto out;
+    }
+    e->next = s->entries;
+    s->entries = e;
+    s->count++;
+out:
+    if (rc) {
+        ignored(s, w, why.message);
+        if (e)
+            entry_free(e);
+    }
+}
+
+void lq_schedule_begin(lq_schedule *s, int place)
+{
+    s->place = place;
+    for (lq_entry *e = s->entries; e; e = e->next)
+        if (e->place == place)
+            e->kept = false;
+}
+
+void lq_schedule_end(lq_schedule *s)
+{
+    for (lq_entry **at = &s->entries; *at;) {
+        lq_entry *e = *at;
+        if (e->place != s->place || e->kept) {
+            at = &e->next;
+            continue;
+        }
+        *at = e->next;
+        lq_map_remove(&s->by_id, lq_str_c(e->id));
+        entry_free(e);
+        s->count--;
+    }
+}
+
+void lq_schedule_reload_zones(lq_schedule *s)
+{
+    lunaq_error why = LUNAQ_ERROR_INIT;
+    if (lq_zones_reload(&s->zones, &why))
+        LQ_LOG(s->rt->o.log, ERROR,
+               "a time zone could not be read again; it stays as it was",
+               lq_fc("reason", why.message));
+    for (lq_entry *e = s->entries; e; e = e->next)
+        if (e->seen && e->rule.cron.zone)
+            e->next_ms = lq_cron_next_ms(&e->rule.cron, e->base_ms);
+}
+
+void lq_schedule_release(lq_schedule *s)
+{
+    while (s->entries) {
+        lq_entry *e = s->entries;
+        s->entries = e->next;
+        entry_free(e);
+    }
+    lq_map_release(&s->by_id);
+    lq_zones_release(&s->zones);
+    s->count = 0;
+}
