@@ -59,9 +59,9 @@ func newFullWorld(t *testing.T) *full {
 	}{
 		{"wait", "active", 2, nil},
 		{"later", "retry", 3, nil},
-		{"refuse", "archived", 4, nil},
+		{"refuse", "archived", 6, nil},
 		{"ok", "completed", 5, []string{"--retention", "1h"}},
-		{"ok", "scheduled", 6, []string{"--process-in", "2h"}},
+		{"ok", "scheduled", 8, []string{"--process-in", "2h"}},
 	} {
 		for i := 0; i < kind.count; i++ {
 			f.add(kind.state, kind.task, i, kind.flags...)
@@ -86,7 +86,7 @@ func newFullWorld(t *testing.T) *full {
 		f.ids["active"] = append(f.ids["active"], id)
 	}
 	delete(f.ids, "probe")
-	for i := 1; i < 9; i++ {
+	for i := 1; i < 10; i++ {
 		f.add("pending", "ok", i)
 	}
 	for i := 0; i < 5; i++ {
@@ -110,7 +110,7 @@ func newFullWorld(t *testing.T) *full {
 
 func (f *full) add(state, kind string, n int, flags ...string) {
 	f.t.Helper()
-	id := fmt.Sprintf("%s-%d-of-lunaq", state, n)
+	id := fmt.Sprintf("%s%d-of-lunaq", state, n)
 	f.lunaq(append([]string{"enqueue", kind, fmt.Sprintf("n:=%d", n), "--queue",
 		fullQueue, "--task-id", id}, flags...)...)
 	f.ids[state] = append(f.ids[state], id)
