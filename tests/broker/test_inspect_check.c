@@ -447,6 +447,8 @@ static const struct plan rows[] = {
      " counter:failed of day 20000", 0, "x", false},
     {"queue_gone", "DELETE FROM queue WHERE name = 'other'",
      " no-queue:pending-1", 0, "x", false},
+    {"set_that_is_gone", "UPDATE task SET token = 7 WHERE id = 'grouped-1'",
+     " set-unowned:grouped-1", LUNAQ_AGGREGATING, "grouped-1", false},
     {"lock_of_no_queue",
      "INSERT INTO unique_lock VALUES ('k', 99, 'x', 9999999999999)",
      " no-queue:rest", 0, "x", false},

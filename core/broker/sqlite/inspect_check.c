@@ -12,6 +12,7 @@
 
 #define PAGE 500 /* rows in one part */
 #define UNKNOWN_HOLDER_MS 30000
+#define SET_ENDED_MS 120000 /* a living server would have put it back */
 
 enum phase {
     /* of "" */
@@ -48,6 +49,7 @@ struct row {
     lq_str id, msg;
     bool timeless; /* at_ms is no integer */
     bool groupless;
+    bool setless; /* of a set that is not there, or ended long ago */
 };
 
 /* What shall become of it. */
@@ -78,7 +80,13 @@ static int check_state(lq_sqlite *q, lq_op_check *op, int64_t queue,
             m->place = op->repair ? lq_sqlite_tail(q, queue) : 0;
         }
     }
-    if (!rc && r->token && r->state != LUNAQ_ACTIVE) {
+    if (!rc && r->setless) {
+        rc = told(op, LQ_FAULT_SET_UNOWNED, r->id, "", op->repair);
+        m->any = true;
+        m->token = 0;
+    }
+    if (!rc && r->token && r->state != LUNAQ_ACTIVE &&
+        r->state != LUNAQ_AGGREGATING) {
         rc = told(op, LQ_FAULT_LEASE_ONLY, r->id, "is not active", op->repair);
         m->any = true;
         m->token = 0;
@@ -194,6 +202,7 @@ static int check_tasks(lq_sqlite *q, lq_op_check *op, int64_t queue,
     lq_query_int(&x, queue);
     lq_query_int(&x, (int64_t)memo->at);
     lq_query_int(&x, PAGE);
+    lq_query_int(&x, now_ms - SET_ENDED_MS);
     while (n < PAGE && lq_query_row(&x)) {
         struct row *r = &rows[n++];
         r->seq = lq_column_int(&x, 0);
@@ -203,7 +212,8 @@ static int check_tasks(lq_sqlite *q, lq_op_check *op, int64_t queue,
         r->timeless = !lq_str_eq(lq_column_bytes(&x, 4), LQ_STR("integer"));
         r->token = lq_column_int(&x, 5);
         r->groupless = lq_column_int(&x, 6) != 0;
-        r->msg = lq_column_copy(&x, 7, &op->op.mem);
+        r->setless = lq_column_int(&x, 7) != 0;
+        r->msg = lq_column_copy(&x, 8, &op->op.mem);
         memo->at = (size_t)r->seq;
         bytes += r->msg.len;
         last = n < PAGE && bytes < ((size_t)8 << 20);
