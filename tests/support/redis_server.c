@@ -1,5 +1,6 @@
 #include "support/redis_server.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -43,6 +44,30 @@ static bool answers(const redis_server *s)
     return ok;
 }
 
+#define ARGS_MAX 64
+
+static void run(const redis_server *s, const char *option, const char *value)
+{
+    const char *args[ARGS_MAX] = {
+        "redis-server", "--port",       "0",
+        "--unixsocket", s->socket,      "--dir",
+        s->folder,      "--save",       "",
+        "--loglevel",   "warning",      "--logfile",
+        "server.log",   "--appendonly", s->durable ? "yes" : "no",
+        "--bind",       "127.0.0.1",    "--appendfsync",
+        "always"};
+    size_t n = 0;
+    while (args[n])
+        n++;
+    for (size_t i = 0; s->args && s->args[i] && n + 3 < ARGS_MAX; i++)
+        args[n++] = s->args[i];
+    if (option) {
+        args[n++] = option;
+        args[n++] = value;
+    }
+    execvp(args[0], (char *const *)(uintptr_t)args);
+}
+
 static int launch(redis_server *s, const char *option, const char *value)
 {
     pid_t parent = getpid();
@@ -51,11 +76,7 @@ static int launch(redis_server *s, const char *option, const char *value)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(127);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket",
-               s->socket, "--dir", s->folder, "--save", "", "--loglevel",
-               "warning", "--logfile", "server.log", "--appendonly",
-               s->durable ? "yes" : "no", "--appendfsync", "always", option,
-               value, (char *)NULL);
+        run(s, option, value);
         _exit(127);
     }
     if (s->pid < 0) {
@@ -97,6 +118,28 @@ int redis_server_start(redis_server *s, const char *option, const char *value)
 {
     memset(s, 0, sizeof(*s));
     return start(s, option, value);
+}
+
+int redis_server_start_with(redis_server *s, const char *const *args)
+{
+    memset(s, 0, sizeof(*s));
+    s->args = args;
+    return start(s, NULL, NULL);
+}
+
+int redis_server_free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
+    if (fd < 0)
+        return 0;
+    if (bind(fd, (const struct sockaddr *)&a, len) == 0 &&
+        getsockname(fd, (struct sockaddr *)&a, &len) == 0)
+        port = ntohs(a.sin_port);
+    close(fd);
+    return port;
 }
 
 int redis_server_start_durable(redis_server *s)

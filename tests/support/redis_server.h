@@ -13,15 +13,21 @@
 typedef struct redis_server {
     char folder[64];
     char socket[96];
-    char url[128]; /* redis-socket://… */
-    pid_t pid;     /* 0: not running */
-    bool durable;  /* appendonly yes, appendfsync always */
+    char url[128];           /* redis-socket://… */
+    pid_t pid;               /* 0: not running */
+    const char *const *args; /* more of them; NULL = none */
+    bool durable;            /* appendonly yes, appendfsync always */
 } redis_server;
 
 /** Starts a server and waits until it answers (10 s).  option: one more
  *  argument pair such as "--maxmemory", "2mb"; both may be NULL.  0, or -1
  *  with a message on stderr: skip the program then (exit code 77). */
 int redis_server_start(redis_server *s, const char *option, const char *value);
+/** The same with any arguments, a NULL-ended list that stays as long as s;
+ *  "--port", "7000" makes it listen on loopback, too. */
+int redis_server_start_with(redis_server *s, const char *const *args);
+/** A TCP port of loopback that nobody listens on at the moment. */
+int redis_server_free_port(void);
 /** The same, but what was acknowledged survives redis_server_restart(). */
 int redis_server_start_durable(redis_server *s);
 /** Ends it at once (SIGKILL) and waits. */

@@ -177,7 +177,8 @@ static int no_answer(const struct caller *c, int rc, lunaq_error *err)
     if (is_ready(c))
         return lq_fail(err, rc, "redis: %s: no answer in time", c->shown);
     lq_session_show(c->session, where, sizeof(where));
-    return lq_fail(err, rc, "redis: %s: no answer in time", where);
+    return lq_fail(err, rc, "redis: %s: no answer in time%s", where,
+                   lq_session_why_silent(c->session));
 }
 
 /* Writes and reads what is there now, or waits for it. */

@@ -29,7 +29,15 @@ static int ping_build(lq_op *op, uint32_t i, lq_cmd *c)
 static int ping_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_ping *o = (lq_op_ping *)op;
-    lq_str info = lq_reply_str(reply);
+    lq_str info = lq_reply_str(reply), error = lq_reply_error(reply);
+    if (lq_str_starts(error, LQ_STR("NOPERM"))) {
+        snprintf(o->warning, sizeof(o->warning),
+                 "this user may not ask INFO: whether maxmemory-policy lets "
+                 "Redis throw tasks away is not known: allow +info");
+        return LUNAQ_OK;
+    }
+    if (error.p)
+        return lq_redis_error(&op->err, "ping", reply);
     if (i == 0) {
         lq_str version = lq_redis_info(info, "redis_version");
         if (!version.len)
@@ -53,8 +61,10 @@ static int ping_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     return LUNAQ_OK;
 }
 
-const lq_redis_op lq_row_ping = {
-    .count = ping_count, .build = ping_build, .parse = ping_parse};
+const lq_redis_op lq_row_ping = {.count = ping_count,
+                                 .build = ping_build,
+                                 .parse = ping_parse,
+                                 .errors = true};
 
 /* ---- TOKEN, TOKEN_RENEW -------------------------------------------------- */
 

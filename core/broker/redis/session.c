@@ -17,7 +17,7 @@ struct lq_session {
     lq_tls *tls;             /* of this connection */
     char *cipher;            /* what is read of TLS */
     enum lq_session_state state;
-    bool heard; /* a byte came on this connection */
+    bool heard; /* Redis said something on this connection */
     bool hop;
 };
 
@@ -128,9 +128,23 @@ void lq_session_show(const lq_session *s, char *out, size_t size)
 
 const char *lq_session_why_closed(const lq_session *s)
 {
-    return s->state == LQ_SESSION_DOWN || s->context || s->heard
-               ? ""
-               : " without a word: does it want TLS (rediss://)?";
+    if (s->state == LQ_SESSION_DOWN || s->state == LQ_SESSION_SECURING ||
+        s->heard)
+        return "";
+    /* The alert that says so may be lost with the connection. */
+    if (s->context)
+        return s->url.cert ? ""
+                           : " without a word: does it want a certificate "
+                             "(cert= and key=)?";
+    return " without a word: does it want TLS (rediss://)?";
+}
+
+/* A Redis without TLS takes the handshake for a command that goes on. */
+const char *lq_session_why_silent(const lq_session *s)
+{
+    return s->state == LQ_SESSION_SECURING
+               ? ": does it speak TLS on this port (else redis://)?"
+               : "";
 }
 
 /* ---- steps --------------------------------------------------------------- */
@@ -214,6 +228,7 @@ char *lq_session_space(lq_session *s, size_t *size)
 static int asked(lq_session *s, const char *p, size_t n, lunaq_error *err)
 {
     int rc = lq_sentinel_received(s->sentinel, p, n, err);
+    s->heard = true;
     const lq_url_host *master = lq_sentinel_master(s->sentinel);
 
     if (rc || !master)
@@ -233,6 +248,7 @@ static int greeted(lq_session *s, size_t n, lunaq_error *err)
 {
     bool before = lq_proto_state(s->proto) == LQ_PROTO_READY;
     int rc = lq_proto_received(s->proto, n, err);
+    s->heard = true;
     if (!rc && !before && s->sentinel &&
         lq_proto_state(s->proto) == LQ_PROTO_READY)
         lq_sentinel_was_right(s->sentinel);
@@ -264,7 +280,6 @@ int lq_session_received(lq_session *s, size_t n, lunaq_error *err)
 {
     int rc;
 
-    s->heard = true;
     if (!s->tls)
         return s->state == LQ_SESSION_ASKING ? asked(s, s->cipher, n, err)
                                              : greeted(s, n, err);

@@ -48,6 +48,9 @@ void lq_session_show(const lq_session *s, char *out, size_t size);
  *  guess why it never said a word.  Static. */
 const char *lq_session_why_closed(const lq_session *s);
 
+/** What "no answer in time" is to be followed by, likewise. */
+const char *lq_session_why_silent(const lq_session *s);
+
 /** Where to connect now.  port 0: host is the path of a socket.  Borrowed
  *  until hop or lost. */
 void lq_session_where(const lq_session *s, const char **host, int *port);

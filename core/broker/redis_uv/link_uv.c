@@ -186,8 +186,9 @@ static void link_timer(void *ud)
         if (!link_tick(l))
             break;
         lq_fail(&why, LUNAQ_EBROKER,
-                "%s: connected, but no greeting within %g s", where,
-                (double)l->patience_ms / 1000);
+                "%s: connected, but no greeting within %g s%s", where,
+                (double)l->patience_ms / 1000,
+                lq_session_why_silent(l->session));
         link_lost(l, &why);
         break;
     case UP:
