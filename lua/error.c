@@ -20,7 +20,7 @@ void lq_lua_push_error(lua_State *L, lq_str kind, lq_str message, lq_str where,
     lua_createtable(L, 0, 4);
     set_field(L, "kind", kind);
     set_field(L, "message", message);
-    if (where.len)
+    if (where.p)
         set_field(L, "where", where);
     if (traceback.len)
         set_field(L, "traceback", traceback);
@@ -56,7 +56,8 @@ static void wrap(lua_State *L, const char *kind, bool trace)
     size_t len;
     const char *message = lua_tolstring(L, -1, &len);
     lq_lua_push_error(L, lq_str_c(kind), lq_str_n(message, len),
-                      lq_str_c(where), lq_str_c(frames));
+                      where[0] ? lq_str_c(where) : (lq_str){0},
+                      lq_str_c(frames));
     lua_remove(L, -2);
 }
 

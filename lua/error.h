@@ -6,7 +6,9 @@
 #include "base/buf.h"
 #include "lua/host.h"
 
-/** Pushes an error table; where and traceback may be empty.  Raises. */
+/** Pushes an error table; where and traceback may be empty.  An empty where
+ *  (p not NULL) says that it has no place: none is put before the message when
+ *  it is raised.  Raises. */
 void lq_lua_push_error(lua_State *L, lq_str kind, lq_str message, lq_str where,
                        lq_str traceback);
 /** True for a table made by lq_lua_push_error(). */

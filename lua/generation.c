@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "lua/call.h"
 #include "lua/hook.h"
+#include "lua/middleware.h"
 #include "lua/sandbox.h"
 
 #define LOAD_MS 1000 /* for the top-level code of one file */
@@ -155,11 +156,16 @@ int lq_lua_generation_new(lq_lua_generation **out, lq_lua_host *host,
     g->snapshot = lq_lua_snapshot_ref(snapshot);
     lq_list_append(&host->generations, &g->node);
     g->handlers = lq_calloc(snapshot->spec_count, sizeof *g->handlers);
-    if (!g->handlers)
+    g->middleware_refs =
+        lq_calloc(snapshot->middleware_count + 1, sizeof *g->middleware_refs);
+    if (!g->handlers || !g->middleware_refs)
         goto out;
-    for (size_t i = 0; i < snapshot->spec_count; i++) {
-        lq_lua_handler *h = &g->handlers[i];
-        h->spec = &snapshot->specs[i];
+    for (size_t i = 0; i < snapshot->middleware_count; i++)
+        g->middleware_refs[i] = LUA_NOREF;
+    for (size_t i = 0; i <= snapshot->spec_count; i++) {
+        bool last = i == snapshot->spec_count;
+        lq_lua_handler *h = last ? &g->nobody : &g->handlers[i];
+        h->spec = last ? &snapshot->nobody : &snapshot->specs[i];
         h->run_ref = h->backoff_ref = h->is_failure_ref = LUA_NOREF;
         for (int k = 0; k < LQ_RUN_KINDS; k++)
             h->hook_refs[k] = LUA_NOREF;
@@ -191,7 +197,7 @@ static int keep_function(lua_State *L, const char *name)
 static int load_one(lua_State *L)
 {
     lq_lua_generation *g = lua_touserdata(L, 1);
-    lq_lua_handler *h = &g->handlers[g->loaded];
+    lq_lua_handler *h = &g->handlers[g->loaded - g->snapshot->middleware_count];
     lq_lua_run_file(g->host, g->env_ref, h->spec->file);
     if (lua_istable(L, -1)) {
         h->backoff_ref = keep_function(L, "backoff");
@@ -205,16 +211,32 @@ static int load_one(lua_State *L)
     if (!lua_isfunction(L, -1))
         return luaL_error(L, "%s: it returned no handler this time",
                           h->spec->file->name);
+    lq_lua_middleware_wrap(L, g, h->spec->file->name);
     h->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static int load_middleware(lua_State *L)
+{
+    lq_lua_generation *g = lua_touserdata(L, 1);
+    const lq_lua_file *file = g->snapshot->middleware[g->loaded].file;
+    lunaq_error err;
+    lq_lua_run_file(g->host, g->env_ref, file);
+    if (lq_lua_middleware_check(L, file, &err))
+        return luaL_error(L, "%s", err.message);
+    g->middleware_refs[g->loaded] = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
 int lq_lua_generation_load_next(lq_lua_generation *g, bool *more,
                                 lunaq_error *err)
 {
-    if (g->loaded < g->snapshot->spec_count) {
+    const lq_lua_snapshot *s = g->snapshot;
+    size_t files = s->middleware_count + s->spec_count;
+    if (g->loaded < files) {
         lua_State *L = g->host->L;
-        lua_pushcfunction(L, load_one);
+        lua_pushcfunction(L, g->loaded < s->middleware_count ? load_middleware
+                                                             : load_one);
         lua_pushlightuserdata(L, g);
         if (lua_pcall(L, 1, 0, 0)) {
             const char *text = lua_tostring(L, -1);
@@ -224,7 +246,7 @@ int lq_lua_generation_load_next(lq_lua_generation *g, bool *more,
         }
         g->loaded++;
     }
-    *more = g->loaded < g->snapshot->spec_count;
+    *more = g->loaded < files;
     return LUNAQ_OK;
 }
 
@@ -240,6 +262,15 @@ const lq_lua_handler *lq_lua_generation_find(const lq_lua_generation *g,
 {
     const lq_lua_spec *spec = lq_lua_snapshot_find(g->snapshot, type);
     return spec ? &g->handlers[spec - g->snapshot->specs] : NULL;
+}
+
+const lq_lua_handler *lq_lua_generation_runs(const lq_lua_generation *g,
+                                             lq_str type)
+{
+    const lq_lua_handler *h = lq_lua_generation_find(g, type);
+    if (!h && lq_lua_middleware_covers(g->snapshot, type))
+        return &g->nobody;
+    return h;
 }
 
 lq_lua_generation *lq_lua_generation_ref(lq_lua_generation *g)
@@ -269,10 +300,14 @@ void lq_lua_generation_free(lq_lua_generation *g)
             for (int k = 0; k < LQ_RUN_KINDS; k++)
                 luaL_unref(L, LUA_REGISTRYINDEX, h->hook_refs[k]);
         }
+        for (size_t i = 0;
+             g->middleware_refs && i < g->snapshot->middleware_count; i++)
+            luaL_unref(L, LUA_REGISTRYINDEX, g->middleware_refs[i]);
         luaL_unref(L, LUA_REGISTRYINDEX, g->env_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, g->modules_ref);
     }
     lq_free(g->handlers);
+    lq_free(g->middleware_refs);
     lq_lua_snapshot_unref(g->snapshot);
     lq_free(g);
 }

@@ -21,7 +21,9 @@ typedef struct lq_lua_generation {
     lq_lua_host *host;
     lq_lua_snapshot *snapshot;
     lq_lua_handler *handlers; /* one a spec */
-    size_t loaded;            /* specs whose file was run */
+    lq_lua_handler nobody;    /* of types that have middleware alone */
+    int *middleware_refs;     /* their functions */
+    size_t loaded;            /* files that were run: middleware, then specs */
     int env_ref;              /* its read-only environment */
     int modules_ref;          /* what require() loaded */
     int refs;
@@ -42,6 +44,10 @@ int lq_lua_generation_load_next(lq_lua_generation *g, bool *more,
 /** Makes it the one that new runs use. */
 void lq_lua_generation_switch(lq_lua_generation *g);
 
+/** What runs a task of this type: its handler, or `nobody` when there is none
+ *  but middleware shall see it; NULL when there is nothing. */
+const lq_lua_handler *lq_lua_generation_runs(const lq_lua_generation *g,
+                                             lq_str type);
 const lq_lua_handler *lq_lua_generation_find(const lq_lua_generation *g,
                                              lq_str type);
 lq_lua_generation *lq_lua_generation_ref(lq_lua_generation *g);

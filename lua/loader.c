@@ -7,6 +7,7 @@
 #include "lua/generation.h"
 #include "lua/handler.h"
 #include "lua/host.h"
+#include "lua/middleware.h"
 
 #define MEMORY_MAX ((size_t)256 * 1024 * 1024)
 
@@ -35,6 +36,16 @@ static int load_file(lua_State *L)
     lq_lua_spec *spec = &l->s->specs[l->s->spec_count++];
     spec->file = l->file;
     l->rc = lq_lua_handler_read(L, l->s, spec, l->log, l->err);
+    return 0;
+}
+
+static int load_middleware(lua_State *L)
+{
+    struct load *l = lua_touserdata(L, 1);
+    lq_lua_run_file(l->host, l->env_ref, l->file);
+    l->rc = lq_lua_middleware_check(L, l->file, l->err);
+    if (!l->rc)
+        l->rc = lq_lua_middleware_add(l->s, l->file, l->err);
     return 0;
 }
 
@@ -78,6 +89,8 @@ static int load_all(struct load *l)
         l->file = &s->source.files[i];
         if (l->file->is_lib)
             rc = protected(l, check_lib);
+        else if (lq_lua_is_middleware(l->file->name))
+            rc = protected(l, load_middleware);
         else if (lq_lua_type_of(l->file->name, type, sizeof type, &any))
             rc = protected(l, load_file);
     }

@@ -165,7 +165,7 @@ static void add_table(lua_State *L, int index, struct reading *rd)
     if (kind.len > 0)
         snprintf(rd->o->kind, sizeof rd->o->kind, "%.*s", LQ_STR_ARG(kind));
     if (lq_lua_is_error(L, index)) {
-        if (where.len > 0)
+        if (where.p) /* not that of whoever raised it again */
             snprintf(rd->where, sizeof rd->where, "%.*s", LQ_STR_ARG(where));
         if (trace.len > 0) {
             lq_buf_clear(&rd->trace);

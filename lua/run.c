@@ -6,6 +6,7 @@
 #include "lua/generation.h"
 #include "lua/hook.h"
 #include "lua/interrupt.h"
+#include "lua/middleware.h"
 #include "lua/mod_task.h"
 #include "lua/outcome.h"
 
@@ -17,7 +18,7 @@ static void finish(lq_lua_run *r, int status, int nres); /* the last word */
 bool lq_lua_handles(lq_runner *runner, lq_str type)
 {
     const lq_lua_host *host = (lq_lua_host *)runner;
-    return host->live && lq_lua_generation_find(host->live, type);
+    return host->live && lq_lua_generation_runs(host->live, type);
 }
 
 /* ---- start --------------------------------------------------------------- */
@@ -38,7 +39,10 @@ static int prepare(lua_State *L)
     r->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     enum lq_run_kind kind = r->run->kind;
     if (kind == LQ_RUN_TASK) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, r->handler->run_ref);
+        if (r->handler == &r->gen->nobody)
+            lq_lua_middleware_push_not_found(L, r->gen, r->run->task.type);
+        else
+            lua_rawgeti(L, LUA_REGISTRYINDEX, r->handler->run_ref);
         lq_lua_task_push(L, r);
         r->nargs = 1;
         if (r->handler->spec->arg_count > 0)
@@ -85,7 +89,7 @@ void lq_lua_start(lq_runner *runner, lq_run *run)
 {
     lq_lua_host *host = (lq_lua_host *)runner;
     const struct lq_lua_handler *handler =
-        host->live ? lq_lua_generation_find(host->live, run->task.type) : NULL;
+        host->live ? lq_lua_generation_runs(host->live, run->task.type) : NULL;
     run->runner_data = NULL;
     if (!handler) {
         refuse(run, LQ_FAILED, "not_found", "no handler file for this type");

@@ -10,8 +10,11 @@ const char *const lq_lua_arg_names[LQ_ARG_TYPES] = {
 lq_lua_snapshot *lq_lua_snapshot_new(void)
 {
     lq_lua_snapshot *s = lq_calloc(1, sizeof *s);
-    if (s)
+    if (s) {
         atomic_init(&s->refs, 1);
+        s->nobody.max_retry = s->nobody.timeout_ms = s->nobody.retention_ms =
+            -1;
+    }
     return s;
 }
 

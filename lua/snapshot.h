@@ -48,6 +48,12 @@ typedef struct lq_lua_spec {
     bool any; /* its types are such prefixes */
 } lq_lua_spec;
 
+/* A file that wraps the runs of all handlers below its folder. */
+typedef struct lq_lua_middleware {
+    const lq_lua_file *file;
+    lq_str folder; /* "", "url/" */
+} lq_lua_middleware;
+
 /* A cron entry, with all that its lq_enqueue points to. */
 typedef struct lq_lua_cron {
     struct lq_lua_cron *next;
@@ -68,6 +74,9 @@ typedef struct lq_lua_snapshot {
     size_t type_count;
     lq_map types; /* type or prefix → lq_lua_spec */
     lq_lua_cron *crons;
+    lq_lua_middleware *middleware;
+    size_t middleware_count;
+    lq_lua_spec nobody; /* of a type without a handler: says nothing */
 } lq_lua_snapshot;
 
 lq_lua_snapshot *lq_lua_snapshot_new(void); /* NULL: out of memory */

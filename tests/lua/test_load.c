@@ -180,7 +180,7 @@ static void files__become_types(void **state)
                 "return {types = {'x.y', 'z'}, run = function(t) return t.type "
                 "end}");
     world_write(w, "handlers/hello_test.lua", "this is no handler");
-    world_write(w, "handlers/_middleware.lua", "return 5");
+    world_write(w, "handlers/_other.lua", "return 5");
     world_write(w, "handlers/.hidden.lua", "nor this");
     world_write(w, "handlers/notes.txt", "nor this");
     world_open(w);
@@ -195,7 +195,7 @@ static void files__become_types(void **state)
     assert_false(world_handles(w, "a"));
     assert_false(world_handles(w, "hell"));
     assert_false(world_handles(w, "hello_test"));
-    assert_false(world_handles(w, "_middleware"));
+    assert_false(world_handles(w, "_other"));
     assert_false(world_handles(w, ""));
     size_t types;
     int64_t generation;

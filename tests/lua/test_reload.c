@@ -13,35 +13,6 @@
 /* ---- edits ----------------------------------------------------------------
  */
 
-/* lq_lua_app_reload() on a thread of its own, while the loop turns. */
-struct reloading {
-    world *w;
-    atomic_bool done;
-    int rc;
-    lunaq_error err;
-};
-
-static void *reload_thread(void *ud)
-{
-    struct reloading *r = ud;
-    r->rc = lq_lua_app_reload(r->w->app, &r->err);
-    atomic_store(&r->done, true);
-    return NULL;
-}
-
-static int reload(world *w, lunaq_error *err)
-{
-    struct reloading r = {.w = w};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, reload_thread, &r), 0);
-    while (!atomic_load(&r.done))
-        world_spin(w, 1);
-    pthread_join(thread, NULL);
-    if (err)
-        *err = r.err;
-    return r.rc;
-}
-
 static world *open_hello(bool watch, bool gc)
 {
     world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, gc);
@@ -61,7 +32,7 @@ static void good_edit__is_live_for_the_next_run(void **state)
     world *w = open_hello(false, false);
     assert_string_equal(world_run_text(w, "hello", text), "1");
     world_write(w, "handlers/hello.lua", "return function() return '2' end");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     assert_string_equal(world_run_text(w, "hello", text), "2");
     assert_int_equal(atomic_load(&w->changes), 2);
     assert_true(world_sees(w, "reload  hello.lua  generation 2 ("));
@@ -80,7 +51,7 @@ static void broken_edit__changes_nothing_and_says_why(void **state)
     lunaq_error err = LUNAQ_ERROR_INIT;
     world *w = open_hello(false, false);
     world_write(w, "handlers/hello.lua", "return function()\n  x y\nend");
-    assert_int_equal(reload(w, &err), LUNAQ_EHANDLER);
+    assert_int_equal(world_reload(w, &err), LUNAQ_EHANDLER);
     assert_non_null(strstr(err.message, "hello.lua:2: syntax error near 'y'"));
     assert_string_equal(world_run_text(w, "hello", text), "1");
     assert_int_equal(atomic_load(&w->changes), 1);
@@ -94,7 +65,7 @@ static void broken_edit__changes_nothing_and_says_why(void **state)
 
     /* Back to what it was: nothing to do, and nothing rejected any more. */
     world_write(w, "handlers/hello.lua", "return function() return '1' end");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     lq_buf_init(&json, 0);
     lq_lua_app_describe(w->app, &json);
     assert_non_null(strstr(json.p, "\"rejected\":\"\""));
@@ -120,11 +91,11 @@ static void edit_that_fails_on_a_worker__changes_nothing(void **state)
     world_write(w, "handlers/big.lua",
                 "local kept\n"
                 "return function() kept = ('x'):rep(1 << 23) end");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     assert_string_equal(world_run_text(w, "hello", text), "2");
     world_run_text(w, "big", text);
     world_write(w, "handlers/more.lua", "return print");
-    assert_int_equal(reload(w, &err), LUNAQ_EHANDLER);
+    assert_int_equal(world_reload(w, &err), LUNAQ_EHANDLER);
     assert_non_null(strstr(err.message, "hello.lua:1: on a worker"));
     assert_false(world_handles(w, "more"));
     assert_string_equal(world_run_text(w, "hello", text), "2");
@@ -137,10 +108,10 @@ static void deleted_file__takes_its_type_away(void **state)
     (void)state;
     world *w = open_hello(false, false);
     world_write(w, "handlers/other.lua", "return print");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     assert_true(world_handles(w, "other"));
     world_delete(w, "handlers/other.lua");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     assert_false(world_handles(w, "other"));
     assert_true(world_sees(w, "reload  other.lua  generation 3 ("));
     assert_true(world_sees(w, " gone)"));
@@ -156,10 +127,10 @@ static void run_under_way__finishes_on_its_generation(void **state)
     world_write(
         w, "handlers/slow.lua",
         "return function() lunaq.sleep(0.1) return require 'lib.v' end");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     world_run *slow = world_start(w, "slow", "{}");
     world_write(w, "lib/v.lua", "return 'new'");
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     assert_string_equal(world_run_text(w, "slow", text), "new");
     world_wait(w, slow);
     assert_string_equal(slow->result, "old");
@@ -189,7 +160,7 @@ static void two_hundred_reloads__with_runs_across_them__leak_nothing(void **s)
     /* Ended runs are kept for the next ones.  As many as a fast machine has at
      * once, so that the pool does not grow below. */
     world_run *at_once[OPEN + 1];
-    assert_int_equal(reload(w, NULL), 0);
+    assert_int_equal(world_reload(w, NULL), 0);
     for (size_t j = 0; j < LQ_COUNT(at_once); j++)
         at_once[j] = world_start(w, "slow", "{}");
     for (size_t j = 0; j < LQ_COUNT(at_once); j++) {
@@ -204,7 +175,7 @@ static void two_hundred_reloads__with_runs_across_them__leak_nothing(void **s)
                  "return function() return '%d' .. #t end",
                  i);
         world_write(w, "handlers/hello.lua", source);
-        assert_int_equal(reload(w, NULL), 0);
+        assert_int_equal(world_reload(w, NULL), 0);
         snprintf(source, sizeof source, "%d200", i);
         assert_string_equal(world_run_text(w, "hello", text), source);
         world_run **slot = &runs[i % OPEN];
@@ -285,12 +256,7 @@ static void edit_during_stop__is_no_trouble(void **state)
         world_write(w, "handlers/hello.lua", "return print");
         world_spin(w, (int64_t)i * 5);
         /* stop waits for a reload under way, which needs the worker's loop */
-        struct reloading r = {.w = w};
-        pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, reload_thread, &r), 0);
-        while (!atomic_load(&r.done))
-            world_spin(w, 1);
-        pthread_join(thread, NULL);
+        world_reload(w, NULL);
         world_free(w);
     }
     assert_int_equal(lq_alloc_live(), before);

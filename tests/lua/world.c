@@ -224,6 +224,35 @@ void world_free(world *w)
     free(w);
 }
 
+/* lq_lua_app_reload() on a thread of its own, while the loop turns. */
+struct reloading {
+    world *w;
+    atomic_bool done;
+    int rc;
+    lunaq_error err;
+};
+
+static void *reload_thread(void *ud)
+{
+    struct reloading *r = ud;
+    r->rc = lq_lua_app_reload(r->w->app, &r->err);
+    atomic_store(&r->done, true);
+    return NULL;
+}
+
+int world_reload(world *w, lunaq_error *err)
+{
+    struct reloading r = {.w = w};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, reload_thread, &r), 0);
+    while (!atomic_load(&r.done))
+        world_spin(w, 1);
+    pthread_join(thread, NULL);
+    if (err)
+        *err = r.err;
+    return r.rc;
+}
+
 world_run *world_start_run(world *w, lq_run run, int64_t timeout_ms)
 {
     world_run *r = calloc(1, sizeof *r);

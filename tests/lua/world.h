@@ -67,6 +67,9 @@ void world_open(world *w);
 /** Frees everything, also the folder. */
 void world_free(world *w);
 
+/** lq_lua_app_reload(), while the loop turns; err may be NULL. */
+int world_reload(world *w, lunaq_error *err);
+
 /** Starts a run of type with a payload (NULL = none). */
 world_run *world_start(world *w, const char *type, const char *payload);
 /** A run that starts with these values. */
