@@ -298,6 +298,7 @@ func TestAsynqmonsServerOnLunaqsTasks(t *testing.T) {
 	if _, there := d.counts()["side"]; there {
 		t.Error("lunaq still lists a queue that Asynqmon removed")
 	}
+	d.lunaq("fsck")
 }
 
 // short is the part of an id that Asynqmon shows in its tables.

@@ -284,6 +284,7 @@ func TestAsynqsCLIOnLunaqsTasks(t *testing.T) {
 		t.Error("lunaq still lists a queue that Asynq removed")
 	}
 	c.dash()
+	c.lunaq("fsck")
 
 	verbs := c.verbs()
 	if len(verbs) < 20 {
