@@ -279,6 +279,8 @@ func TestAsynqsCLIOnLunaqsTasks(t *testing.T) {
 		"not empty") {
 		t.Errorf("a full queue was removed: %s", out)
 	}
+	// Removed while paused, it would stay paused: Asynq forgets that key.
+	c.say(argv("queue resume side"))
 	c.say(argv("queue remove side --force"), "Successfully removed")
 	if _, there := c.counts()["side"]; there {
 		t.Error("lunaq still lists a queue that Asynq removed")
