@@ -90,9 +90,20 @@ static int copy_queue_options(lunaq_server *s, lunaq_error *err)
         if (!rc)
             rc = check_range("the concurrency of a queue", o.concurrency, 0,
                              1000000, err);
+        if (!rc)
+            rc = check_range("archive_max of a queue", o.archive_max, -1,
+                             INT32_MAX, err);
+        if (!rc)
+            rc = check_range("archive (ms) of a queue", o.archive_ms, -1,
+                             INT64_MAX / 2000, err);
+        if (!rc)
+            rc = check_range("completed_max of a queue", o.completed_max, -1,
+                             INT32_MAX, err);
         if (rc)
             return rc;
         to->concurrency = (uint32_t)o.concurrency;
+        to->limits =
+            (lq_queue_limits){o.archive_max, o.archive_ms, o.completed_max};
         from += ((const lunaq_queue_options *)(const void *)from)->size;
     }
     s->o.queue_options = NULL; /* the caller's */

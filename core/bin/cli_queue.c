@@ -33,6 +33,10 @@ static cJSON *to_json(const lunaq_queue_info *q)
     cli_json_int(o, "failed_today", q->failed_today);
     cli_json_int(o, "processed_total", q->processed_total);
     cli_json_int(o, "failed_total", q->failed_total);
+    cli_json_int(o, "dropped_total", q->dropped_total);
+    cli_json_int(o, "archive_max", q->archive_max);
+    cli_json_int(o, "archive_ms", q->archive_ms);
+    cli_json_int(o, "completed_max", q->completed_max);
     cli_json_int(o, "latency_ms", q->latency_ms);
     cli_json_int(o, "paused_at", q->paused_at);
     cJSON_AddBoolToObject(o, "paused", q->paused_at != 0);
@@ -115,6 +119,14 @@ static void put_count(const char *name, int64_t n)
     printf("%-16s %lld\n", name, (long long)n);
 }
 
+static void put_limit(const char *name, int64_t n, const char *fallback)
+{
+    if (n > 0)
+        put_count(name, n);
+    else
+        printf("%-16s %s\n", name, n < 0 ? "no limit" : fallback);
+}
+
 static int run_show(struct cli *cli)
 {
     char text[60];
@@ -149,6 +161,14 @@ static int run_show(struct cli *cli)
     put_count("failed today", q->failed_today);
     put_count("processed total", q->processed_total);
     put_count("failed total", q->failed_total);
+    put_count("dropped total", q->dropped_total);
+    put_limit("archive max", q->archive_max, "10000");
+    if (q->archive_ms > 0)
+        printf("%-16s %s\n", "archive",
+               cli_duration(text, sizeof text, q->archive_ms));
+    else
+        put_limit("archive", q->archive_ms, "90d");
+    put_limit("completed max", q->completed_max, "no limit");
 out:
     lunaq_queue_list_free(list);
     return rc;
@@ -254,6 +274,7 @@ static void sum_up(lunaq_queue_info *sum, const lunaq_queue_info *q)
     sum->failed_today += q->failed_today;
     sum->processed_total += q->processed_total;
     sum->failed_total += q->failed_total;
+    sum->dropped_total += q->dropped_total;
     if (q->latency_ms > sum->latency_ms)
         sum->latency_ms = q->latency_ms;
 }
@@ -269,6 +290,7 @@ static void stats_row(struct cli_table *t, const lunaq_queue_info *q)
     count_cell(t, q->failed_today);
     count_cell(t, q->processed_total);
     count_cell(t, q->failed_total);
+    count_cell(t, q->dropped_total);
     latency_cell(t, q->latency_ms);
 }
 
@@ -277,7 +299,7 @@ static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
 {
     static const char *const titles[] = {
         "QUEUE",  "PENDING", "ACTIVE", "LATER",   "ARCHIVED", "TODAY",
-        "FAILED", "TOTAL",   "FAILED", "LATENCY", NULL};
+        "FAILED", "TOTAL",   "FAILED", "DROPPED", "LATENCY",  NULL};
     lunaq_queue_info sum = {.name = "all"};
     int64_t slots = 0, busy = 0;
     struct cli_table *t = cli->json ? NULL : cli_table_new(titles);

@@ -9,12 +9,19 @@
  * lunaq_queue_weight have them. */
 static const struct {
     const char *name;
-    bool duration; /* else a count */
-    size_t offset; /* in lunaq_queue_options; weight: none */
-    int64_t max;
+    bool duration;    /* else a count */
+    size_t offset;    /* in lunaq_queue_options; weight: none */
+    int64_t min, max; /* durations: seconds */
 } members[] = {
-    {"weight", false, 0, 0},
-    {"concurrency", false, offsetof(lunaq_queue_options, concurrency), 100000},
+    {"weight", false, 0, 0, 0},
+    {"concurrency", false, offsetof(lunaq_queue_options, concurrency), 0,
+     100000},
+    {"archive_max", false, offsetof(lunaq_queue_options, archive_max), -1,
+     INT32_MAX},
+    {"archive", true, offsetof(lunaq_queue_options, archive_ms), -1,
+     100 * INT64_C(366) * 86400},
+    {"completed_max", false, offsetof(lunaq_queue_options, completed_max), -1,
+     INT32_MAX},
 };
 enum { MEMBER_COUNT = sizeof(members) / sizeof(members[0]) };
 
@@ -53,11 +60,7 @@ static int set_member(int64_t *place, size_t i, const cJSON *v,
                       const config_from *from, lunaq_error *err)
 {
     int64_t ms = 0;
-    if (is_whole(v,
-                 members[i].offset == offsetof(lunaq_queue_options, concurrency)
-                     ? 0
-                     : -1,
-                 members[i].max)) {
+    if (is_whole(v, members[i].min, members[i].max)) {
         *place = (int64_t)v->valuedouble;
         if (members[i].duration && *place > 0)
             *place *= 1000;
@@ -68,11 +71,14 @@ static int set_member(int64_t *place, size_t i, const cJSON *v,
         *place = ms;
         return LUNAQ_OK;
     }
+    static const char *const expected[] = {
+        "a whole number; 0 = no cap",
+        "a whole number; 0 = the default, -1 = no limit",
+        "a time such as \"30d\"; 0 = the default, -1 = no limit"};
     return config_expected(from,
-                           members[i].duration
-                               ? "a time such as \"30d\"; 0 = the default, -1 "
-                                 "= no limit"
-                               : "a whole number; 0 = the default",
+                           expected[members[i].duration ? 2
+                                    : members[i].min    ? 1
+                                                        : 0],
                            v, false, err);
 }
 

@@ -266,10 +266,8 @@ typedef struct lq_op_step {
     uint32_t free;  /* how many to take in all; 0 = only settle */
     uint32_t token; /* of the new leases */
     int64_t lease_ms;
-    int64_t now_ms;      /* the caller's clock, for the names of day counters */
-    int64_t archive_max; /* 0 = 10000 */
-    int64_t archive_ms;  /* 0 = 90 days */
-    lq_taken *taken;     /* result, in op.mem */
+    int64_t now_ms;  /* the caller's clock, for the names of day counters */
+    lq_taken *taken; /* result, in op.mem */
     size_t taken_count;
 } lq_op_step;
 
@@ -330,12 +328,22 @@ typedef struct lq_op_forward {
     int64_t next_ms; /* result: until the next is due, 0 = now; -1 = none */
 } lq_op_forward;
 
+/* What a queue keeps of tasks that are over; whatever archives or completes
+ * holds to it, inspectors too.  0 = the default, -1 = no limit. */
+typedef struct lq_queue_limits {
+    int64_t archive_max;   /* archived tasks; default 10000 */
+    int64_t archive_ms;    /* for how long, whole seconds; default 90 days */
+    int64_t completed_max; /* completed tasks; default no limit */
+} lq_queue_limits;
+
 /* Deletes completed tasks that outlived their retention, at most
- * LQ_BATCH_MAX. */
+ * LQ_BATCH_MAX, and some of what is over the limits. */
 typedef struct lq_op_clean {
     lq_op op;
     lq_str queue;
-    int64_t deleted; /* result */
+    const lq_queue_limits *limits; /* from now on; NULL = as they are */
+    int64_t deleted, dropped;      /* results */
+    bool more;                     /* result: call again */
 } lq_op_clean;
 
 /* Gives every active task without a lease one that ends in 30 s, and drops

@@ -14,10 +14,11 @@
 
 #include "broker/broker.h"
 
-#define LQ_GROUP_SET_TASKS 10000              /* at most in one set */
-#define LQ_GROUP_SET_BYTES ((int64_t)8 << 20) /* of messages; at least 1 task  \
-                                               */
-#define LQ_GROUP_GRACE_MS 60000               /* where nobody says it */
+#define LQ_GROUP_SET_TASKS 10000 /* at most in one set */
+#define LQ_GROUP_SET_BYTES                                                     \
+    ((int64_t)8 << 20)          /* of messages; at least 1 task                \
+                                 */
+#define LQ_GROUP_GRACE_MS 60000 /* where nobody says it */
 
 /* When a group is due, by Asynq's rules: it has max_size tasks, or its oldest
  * waits max_delay_ms, or the last one came grace_ms ago. */

@@ -10,7 +10,7 @@
 #define REMOVE_ROUNDS 10 /* of deleting what producers add meanwhile */
 
 static_assert(sizeof(lunaq_queue_info) ==
-                  offsetof(lunaq_queue_info, paused_at) + sizeof(int64_t),
+                  offsetof(lunaq_queue_info, completed_max) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 struct lunaq_queue_list {

@@ -18,6 +18,7 @@ static void link_up(void *ud)
     lq_heartbeat_publish_now(&c->heartbeat);
     lq_periodic_now(&c->forwarder.look);
     lq_periodic_now(&c->scheduler.round);
+    lq_periodic_now(&c->janitor.round); /* its limits shall be known soon */
 }
 
 static void link_down(void *ud, const lunaq_error *why)

@@ -7,9 +7,10 @@
 
 #include <stdio.h>
 
-#define AT_ONCE 8    /* on one worker */
-#define WAITING 1000 /* on one worker; a worker's own beyond that are refused  \
-                      */
+#define AT_ONCE 8 /* on one worker */
+#define WAITING                                                                \
+    1000 /* on one worker; a worker's own beyond that are refused              \
+          */
 #define LOOK_MS 1000
 
 /* ---- how one ends -------------------------------------------------------- */

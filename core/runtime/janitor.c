@@ -1,4 +1,5 @@
-/* Queue by queue, a batch at a time. */
+/* Queue by queue, a batch at a time: what outlived its retention, and what is
+ * over the queue's limits, which it makes known to all who archive. */
 #include "runtime/janitor.h"
 
 #include "runtime/control.h"
@@ -10,7 +11,7 @@ static void clean_next(lq_janitor *j);
 static void cleaned(lq_op *op)
 {
     lq_janitor *j = op->ud;
-    if (op->rc || j->op.deleted < LQ_BATCH_MAX)
+    if (op->rc || !j->op.more)
         j->queue++;
     lq_op_release(op);
     clean_next(j);
@@ -27,6 +28,7 @@ static void clean_next(lq_janitor *j)
     j->op.op.done = cleaned;
     j->op.op.ud = j;
     j->op.queue = lq_queue_name(rt, j->queue);
+    j->op.limits = rt->o.settings ? &rt->o.settings[j->queue].limits : NULL;
     lq_link_submit(j->control->link, &j->op.op);
 }
 

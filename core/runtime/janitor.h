@@ -1,4 +1,5 @@
-/* The janitor: deletes completed tasks that outlived their retention. */
+/* The janitor: deletes completed tasks that outlived their retention, and what
+ * is over the limits of its queue. */
 #ifndef LQ_JANITOR_H
 #define LQ_JANITOR_H
 

@@ -32,6 +32,7 @@ typedef struct lq_handler_source {
 /* What is said of a queue beyond its weight. */
 typedef struct lq_queue_settings {
     uint32_t concurrency; /* of its tasks run at once here; 0 = no cap */
+    lq_queue_limits limits;
 } lq_queue_settings;
 
 typedef struct lq_runtime_options {

@@ -335,21 +335,6 @@ static void end__never_taken__is_not_ours(void **state)
     assert_int_equal(world_stats(w).processed_total, 0);
 }
 
-static void archive__above_its_limit__drops_the_oldest(void **state)
-{
-    world *w = *state;
-    world_put_many(w, 20);
-    w->step.archive_max = 5;
-    assert_int_equal(world_take(w, 20), 20);
-    for (size_t i = 0; i < 20; i++) {
-        char id[16];
-        snprintf(id, sizeof(id), "a%03zu", i);
-        assert_int_equal(world_end(w, LQ_ARCHIVE, id), LUNAQ_OK);
-    }
-    assert_int_equal(world_stats(w).archived, 5);
-    w->step.archive_max = 0;
-}
-
 static void result__of_its_holder__is_stored(void **state)
 {
     world *w = *state;
@@ -391,7 +376,6 @@ size_t suite_task(struct CMUnitTest *out)
         WORLD_TEST(batch__of_all_kinds__each_is_carried_out),
         WORLD_TEST(batch__one_id_twice__ends_it_once),
         WORLD_TEST(end__never_taken__is_not_ours),
-        WORLD_TEST(archive__above_its_limit__drops_the_oldest),
         WORLD_TEST(result__of_its_holder__is_stored),
     };
     memcpy(out, tests, sizeof(tests));

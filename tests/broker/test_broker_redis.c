@@ -15,6 +15,7 @@ int main(int argc, char **argv)
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_due(tests + n);
+    n += suite_limits(tests + n);
     n += suite_group(tests + n);
     n += redis_bytes(tests + n);
     n += redis_faults(tests + n);

@@ -296,7 +296,7 @@ static void noscript__is_sent_again_in_full(void **state)
     assert_non_null(strstr(out, "asynq:{q}:completed"));
     /* The later one does not wait for it. */
     assert_ptr_equal(lq_proto_finished(p), &after.op);
-    assert_int_equal(hear(p, ":7\r\n"), LUNAQ_OK);
+    assert_int_equal(hear(p, "*3\r\n:7\r\n:0\r\n:0\r\n"), LUNAQ_OK);
     assert_ptr_equal(lq_proto_finished(p), &clean.op);
     assert_int_equal(clean.op.rc, LUNAQ_OK);
     assert_int_equal(clean.deleted, 7);
@@ -326,7 +326,7 @@ static void old_server__gets_scripts_without_the_first_line(void **state)
     (void)said(p);
     assert_int_equal(hear(p, "-NOSCRIPT x\r\n"), LUNAQ_OK);
     assert_null(strstr(said(p), "#!lua"));
-    assert_int_equal(hear(p, ":0\r\n"), LUNAQ_OK);
+    assert_int_equal(hear(p, "*3\r\n:0\r\n:0\r\n:0\r\n"), LUNAQ_OK);
     assert_ptr_equal(lq_proto_finished(p), &clean.op);
 }
 

@@ -82,6 +82,7 @@ size_t suite_take(struct CMUnitTest *out);
 size_t suite_task(struct CMUnitTest *out);
 size_t suite_lease(struct CMUnitTest *out);
 size_t suite_due(struct CMUnitTest *out);
+size_t suite_limits(struct CMUnitTest *out);
 size_t suite_group(struct CMUnitTest *out);
 
 #endif

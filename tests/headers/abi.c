@@ -21,7 +21,7 @@ ENDS_FULL(lunaq_client_options, prefix);
 ENDS_FULL(lunaq_task, unique_ms);
 ENDS_FULL(lunaq_task_info, state);
 ENDS_FULL(lunaq_task_query, page_size);
-ENDS_FULL(lunaq_queue_info, paused_at);
+ENDS_FULL(lunaq_queue_info, completed_max);
 ENDS_FULL(lunaq_server_info, worker_count);
 ENDS_FULL(lunaq_cron_info, server_count);
 ENDS_FULL(lunaq_handler_info, generation);
@@ -32,7 +32,7 @@ ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
 ENDS_FULL(lunaq_cron_entry, missed);
 ENDS_FULL(lunaq_server_options, timezone);
-ENDS_FULL(lunaq_queue_options, concurrency);
+ENDS_FULL(lunaq_queue_options, completed_max);
 ENDS_FULL(lunaq_handler_options, timeout_ms);
 
 /* Frozen: it has no size that could tell. */

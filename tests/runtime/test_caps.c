@@ -170,6 +170,30 @@ static void capped_queue__starts_a_task_at_once_when_idle(void **state)
     assert_in_range(slow, 0, 3); /* polling would be late most times */
 }
 
+static void server__tells_the_broker_what_its_queues_keep(void **state)
+{
+    static const lq_queue_settings settings[] = {{.limits = {3, -1, 2}}};
+    world *w = *state;
+    kind k = {0};
+    lunaq_task t = LUNAQ_TASK_INIT;
+
+    w->o.settings = settings;
+    handle(w, 0, "*", 0, &k);
+    enqueue(w, "default", "work", 1);
+    world_start(w, 0);
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (stats(w, "default").archive_max != 3 && lq_mono_ms() < until)
+        let_pass(10);
+    assert_int_equal(stats(w, "default").archive_max, 3);
+    assert_int_equal(stats(w, "default").archive_ms, -1);
+    assert_int_equal(stats(w, "default").completed_max, 2);
+    t.retention_ms = 60000;
+    world_enqueue(w, "default", 30, &t);
+    wait_processed(w, "default", 31);
+    assert_int_equal(stats(w, "default").completed, 2);
+    assert_int_equal(stats(w, "default").dropped_total, 28);
+}
+
 /* ---- handlers ------------------------------------------------------------ */
 
 static void capped_handler__never_runs_more_and_uses_no_attempt(void **state)
@@ -226,6 +250,7 @@ int main(int argc, char **argv)
         TEST(capped_queue__never_runs_more_and_is_worked_off),
         TEST(full_queue__is_left_alone_until_a_place_is_free),
         TEST(capped_queue__starts_a_task_at_once_when_idle),
+        TEST(server__tells_the_broker_what_its_queues_keep),
         TEST(capped_handler__never_runs_more_and_uses_no_attempt),
         TEST(capped_handler__starves_no_other_of_its_queue),
     };

@@ -4,9 +4,6 @@
 
 #include "task/state.h"
 
-#define ARCHIVE_MAX 10000
-#define ARCHIVE_S ((int64_t)90 * 24 * 3600)
-
 extern const lq_script lq_script_inspect_move;
 
 /* The script of both: id empty = a batch of `state`. */
@@ -16,9 +13,11 @@ static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
     static const char *const keys[] = {
         "pending",  "active",    "lease",  "scheduled",       "retry",
         "archived", "completed", "groups", "aggregation_sets"};
-    lq_cmd_script(cmd, &lq_script_inspect_move, LQ_COUNT(keys));
+    lq_cmd_script(cmd, &lq_script_inspect_move, LQ_COUNT(keys) + 2);
     for (size_t i = 0; i < LQ_COUNT(keys); i++)
         lq_cmd_queue(cmd, queue, keys[i]);
+    lq_cmd_own(cmd, queue, "dropped");
+    lq_cmd_own(cmd, queue, "limits");
     lq_cmd_c(cmd, lq_move_name(move));
     lq_cmd_queue(cmd, queue, "t:");
     lq_cmd_queue(cmd, queue, "g:");
@@ -26,8 +25,6 @@ static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
     lq_cmd_str(cmd, id);
     lq_cmd_c(cmd, lunaq_state_name(state));
     lq_cmd_int(cmd, LQ_BATCH_MAX);
-    lq_cmd_int(cmd, ARCHIVE_MAX);
-    lq_cmd_int(cmd, ARCHIVE_S);
 }
 
 /* ---- one task ------------------------------------------------------------ */

@@ -88,13 +88,15 @@ static int stats_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     static const char *const keys[] = {"pending", "active",   "scheduled",
                                        "retry",   "archived", "completed",
                                        "groups",  "paused"};
-    lq_cmd_script(cmd, &lq_script_inspect_stats, LQ_COUNT(keys) + 4);
+    lq_cmd_script(cmd, &lq_script_inspect_stats, LQ_COUNT(keys) + 6);
     for (size_t k = 0; k < LQ_COUNT(keys); k++)
         lq_cmd_queue(cmd, q, keys[k]);
     lq_cmd_day(cmd, q, "processed", op->now_ms);
     lq_cmd_day(cmd, q, "failed", op->now_ms);
     lq_cmd_queue(cmd, q, "processed");
     lq_cmd_queue(cmd, q, "failed");
+    lq_cmd_own(cmd, q, "dropped");
+    lq_cmd_own(cmd, q, "limits");
     lq_cmd_queue(cmd, q, "t:");
     lq_cmd_queue(cmd, q, "g:");
     return LUNAQ_OK;
@@ -110,18 +112,21 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         return lq_reply_int(reply, 0) ? LUNAQ_OK
                                       : no_queue(&base->err, op->queue);
     }
-    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 13)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 17)
         return lq_redis_odd(base);
     int64_t *const fields[] = {
         &info->pending,      &info->active,          &info->scheduled,
         &info->retry,        &info->archived,        &info->completed,
         &info->groups,       &info->aggregating,     &info->processed_today,
         &info->failed_today, &info->processed_total, &info->failed_total,
-        &info->latency_ms};
+        &info->latency_ms,   &info->dropped_total,   &info->archive_max,
+        &info->archive_ms,   &info->completed_max};
     *info = (lunaq_queue_info){.size = sizeof *info};
     for (size_t k = 0; k < LQ_COUNT(fields); k++)
         *fields[k] = lq_reply_int(lq_reply_at(reply, k), 0);
-    const lq_reply *paused = lq_reply_at(reply, 13);
+    if (info->archive_ms > 0)
+        info->archive_ms *= 1000;
+    const lq_reply *paused = lq_reply_at(reply, 17);
     if (lq_reply_type(paused) !=
         LQ_REPLY_NIL) { /* its being there is what counts */
         int64_t since = lq_reply_int(paused, 0);

@@ -8,8 +8,6 @@
 #include "redis/script.h"
 
 /* What is kept in an archive where the caller does not say. */
-#define LQ_ARCHIVE_MAX 10000
-#define LQ_ARCHIVE_S ((int64_t)90 * 24 * 3600)
 
 /* What keys begin with: redis/keys.h. */
 typedef struct lq_heads lq_heads;

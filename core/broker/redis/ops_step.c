@@ -49,6 +49,7 @@ static void build_keys(lq_cmd *c, const lq_step_queue *q, int level,
         lq_cmd_queue(c, n, "archived");
         lq_cmd_queue(c, n, "completed");
         lq_cmd_own(c, n, "dropped");
+        lq_cmd_own(c, n, "limits");
         lq_cmd_own(c, n, "discarded");
     }
 }
@@ -141,7 +142,7 @@ static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_step *s = (const lq_op_step *)op;
     int only;
-    static const uint32_t keys_of_level[] = {4, 6, 14};
+    static const uint32_t keys_of_level[] = {4, 6, 15};
     uint32_t keys = 0;
     size_t outcomes = 0;
     (void)i;
@@ -166,8 +167,6 @@ static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_int(c, s->free);
     lq_cmd_int(c, s->lease_ms);
     lq_cmd_int(c, s->token);
-    lq_cmd_int(c, s->archive_max > 0 ? s->archive_max : LQ_ARCHIVE_MAX);
-    lq_cmd_int(c, s->archive_ms > 0 ? s->archive_ms / 1000 : LQ_ARCHIVE_S);
     lq_cmd_int(c, (int64_t)s->queue_count);
     for (size_t q = 0; q < s->queue_count; q++) {
         const lq_step_queue *sq = &s->queues[q];

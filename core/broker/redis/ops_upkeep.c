@@ -13,18 +13,17 @@ static int forward_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_forward *o = (const lq_op_forward *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_forward, 6);
+    lq_cmd_script(c, &lq_script_forward, 7);
     lq_cmd_queue(c, o->queue, "scheduled");
     lq_cmd_queue(c, o->queue, "retry");
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "groups");
     lq_cmd_queue(c, o->queue, "archived");
     lq_cmd_own(c, o->queue, "dropped");
+    lq_cmd_own(c, o->queue, "limits");
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_queue(c, o->queue, "g:");
     lq_cmd_int(c, LQ_BATCH_MAX);
-    lq_cmd_int(c, LQ_ARCHIVE_MAX);
-    lq_cmd_int(c, LQ_ARCHIVE_S);
     return LUNAQ_OK;
 }
 
@@ -42,14 +41,27 @@ const lq_redis_op lq_row_forward = {.build = forward_build,
 
 /* ---- CLEAN --------------------------------------------------------------- */
 
+static int64_t whole_s(int64_t ms)
+{
+    return ms > 0 ? (ms + 999) / 1000 : ms;
+}
+
 static int clean_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_clean *o = (const lq_op_clean *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_clean, 1);
+    lq_cmd_script(c, &lq_script_clean, 4);
     lq_cmd_queue(c, o->queue, "completed");
+    lq_cmd_queue(c, o->queue, "archived");
+    lq_cmd_own(c, o->queue, "dropped");
+    lq_cmd_own(c, o->queue, "limits");
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_int(c, LQ_BATCH_MAX);
+    if (o->limits) {
+        lq_cmd_int(c, o->limits->archive_max);
+        lq_cmd_int(c, whole_s(o->limits->archive_ms));
+        lq_cmd_int(c, o->limits->completed_max);
+    }
     return LUNAQ_OK;
 }
 
@@ -57,8 +69,10 @@ static int clean_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_clean *o = (lq_op_clean *)op;
     (void)i;
-    o->deleted = lq_reply_int(reply, -1);
-    return o->deleted < 0 ? lq_redis_odd(op) : LUNAQ_OK;
+    o->deleted = lq_reply_int(lq_reply_at(reply, 0), -1);
+    o->dropped = lq_reply_int(lq_reply_at(reply, 1), -1);
+    o->more = lq_reply_int(lq_reply_at(reply, 2), 0) != 0;
+    return o->deleted < 0 || o->dropped < 0 ? lq_redis_odd(op) : LUNAQ_OK;
 }
 
 const lq_redis_op lq_row_clean = {.build = clean_build, .parse = clean_parse};
@@ -72,7 +86,7 @@ static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
     char reason[1024];
     size_t len = lq_utf8_clean(o->reason, reason, sizeof(reason));
     (void)i;
-    lq_cmd_script(c, &lq_script_cancel, 7);
+    lq_cmd_script(c, &lq_script_cancel, 8);
     lq_cmd_queue_of(c, o->queue, "t:", o->id);
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "scheduled");
@@ -80,12 +94,11 @@ static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "groups");
     lq_cmd_queue(c, o->queue, "archived");
     lq_cmd_own(c, o->queue, "dropped");
+    lq_cmd_own(c, o->queue, "limits");
     lq_cmd_str(c, o->id);
     lq_cmd_str(c, len ? lq_str_n(reason, len) : LQ_STR("canceled"));
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_queue(c, o->queue, "g:");
-    lq_cmd_int(c, LQ_ARCHIVE_MAX);
-    lq_cmd_int(c, LQ_ARCHIVE_S);
     lq_cmd_global(c, "cancel");
     return LUNAQ_OK;
 }

@@ -91,7 +91,7 @@ static void settle(lq_sqlite *q, int64_t queue, lq_str name, lunaq_move move,
                    int64_t now_ms)
 {
     if (move == LUNAQ_MOVE_ARCHIVE)
-        lq_sqlite_trim_archive(q, queue, 0, 0, now_ms);
+        (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
     if (move == LUNAQ_MOVE_RUN)
         lq_sqlite_wake_queue(q, name);
 }

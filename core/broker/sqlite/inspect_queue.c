@@ -79,6 +79,7 @@ int lq_sqlite_queue_stats(lq_sqlite *q, lq_op *base, int64_t now_ms)
         int64_t paused = lq_column_int(&x, 2);
         info->processed_total = lq_column_int(&x, 0);
         info->failed_total = lq_column_int(&x, 1);
+        info->dropped_total = lq_column_int(&x, 3);
         info->paused_at = paused < 0 ? 0 : paused > 0 ? paused : 1;
     }
     lq_query_end(&x);
@@ -94,6 +95,11 @@ int lq_sqlite_queue_stats(lq_sqlite *q, lq_op *base, int64_t now_ms)
     }
     lq_query_end(&x);
 
+    lq_queue_limits limits;
+    lq_sqlite_limits(q, queue, &limits);
+    info->archive_max = limits.archive_max;
+    info->archive_ms = limits.archive_ms;
+    info->completed_max = limits.completed_max;
     info->latency_ms = latency(q, queue, now_ms);
     info->name = lq_arena_dup(&base->mem, op->queue);
     return info->name ? LUNAQ_OK : lq_fail_nomem(&base->err);

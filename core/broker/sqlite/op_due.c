@@ -76,7 +76,7 @@ int lq_sqlite_forward(lq_sqlite *q, lq_op *op, int64_t now_ms)
         archived |= move_due(q, o, queue, list, n, now_ms);
     }
     if (archived)
-        lq_sqlite_trim_archive(q, queue, 0, 0, now_ms);
+        (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
     lq_query x = lq_query_begin(q, LQ_SQL_DUE_NEXT);
     lq_query_int(&x, queue);
     int64_t at_ms = lq_query_one(&x, -1);
@@ -93,11 +93,24 @@ int lq_sqlite_clean(lq_sqlite *q, lq_op *op, int64_t now_ms)
         LQ_SQL_CLEAN_SERVERS, LQ_SQL_CLEAN_ENTRIES,
     };
     lq_op_clean *o = (lq_op_clean *)op;
+    int64_t queue = lq_sqlite_queue(q, o->queue);
     lq_query x = lq_query_begin(q, LQ_SQL_CLEAN_COMPLETED);
-    lq_query_int(&x, lq_sqlite_queue(q, o->queue));
+    lq_query_int(&x, queue);
     lq_query_int(&x, now_ms);
     lq_query_int(&x, LQ_BATCH_MAX);
     o->deleted = lq_query_run(&x);
+    o->more = o->deleted == LQ_BATCH_MAX;
+    if (o->limits) {
+        x = lq_query_begin(q, LQ_SQL_LIMITS_SET);
+        lq_query_int(&x, queue);
+        lq_query_int(&x, o->limits->archive_max);
+        lq_query_int(&x, o->limits->archive_ms);
+        lq_query_int(&x, o->limits->completed_max);
+        (void)lq_query_run(&x);
+    }
+    o->dropped = 0;
+    o->more |= lq_sqlite_trim_completed(q, queue, &o->dropped);
+    o->more |= lq_sqlite_trim_archive(q, queue, now_ms, &o->dropped);
     /* And what ends by itself in Redis. */
     for (size_t i = 0; i < LQ_COUNT(ended); i++) {
         x = lq_query_begin(q, ended[i]);
@@ -156,7 +169,7 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
                    !in_set) {
             lq_sqlite_archive_canceled(q, seq, lq_column_bytes(&x, 2), reason,
                                        now_ms);
-            lq_sqlite_trim_archive(q, queue, 0, 0, now_ms);
+            (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
         }
     }
     lq_query_end(&x);

@@ -96,7 +96,7 @@ static void give_back(lq_sqlite *q, int64_t queue, const struct lost *list,
         (void)lq_query_run(&x);
     }
     if (archived)
-        lq_sqlite_trim_archive(q, queue, 0, 0, now_ms);
+        (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
 }
 
 int lq_sqlite_reconcile(lq_sqlite *q, lq_op *op, int64_t now_ms)

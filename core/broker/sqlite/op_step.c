@@ -7,7 +7,7 @@
 struct tally {
     int64_t processed, failed, discarded;
     int64_t front; /* the next place before all pending tasks */
-    bool front_known, archived;
+    bool front_known, archived, completed;
 };
 
 /* ---- settle -------------------------------------------------------------- */
@@ -142,6 +142,7 @@ static void settle_kept(lq_sqlite *q, int64_t queue, lq_outcome *o,
     t->processed += counts;
     t->failed += failure;
     t->archived |= state == LUNAQ_ARCHIVED;
+    t->completed |= state == LUNAQ_COMPLETED;
     t->front += state == LUNAQ_PENDING;
     if (state == LUNAQ_COMPLETED && o->unique_key.len)
         lq_sqlite_unlock(q, o->unique_key, o->id);
@@ -187,7 +188,9 @@ static void settle(lq_sqlite *q, lq_op_step *s, lq_step_queue *sq,
     }
     count(q, s, queue, &t, now_ms);
     if (t.archived)
-        lq_sqlite_trim_archive(q, queue, s->archive_max, s->archive_ms, now_ms);
+        (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
+    if (t.completed)
+        (void)lq_sqlite_trim_completed(q, queue, NULL);
     if (woke)
         lq_sqlite_wake_queue(q, sq->name);
 }

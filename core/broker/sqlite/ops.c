@@ -60,31 +60,79 @@ static int64_t drop(lq_query *x)
     return n;
 }
 
-void lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t max,
-                            int64_t age_ms, int64_t now_ms)
+enum { DROP_MOST = 2000 }; /* in one call, so that it stays short */
+
+/* The tasks of a state beyond `max`: some of them go. */
+static int64_t drop_excess(lq_sqlite *q, enum lq_sql count, enum lq_sql which,
+                           int64_t queue, int64_t max)
 {
-    enum { MOST = 10000 };
+    lq_query x = lq_query_begin(q, count);
+    lq_query_int(&x, queue);
+    int64_t excess = lq_query_one(&x, 0) - max;
+    if (excess <= 0)
+        return 0;
+    x = lq_query_begin(q, which);
+    lq_query_int(&x, queue);
+    lq_query_int(&x, excess < DROP_MOST ? excess : DROP_MOST);
+    return drop(&x);
+}
+
+static void count_dropped(lq_sqlite *q, int64_t queue, int64_t dropped,
+                          int64_t *total)
+{
+    if (dropped == 0)
+        return;
+    lq_query x = lq_query_begin(q, LQ_SQL_QUEUE_DROPPED);
+    lq_query_int(&x, queue);
+    lq_query_int(&x, dropped);
+    (void)lq_query_run(&x);
+    if (total)
+        *total += dropped;
+}
+
+void lq_sqlite_limits(lq_sqlite *q, int64_t queue, lq_queue_limits *out)
+{
+    *out = (lq_queue_limits){0};
+    lq_query x = lq_query_begin(q, LQ_SQL_LIMITS);
+    lq_query_int(&x, queue);
+    if (lq_query_row(&x))
+        *out = (lq_queue_limits){lq_column_int(&x, 0), lq_column_int(&x, 1),
+                                 lq_column_int(&x, 2)};
+    lq_query_end(&x);
+}
+
+bool lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t now_ms,
+                            int64_t *total)
+{
+    lq_queue_limits limits;
     int64_t dropped = 0;
-    lq_query x = lq_query_begin(q, LQ_SQL_ARCHIVE_COUNT);
-    lq_query_int(&x, queue);
-    int64_t excess = lq_query_one(&x, 0) - (max > 0 ? max : LQ_ARCHIVE_MAX);
-    if (excess > 0) {
-        x = lq_query_begin(q, LQ_SQL_ARCHIVE_DROP);
+    lq_sqlite_limits(q, queue, &limits);
+    int64_t max = limits.archive_max, age_ms = limits.archive_ms;
+    if (max >= 0)
+        dropped = drop_excess(q, LQ_SQL_ARCHIVE_COUNT, LQ_SQL_ARCHIVE_DROP,
+                              queue, max ? max : LQ_ARCHIVE_MAX);
+    if (age_ms >= 0) {
+        lq_query x = lq_query_begin(q, LQ_SQL_ARCHIVE_DROP_OLD);
         lq_query_int(&x, queue);
-        lq_query_int(&x, excess < MOST ? excess : MOST);
-        dropped = drop(&x);
+        lq_query_int(&x, now_ms - (age_ms ? age_ms : LQ_ARCHIVE_MS));
+        lq_query_int(&x, DROP_MOST - dropped);
+        dropped += drop(&x);
     }
-    x = lq_query_begin(q, LQ_SQL_ARCHIVE_DROP_OLD);
-    lq_query_int(&x, queue);
-    lq_query_int(&x, now_ms - (age_ms > 0 ? age_ms : LQ_ARCHIVE_MS));
-    lq_query_int(&x, MOST - dropped);
-    dropped += drop(&x);
-    if (dropped > 0) {
-        x = lq_query_begin(q, LQ_SQL_QUEUE_DROPPED);
-        lq_query_int(&x, queue);
-        lq_query_int(&x, dropped);
-        (void)lq_query_run(&x);
-    }
+    count_dropped(q, queue, dropped, total);
+    return dropped >= DROP_MOST;
+}
+
+bool lq_sqlite_trim_completed(lq_sqlite *q, int64_t queue, int64_t *total)
+{
+    lq_queue_limits limits;
+    lq_sqlite_limits(q, queue, &limits);
+    if (limits.completed_max <= 0)
+        return false;
+    int64_t dropped =
+        drop_excess(q, LQ_SQL_COMPLETED_COUNT, LQ_SQL_COMPLETED_DROP, queue,
+                    limits.completed_max);
+    count_dropped(q, queue, dropped, total);
+    return dropped >= DROP_MOST;
 }
 
 lq_str lq_sqlite_with_error(lq_sqlite *q, lq_str msg, lq_str text,

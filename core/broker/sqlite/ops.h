@@ -44,10 +44,16 @@ int64_t lq_sqlite_tail(lq_sqlite *q, int64_t queue);
 int64_t lq_sqlite_front(lq_sqlite *q, int64_t queue, int64_t n);
 /** A unique lock that is no longer this task's is left alone. */
 void lq_sqlite_unlock(lq_sqlite *q, lq_str unique_key, lq_str id);
-/** Deletes archived tasks that are too many or too old, the oldest first, at
- *  most 10,000, and counts them as dropped.  0: the defaults. */
-void lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t max,
-                            int64_t age_ms, int64_t now_ms);
+/** What the queue keeps, as it was said. */
+void lq_sqlite_limits(lq_sqlite *q, int64_t queue, lq_queue_limits *out);
+/** Deletes archived tasks that are too many or too old, the oldest first, with
+ *  their locks, and counts them as dropped, also in *total (may be NULL).  True
+ *  when it left some, so that one call stays short. */
+bool lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t now_ms,
+                            int64_t *total);
+/** The same with completed tasks that are too many: those that were kept for
+ *  the longest stay. */
+bool lq_sqlite_trim_completed(lq_sqlite *q, int64_t queue, int64_t *total);
 /** The message with an error text and the time put behind it: in proto3 the
  *  last value of a field is the one that counts.  Lives in the connection's
  *  buffer until the next call. */

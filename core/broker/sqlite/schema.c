@@ -147,7 +147,13 @@ static const char migration_2[] =
     "CREATE INDEX task_grouped ON task (queue, token, group_key, at_ms)"
     " WHERE state = 7;";
 
-static const char *const migrations[] = {migration_1, migration_2};
+/* What the queue keeps of tasks that are over: 0 = the default, -1 = all. */
+static const char migration_3[] =
+    "ALTER TABLE queue ADD COLUMN archive_max INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN archive_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN completed_max INTEGER NOT NULL DEFAULT 0;";
+
+static const char *const migrations[] = {migration_1, migration_2, migration_3};
 
 int lq_sqlite_schema_version(void)
 {

@@ -308,8 +308,13 @@ typedef struct lunaq_queue_info {
     int64_t groups;
     int64_t processed_today, failed_today; /* attempts, UTC day */
     int64_t processed_total, failed_total;
-    int64_t latency_ms; /* how long the next task has been pending */
-    int64_t paused_at;  /* 0 = not paused */
+    int64_t latency_ms;    /* how long the next task has been pending */
+    int64_t paused_at;     /* 0 = not paused */
+    int64_t dropped_total; /* archived and completed tasks that were deleted
+                              because of the limits below */
+    /* As the servers of the queue were told (lunaq_queue_options): 0 = the
+     * default, -1 = no limit. */
+    int64_t archive_max, archive_ms, completed_max;
 } lunaq_queue_info;
 
 typedef struct lunaq_queue_list lunaq_queue_list;

@@ -62,10 +62,18 @@ typedef struct lunaq_queue_options {
     const char *queue;   /* one of `queues` */
     int64_t concurrency; /* of its tasks run at once by this server; 0 = as many
                             as the server runs */
+    /* What the queue keeps of tasks that are over; all who archive hold to it,
+     * inspectors too, and what is deleted is counted.  Of servers of one queue
+     * the last one that says it counts.  -1 = no limit. */
+    int64_t archive_max;   /* archived tasks; 0 = 10000 */
+    int64_t archive_ms;    /* for how long; 0 = 90 days; whole seconds, rounded
+                              up */
+    int64_t completed_max; /* completed tasks, which are kept for their
+                              retention; 0 = no limit */
 } lunaq_queue_options;
 #define LUNAQ_QUEUE_OPTIONS_INIT                                               \
     {                                                                          \
-        sizeof(lunaq_queue_options), 0, 0                                      \
+        sizeof(lunaq_queue_options), 0, 0, 0, 0, 0                             \
     }
 
 /** A periodic task, as `cron` in a handler file. */

@@ -1,7 +1,6 @@
 -- Puts active tasks back to pending, next to run, the first of them first.
 -- What somebody asked to cancel is archived instead.  Needs _time, _type, _archive.
--- q: {active, lease, pending, archived, prefix, dropped, archive_max,
--- archive_age}
+-- q: {active, lease, pending, archived, prefix, dropped, limits}
 local function give_back(q, ids)
   local back, archived = {}, false
   for i = 1, #ids do
@@ -24,7 +23,6 @@ local function give_back(q, ids)
   end
   for i = #back, 1, -1 do call('RPUSH', q.pending, back[i]) end
   if archived then
-    trim_archive(q.archived, q.prefix, q.dropped, q.archive_max,
-                 q.archive_age)
+    trim_archive(q.archived, q.prefix, q.dropped, limits_of(q.limits))
   end
 end

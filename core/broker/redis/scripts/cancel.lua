@@ -1,13 +1,14 @@
 -- Cancels a task: a waiting one is archived with the reason, an active one is
 -- marked and its holder told.
 --
--- KEYS  task pending scheduled retry groups archived, lunaq's dropped
--- ARGV  id, reason, prefix of task keys, prefix of groups, archive max,
---       archive age s, channel
+-- KEYS  task pending scheduled retry groups archived, lunaq's dropped and
+--       limits
+-- ARGV  id, reason, prefix of task keys, prefix of groups, channel
 -- Returns its state before; nil = no such task
 -- Cost  O(1), of a pending task O(pending)
 -- @include _time
 -- @include _type
+-- @include _message
 -- @include _archive
 local id, reason = ARGV[1], ARGV[2]
 local h = call('HMGET', KEYS[1], 'state', 'msg', 'group')
@@ -16,7 +17,7 @@ if not state or not h[2] then return false end
 if state == 'archived' or state == 'completed' then return state end
 if state == 'active' then
   call('HSET', KEYS[1], 'lunaq_cancel', reason)
-  call('PUBLISH', ARGV[7], id)
+  call('PUBLISH', ARGV[5], id)
   return state
 end
 if not may_hold(KEYS[6], 'zset') then
@@ -40,5 +41,5 @@ call('HSET', KEYS[1], 'msg', with_error(h[2], reason), 'state', 'archived',
      'lunaq_cancel', reason)
 call('HDEL', KEYS[1], 'pending_since')
 call('ZADD', KEYS[6], now_s, id)
-trim_archive(KEYS[6], ARGV[3], KEYS[7], tonumber(ARGV[5]), tonumber(ARGV[6]))
+trim_archive(KEYS[6], ARGV[3], KEYS[7], limits_of(KEYS[8]))
 return state

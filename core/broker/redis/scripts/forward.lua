@@ -1,13 +1,13 @@
 -- Moves what is due from scheduled and retry to pending, or to its group.
 --
--- KEYS  scheduled retry pending groups archived, lunaq's dropped
--- ARGV  prefix of task keys, prefix of groups, limit, archive max,
---       archive age s
+-- KEYS  scheduled retry pending groups archived, lunaq's dropped and limits
+-- ARGV  prefix of task keys, prefix of groups, limit
 -- Returns {moved, ms until the next is due (0 now, -1 none)}
 -- Cost  O(log n + moved)
 -- @allow-oom
 -- @include _time
 -- @include _type
+-- @include _message
 -- @include _archive
 local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local moved, next_ms, archived = 0, -1, false
@@ -54,6 +54,6 @@ for k = 1, 2 do
   end
 end
 if archived then
-  trim_archive(KEYS[5], prefix, KEYS[6], tonumber(ARGV[4]), tonumber(ARGV[5]))
+  trim_archive(KEYS[5], prefix, KEYS[6], limits_of(KEYS[7]))
 end
 return {moved, next_ms}

@@ -1,19 +1,21 @@
 -- Moves tasks by hand: makes them pending, archives or deletes them.
 --
 -- KEYS  1 pending  2 active  3 lease  4 scheduled  5 retry  6 archived
---       7 completed  8 groups  9 aggregation_sets
+--       7 completed  8 groups  9 aggregation_sets  10 lunaq's dropped
+--       11 lunaq's limits
 -- ARGV  1 run | archive | delete
 --       2 prefix of task keys  3 prefix of group keys  4 prefix of locks
 --       5 task id, or "" for a batch of a whole state
 --       6 that state  7 tasks a batch
---       8 how many the archive keeps  9 for how many seconds
 -- Returns {code, moved, left, state of the task}; code 1 done, 0 no such task,
 --       -1 its state does not allow it, -2 its key has a wrong type.
 -- Cost  O(1) a task; a pending task addressed by id costs a walk of the list.
 --
 -- Nothing is written for a task before all that could refuse it is checked.
 -- Group keys and task keys are made from prefixes: they share the queue's slot.
+-- @include _time
 -- @include _message
+-- @include _archive
 local pending, active, lease = KEYS[1], KEYS[2], KEYS[3]
 local zset = {scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6],
   completed = KEYS[7]}
@@ -21,11 +23,7 @@ local archived, groups, sets = KEYS[6], KEYS[8], KEYS[9]
 local move, task_prefix, group_prefix, lock_prefix =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local wanted, source, limit = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local archive_max, archive_s = tonumber(ARGV[8]), tonumber(ARGV[9])
-
-local time = redis.call('TIME')
-local now = tonumber(time[1])
-local now_ns = time[1] .. string.format('%06d', tonumber(time[2])) .. '000'
+local now_ns = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
 
 local function is_hash(t)
   return redis.call('TYPE', t).ok == 'hash'
@@ -40,23 +38,8 @@ local function delete(id)
   redis.call('DEL', t)
 end
 
--- Keeps the archive within its bounds, a part at a time: each archived task
--- brings a chance to drop more than it adds.
-local function trim()
-  local old = redis.call('ZRANGEBYSCORE', archived, '-inf', now - archive_s,
-    'LIMIT', 0, 2 * limit)
-  local over = redis.call('ZCARD', archived) - #old - archive_max
-  if over > 0 then
-    over = math.min(over, 2 * limit)
-    local first, last = #old, #old + over - 1
-    for _, id in ipairs(redis.call('ZRANGE', archived, first, last)) do
-      old[#old + 1] = id
-    end
-  end
-  for _, id in ipairs(old) do
-    delete(id)
-    redis.call('ZREM', archived, id)
-  end
+local function keep_to_limits()
+  trim_archive(archived, task_prefix, KEYS[10], limits_of(KEYS[11]))
 end
 
 local function leave_group(id, name)
@@ -90,7 +73,7 @@ local function put(id, state)
   if move == 'delete' then
     delete(id)
   elseif move == 'archive' then
-    redis.call('ZADD', archived, now, id)
+    redis.call('ZADD', archived, now_s, id)
     redis.call('HSET', t, 'state', 'archived')
     redis.call('HDEL', t, 'pending_since')
   else
@@ -138,7 +121,7 @@ local function move_one(id)
   end
   take_out(id, state, group)
   put(id, state)
-  if move == 'archive' then trim() end
+  if move == 'archive' then keep_to_limits() end
   return {1, 1, 0, state}
 end
 
@@ -193,7 +176,7 @@ local function move_batch()
       redis.call('ZREM', zset[source], id)
     end
   end
-  if move == 'archive' then trim() end
+  if move == 'archive' then keep_to_limits() end
   return {1, moved, count(), source}
 end
 

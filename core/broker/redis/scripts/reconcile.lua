@@ -1,18 +1,19 @@
 -- After a lost reply: what has a token but is not in its holder's hands goes
 -- back to pending, next to run; its crash count stays.
 --
--- KEYS  active lease pending archived, lunaq's dropped
--- ARGV  prefix of task keys, token, archive max, archive age s; ids held …
+-- KEYS  active lease pending archived, lunaq's dropped and limits
+-- ARGV  prefix of task keys, token; ids held …
 -- Returns how many went back
 -- Cost  O(tasks active in the queue)
 -- @allow-oom
 -- @include _time
 -- @include _token
 -- @include _type
+-- @include _message
 -- @include _archive
 -- @include _give_back
 local held = {}
-for i = 5, #ARGV do held[ARGV[i]] = true end
+for i = 3, #ARGV do held[ARGV[i]] = true end
 if not may_hold(KEYS[1], 'list') or not may_hold(KEYS[3], 'list') then
   return redis.error_reply('WRONGTYPE active or pending is not a list')
 end
@@ -26,7 +27,6 @@ for i = 1, #all, 2 do
 end
 give_back({
   active = KEYS[1], lease = KEYS[2], pending = KEYS[3], archived = KEYS[4],
-  dropped = KEYS[5], prefix = ARGV[1], archive_max = tonumber(ARGV[3]),
-  archive_age = tonumber(ARGV[4])
+  dropped = KEYS[5], limits = KEYS[6], prefix = ARGV[1]
 }, lost)
 return #lost

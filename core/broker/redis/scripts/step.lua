@@ -3,8 +3,8 @@
 -- KEYS  per queue: pending active lease paused
 --       level >= 1: processed:D processed
 --       level >= 2: failed:D failed retry scheduled archived completed
---                   lunaq's dropped and discarded
--- ARGV  free, lease ms, token, archive max, archive age s, number of queues;
+--                   lunaq's dropped, limits and discarded
+-- ARGV  free, lease ms, token, number of queues;
 --       per queue: prefix of task keys, want, the most to take of it (-1 =
 --       any number), level, number of outcomes;
 --       per outcome: id, bits, and by its bits in this order:
@@ -27,11 +27,12 @@
 -- @include _time
 -- @include _token
 -- @include _type
+-- @include _message
 -- @include _archive
 -- @include _count
 -- @include _begin
 
-local next_key, next_arg = 1, 7
+local next_key, next_arg = 1, 5
 local free, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local token = tonumber(ARGV[3])
 local codes, faults, cancels = {}, {}, {}
@@ -91,6 +92,7 @@ local function settle(q, at, n)
 
   local unlease, unlink, requeue, adds = {}, {}, {}, nil
   local processed, failed, discarded, archived = 0, 0, 0, false
+  local completed = false
   local types = {}
   local function fits(key, kind)
     if types[key] == nil then types[key] = may_hold(key, kind) end
@@ -203,6 +205,7 @@ local function settle(q, at, n)
               call('HSET', key, 'msg', msg, 'state', 'completed')
             end
             add(target, now_s + number, id)
+            completed = true
             processed = processed + 1
           elseif kind == 3 then
             call('HSET', key, 'msg', msg, 'state', 'retry')
@@ -261,9 +264,12 @@ local function settle(q, at, n)
   count(q.processed_day, q.processed, processed)
   count(q.failed_day, q.failed, failed)
   if discarded > 0 then pcall('INCRBY', q.discarded, discarded) end
-  if archived then
-    trim_archive(q.archived, q.prefix, q.dropped, tonumber(ARGV[4]),
-                 tonumber(ARGV[5]))
+  if archived or completed then
+    local limits = limits_of(q.limits)
+    if archived then trim_archive(q.archived, q.prefix, q.dropped, limits) end
+    if completed then
+      trim_completed(q.completed, q.prefix, q.dropped, limits)
+    end
   end
   return at
 end
@@ -326,7 +332,7 @@ local function take(q, n)
 end
 
 local queues = {}
-for number = 1, tonumber(ARGV[6]) do
+for number = 1, tonumber(ARGV[4]) do
   local most, level = tonumber(ARGV[next_arg + 2]), tonumber(ARGV[next_arg + 3])
   local outcomes = tonumber(ARGV[next_arg + 4])
   local k = next_key
@@ -346,9 +352,9 @@ for number = 1, tonumber(ARGV[6]) do
   if level >= 2 then
     q.failed_day, q.failed, q.retry, q.scheduled = KEYS[k], KEYS[k + 1],
                                                    KEYS[k + 2], KEYS[k + 3]
-    q.archived, q.completed, q.dropped, q.discarded = KEYS[k + 4],
-      KEYS[k + 5], KEYS[k + 6], KEYS[k + 7]
-    k = k + 8
+    q.archived, q.completed, q.dropped = KEYS[k + 4], KEYS[k + 5], KEYS[k + 6]
+    q.limits, q.discarded = KEYS[k + 7], KEYS[k + 8]
+    k = k + 9
   end
   next_key = k
   queues[number] = q
