@@ -236,22 +236,14 @@ void lq_lua_app_each_cron(lq_lua_app *app,
     lq_lua_snapshot_unref(s);
 }
 
-/* "url:" → "url:*", "" → "*": how people write it. */
-static void show_type(const lq_lua_spec *spec, const char *type, char *out,
-                      size_t size)
-{
-    snprintf(out, size, "%s%s", type, spec->any ? "*" : "");
-}
-
 static bool describe_spec(cJSON *list, const lq_lua_spec *spec)
 {
     bool ok = true;
     for (size_t i = 0; i < spec->type_count && ok; i++) {
-        char type[LUNAQ_NAME_MAX + 8], hash[13];
-        show_type(spec, spec->types[i], type, sizeof type);
+        char hash[13];
         snprintf(hash, sizeof hash, "%.12s", spec->file->hash);
         cJSON *row = cJSON_CreateObject();
-        ok = row && cJSON_AddStringToObject(row, "type", type) &&
+        ok = row && cJSON_AddStringToObject(row, "type", spec->types[i]) &&
              cJSON_AddStringToObject(row, "file", spec->file->name) &&
              cJSON_AddStringToObject(row, "doc", spec->doc ? spec->doc : "") &&
              cJSON_AddStringToObject(row, "hash", hash) &&

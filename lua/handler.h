@@ -6,9 +6,9 @@
 
 #include <lua.h>
 
-/** Types of a file by its name: "session/process.lua" → "session:process",
- *  "url/_.lua" → the prefix "url:" (*any).  False: not a task. */
-bool lq_lua_type_of(const char *name, char *out, size_t size, bool *any);
+/** The type of a file by its name: "session/process.lua" → "session:process",
+ *  "url/_.lua" → "url:*".  False: not a task. */
+bool lq_lua_type_of(const char *name, char *out, size_t size);
 
 /** Reads the value on top of the stack (a table or function, which stays) into
  *  spec, registers its types and cron entries in s.  spec->file is set.  Never

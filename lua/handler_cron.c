@@ -102,7 +102,8 @@ int lq_lua_handler_crons(lq_lua_reader *r)
     int rc = LUNAQ_OK, type = lq_lua_option_get(r, "cron");
     if (type == LUA_TNIL)
         goto out;
-    if (r->spec->any) {
+    const char *type_name = r->spec->types[0];
+    if (type_name[strlen(type_name) - 1] == '*') {
         lq_fail(r->err, LUNAQ_EHANDLER,
                 "cron: this file handles many types; give it a `type`");
         rc = lq_lua_option_fail(r, "cron");

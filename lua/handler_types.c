@@ -2,7 +2,7 @@
 #include "lua/handler.h"
 #include "lua/option.h"
 
-bool lq_lua_type_of(const char *name, char *out, size_t size, bool *any)
+bool lq_lua_type_of(const char *name, char *out, size_t size)
 {
     size_t len = strlen(name);
     if (len < 5 || len - 4 >= size)
@@ -12,9 +12,8 @@ bool lq_lua_type_of(const char *name, char *out, size_t size, bool *any)
     out[len] = 0;
     const char *leaf = strrchr(out, '/');
     leaf = leaf ? leaf + 1 : out;
-    *any = strcmp(leaf, "_") == 0;
-    if (*any)
-        out[leaf - out] = 0;
+    if (strcmp(leaf, "_") == 0)
+        out[leaf - out] = '*';
     for (size_t i = 0; out[i]; i++) {
         if (out[i] == '_' && (i == 0 || out[i - 1] == ':'))
             return false;
@@ -24,25 +23,64 @@ bool lq_lua_type_of(const char *name, char *out, size_t size, bool *any)
     return true;
 }
 
-static int add_type(lq_lua_reader *r, const char *type)
+/* Enters a prefix behind those that are longer. */
+static int add_prefix(lq_lua_reader *r, lq_str text)
+{
+    lq_lua_snapshot *s = r->s;
+    if (s->prefix_count == s->prefix_cap) {
+        size_t cap = s->prefix_cap ? s->prefix_cap * 2 : 16;
+        lq_lua_prefix *more = lq_arena_alloc(&s->mem, cap * sizeof *more);
+        if (!more)
+            return lq_fail_nomem(r->err);
+        if (s->prefix_count > 0)
+            memcpy(more, s->prefixes, s->prefix_count * sizeof *more);
+        s->prefixes = more;
+        s->prefix_cap = cap;
+    }
+    size_t i = s->prefix_count++;
+    for (; i > 0 && s->prefixes[i - 1].text.len < text.len; i--)
+        s->prefixes[i] = s->prefixes[i - 1];
+    s->prefixes[i] = (lq_lua_prefix){text, r->spec};
+    return LUNAQ_OK;
+}
+
+/* "a:b", or with a '*' at the end all that begin so. */
+static int check_type(lq_lua_reader *r, lq_str type, bool *prefix)
 {
     lunaq_error err;
-    if (!r->spec->any && lq_name_check("type", lq_str_c(type), &err)) {
-        *r->err = err;
-        return lq_lua_option_fail(r, "type");
-    }
-    const lq_lua_spec *other = lq_map_get(&r->s->types, lq_str_c(type));
-    if (other && other != r->spec) {
-        lq_fail(r->err, LUNAQ_EHANDLER,
-                "%s and %s both handle the type '%s'; give one of them another "
-                "`type`",
-                other->file->name, r->spec->file->name, type);
-        return LUNAQ_EHANDLER;
-    }
-    if (!lq_map_set(&r->s->types, lq_str_c(type), r->spec, NULL))
+    *prefix = type.len > 0 && type.p[type.len - 1] == '*';
+    type.len -= *prefix;
+    int rc =
+        *prefix && type.len == 0 ? LUNAQ_OK : lq_name_check("type", type, &err);
+    if (!rc && type.len > 0 && memchr(type.p, '*', type.len))
+        rc = lq_fail(&err, LUNAQ_EHANDLER,
+                     "type: a '*' may stand only at the end, for all that "
+                     "begin so");
+    if (!rc)
+        return LUNAQ_OK;
+    *r->err = err;
+    return lq_lua_option_fail(r, r->table ? "type" : "");
+}
+
+static int add_type(lq_lua_reader *r, const char *text)
+{
+    lq_str type = lq_str_c(text);
+    bool prefix;
+    int rc = check_type(r, type, &prefix);
+    if (rc)
+        return rc;
+    const lq_lua_spec *other = lq_map_get(&r->s->types, type);
+    if (other == r->spec)
+        return LUNAQ_OK;
+    if (other)
+        return lq_fail(r->err, LUNAQ_EHANDLER,
+                       "%s and %s both handle the type '%s'; give one of them "
+                       "another `type`",
+                       other->file->name, r->spec->file->name, text);
+    if (!lq_map_set(&r->s->types, type, r->spec, NULL))
         return lq_fail_nomem(r->err);
-    r->s->type_count += !other;
-    return LUNAQ_OK;
+    r->s->type_count++;
+    return prefix ? add_prefix(r, lq_str_n(text, type.len - 1)) : LUNAQ_OK;
 }
 
 int lq_lua_handler_types(lq_lua_reader *r)
@@ -76,7 +114,7 @@ int lq_lua_handler_types(lq_lua_reader *r)
     if (rc)
         return rc;
     if (spec->type_count == 0) {
-        if (!lq_lua_type_of(spec->file->name, own, sizeof own, &spec->any))
+        if (!lq_lua_type_of(spec->file->name, own, sizeof own))
             return lq_fail(r->err, LUNAQ_EHANDLER, "%s: the name is too long",
                            spec->file->name);
         spec->types = lq_arena_alloc(&r->s->mem, sizeof *spec->types);

@@ -85,13 +85,12 @@ static int load_all(struct load *l)
     int rc = protected(l, make_environment);
     for (size_t i = 0; i < s->source.count && !rc; i++) {
         char type[LUNAQ_NAME_MAX * 2];
-        bool any;
         l->file = &s->source.files[i];
         if (l->file->is_lib)
             rc = protected(l, check_lib);
         else if (lq_lua_is_middleware(l->file->name))
             rc = protected(l, load_middleware);
-        else if (lq_lua_type_of(l->file->name, type, sizeof type, &any))
+        else if (lq_lua_type_of(l->file->name, type, sizeof type))
             rc = protected(l, load_file);
     }
     return rc;

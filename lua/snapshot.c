@@ -40,17 +40,10 @@ void lq_lua_snapshot_unref(lq_lua_snapshot *s)
 const lq_lua_spec *lq_lua_snapshot_find(const lq_lua_snapshot *s, lq_str type)
 {
     const lq_lua_spec *spec = lq_map_get(&s->types, type);
-    if (spec)
-        return spec->any ? NULL : spec;
-    while (type.len > 0) {
-        type.len--;
-        if (type.len > 0 && type.p[type.len - 1] != ':')
-            continue;
-        spec = lq_map_get(&s->types, type);
-        if (spec && spec->any)
-            return spec;
-    }
-    return NULL;
+    for (size_t i = 0; !spec && i < s->prefix_count; i++)
+        if (lq_str_starts(type, s->prefixes[i].text))
+            spec = s->prefixes[i].spec;
+    return spec;
 }
 
 void lq_lua_spec_defaults(const lq_lua_spec *spec, lunaq_task *task)

@@ -43,10 +43,15 @@ typedef struct lq_lua_spec {
     int64_t *backoff_ms; /* the last repeats */
     size_t backoff_count;
     bool backoff_function;
-    const char **types; /* "session:process"; "url:" = any other url:* */
+    const char **types; /* "session:process"; "url:*" = all that begin so */
     size_t type_count;
-    bool any; /* its types are such prefixes */
 } lq_lua_spec;
+
+/* A type with a '*' at its end, without it. */
+typedef struct lq_lua_prefix {
+    lq_str text;
+    const lq_lua_spec *spec;
+} lq_lua_prefix;
 
 /* A file that wraps the runs of all handlers below its folder. */
 typedef struct lq_lua_middleware {
@@ -72,7 +77,9 @@ typedef struct lq_lua_snapshot {
     lq_lua_spec *specs;
     size_t spec_count;
     size_t type_count;
-    lq_map types; /* type or prefix → lq_lua_spec */
+    lq_map types;            /* as written → lq_lua_spec */
+    lq_lua_prefix *prefixes; /* the longest first */
+    size_t prefix_count, prefix_cap;
     lq_lua_cron *crons;
     lq_lua_middleware *middleware;
     size_t middleware_count;
@@ -82,8 +89,8 @@ typedef struct lq_lua_snapshot {
 lq_lua_snapshot *lq_lua_snapshot_new(void); /* NULL: out of memory */
 lq_lua_snapshot *lq_lua_snapshot_ref(lq_lua_snapshot *s);
 void lq_lua_snapshot_unref(lq_lua_snapshot *s); /* NULL is fine */
-/** The handler of a type: its own, else that of the longest "a:b:" prefix, else
- *  the one for anything; NULL when there is none. */
+/** The handler of a type: its own, else that of the longest prefix, byte by
+ * byte as Asynq's ServeMux; NULL when there is none. */
 const lq_lua_spec *lq_lua_snapshot_find(const lq_lua_snapshot *s, lq_str type);
 
 /** Fills what the caller left out of a task to enqueue with what its handler

@@ -82,6 +82,16 @@ static const row rows[] = {
     {"wrong_unique__is_said",
      {"handlers/a.lua", "return {run = print, unique = {by = {'a'}}}"},
      "unique: a nil, where a ttl"},
+    {"folder_and_pattern_of_one_prefix__names_both",
+     {"handlers/url/_.lua", "return print", "handlers/b.lua",
+      "return {type = 'url:*', run = print}"},
+     "b.lua and url/_.lua both handle the type 'url:*'"},
+    {"star_inside_a_type__is_refused",
+     {"handlers/a.lua", "return {\n  type = 'a*b', run = print}"},
+     "a.lua:2: type: a '*' may stand only at the end"},
+    {"cron_of_a_pattern__is_refused",
+     {"handlers/a.lua", "return {type = 'a:*', cron = '@daily', run = print}"},
+     "cron: this file handles many types"},
     {"two_files_of_one_type__names_both",
      {"handlers/a.lua", "return {type = 'x', run = print}", "handlers/b.lua",
       "return {types = {'y', 'x'}, run = print}"},
@@ -202,6 +212,52 @@ static void files__become_types(void **state)
     lq_lua_app_count(w->app, &types, &generation);
     assert_int_equal(types, 6);
     assert_int_equal(generation, 1);
+    world_free(w);
+}
+
+/* As Asynq's ServeMux: exact first, else the longest prefix, byte by byte. */
+static void prefixes__are_bytes_and_the_longest_wins(void **state)
+{
+    (void)state;
+    static const char *const types[][2] = {
+        {"email", "exact"},
+        {"email:", "colon"},
+        {"email:a", "colon"},
+        {"email:welcome", "welcome"},
+        {"email:welcomes", "colon"},
+        {"emailer:x", "email"},
+        {"emai", "any"},
+        {"emails", "email"},
+        {"email:b:c", "b"},
+        {"email:b", "colon"},
+        {"emAil:x", "any"},
+        {"url:x", "folder"},
+        {"url:", "folder"},
+        {"url", "any"},
+    };
+    char text[200];
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+#define ANSWERS(type, name)                                                    \
+    "return {type = '" type "', run = function() return '" name "' end}"
+    world_write(w, "handlers/a.lua", ANSWERS("email*", "email"));
+    world_write(w, "handlers/b.lua", ANSWERS("email:*", "colon"));
+    world_write(w, "handlers/c.lua", ANSWERS("email", "exact"));
+    world_write(w, "handlers/d.lua", ANSWERS("email:b:*", "b"));
+    world_write(w, "handlers/e.lua",
+                "return {types = {'email:welcome', '*'}, run = function(t) "
+                "return t.type == 'email:welcome' and 'welcome' or 'any' end}");
+    world_write(w, "handlers/url/_.lua",
+                "return function() return 'folder' end");
+    world_open(w);
+    for (size_t i = 0; i < LQ_COUNT(types); i++)
+        assert_string_equal(world_run_text(w, types[i][0], text), types[i][1]);
+    lq_buf json;
+    lq_buf_init(&json, 0);
+    lq_lua_app_describe(w->app, &json);
+    assert_non_null(strstr(json.p, "\"type\":\"url:*\""));
+    assert_non_null(strstr(json.p, "\"type\":\"email*\""));
+    assert_non_null(strstr(json.p, "\"type\":\"*\""));
+    lq_buf_release(&json);
     world_free(w);
 }
 
@@ -369,6 +425,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(folder_that_does_not_exist__is_said),
         cmocka_unit_test(link_out_of_the_project__is_refused),
         cmocka_unit_test(files__become_types),
+        cmocka_unit_test(prefixes__are_bytes_and_the_longest_wins),
         cmocka_unit_test(catch_all__takes_any_type),
         cmocka_unit_test(options__are_read),
         cmocka_unit_test(lib__is_required_once_a_generation),

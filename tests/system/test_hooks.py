@@ -168,6 +168,51 @@ class IsFailureSqlite(IsFailure, unittest.TestCase):
     broker = "sqlite"
 
 
+class NotFound(Both):
+    handlers = {
+        "hello.lua": "return function(task) return 'hello' end",
+        "url/_.lua": "return function(task) return task.type end",
+    }
+
+    def test_type_without_a_handler__is_retried_and_found_later(self):
+        daemon = self.start()
+        task = self.enqueue("email:welcome")
+        row = self.wait_state("retry", task)
+        self.assertEqual(row["error"], 'handler not found for task "email:welcome"')
+        self.assertEqual(row["retried"], 1)
+        self.assertEqual(self.counters(), (1, 1))
+        self.write("handlers/e.lua",
+                   "return { type = 'email:*', run = function(t) return t.type end }")
+        daemon.wait("reload")
+        self.lunaq("task", "run", task)
+        daemon.wait("succeeded", task_id=task)
+
+    def test_middleware__sees_it_and_changes_nothing(self):
+        self.write("handlers/_middleware.lua", """
+            return function(task, next)
+              log.info("seen", { of = task.type })
+              return next(task)
+            end
+        """)
+        daemon = self.start()
+        task = self.enqueue("email:welcome")
+        row = self.wait_state("retry", task)
+        self.assertTrue(row["error"].startswith(
+            'handler not found for task "email:welcome"'))
+        daemon.wait("seen", of="email:welcome")
+        other = self.enqueue("url:x")
+        daemon.wait("succeeded", task_id=other)
+        daemon.wait("seen", of="url:x")
+
+
+class NotFoundRedis(NotFound, unittest.TestCase):
+    broker = "redis"
+
+
+class NotFoundSqlite(NotFound, unittest.TestCase):
+    broker = "sqlite"
+
+
 class OnArchiveRedis(OnArchive, unittest.TestCase):
     broker = "redis"
 
