@@ -24,7 +24,8 @@ struct lq_proto {
     int database;
     lq_heads heads;
     bool named;   /* a sentinel named the server: it has to be a master */
-    bool demoted; /* it said that it is a replica now */
+    bool demoted; /* it said that it is a replica: who is next has to be a
+                     master */
     enum lq_proto_state state;
     int redis; /* version, 70015 = 7.0.15; 0 = it would not say */
 
@@ -259,8 +260,8 @@ static int take_reply(lq_proto *p, const lq_reply *reply, lunaq_error *err)
         answered(p, row, op);
     }
     return p->demoted ? lq_fail(err, LUNAQ_EBROKER,
-                                "redis: the server has become a replica: "
-                                "looking for the master")
+                                "redis: the server has become a replica "
+                                "(READONLY): looking for the master")
                       : LUNAQ_OK;
 }
 
@@ -297,11 +298,10 @@ static bool greet(lq_proto *p, enum greeting what)
 int lq_proto_begin(lq_proto *p, lunaq_error *err)
 {
     p->redis = 0;
-    p->demoted = false;
     if (((p->password || p->user) && !greet(p, GREET_AUTH)) ||
         (p->database && !greet(p, GREET_SELECT)) ||
-        (p->named && !greet(p, GREET_ROLE)) || !greet(p, GREET_INFO) ||
-        !greet(p, GREET_PING)) {
+        ((p->named || p->demoted) && !greet(p, GREET_ROLE)) ||
+        !greet(p, GREET_INFO) || !greet(p, GREET_PING)) {
         const lunaq_error none = {LUNAQ_ENOMEM, "out of memory"};
         lq_proto_lost(p, &none);
         return lq_fail_nomem(err);
@@ -312,17 +312,22 @@ int lq_proto_begin(lq_proto *p, lunaq_error *err)
 
 /* A user without the right to ask is let through: a replica refuses the first
  * write, and that ends the connection, too. */
-static int take_role(const lq_reply *reply, lunaq_error *err)
+static int take_role(lq_proto *p, const lq_reply *reply, lunaq_error *err)
 {
     lq_str role = lq_reply_str(lq_reply_at(reply, 0));
     if (lq_str_starts(lq_reply_error(reply), LQ_STR("NOPERM")) ||
-        lq_str_eq(role, LQ_STR("master")))
+        lq_str_eq(role, LQ_STR("master"))) {
+        p->demoted = false;
         return LUNAQ_OK;
+    }
     if (lq_reply_type(reply) == LQ_REPLY_ERROR)
         return lq_redis_error(err, "ROLE", reply);
     return lq_fail(err, LUNAQ_EBROKER,
-                   "redis: the server that a sentinel named is not (yet) a "
-                   "master");
+                   p->named ? "redis: the server that a sentinel named is not "
+                              "(yet) a master"
+                            : "redis: the server is a replica (READONLY): "
+                              "waiting until it, or who else has its name, is "
+                              "a master");
 }
 
 static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
@@ -347,7 +352,7 @@ static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
                        "the broker URL",
                        p->database, shown, text.p);
     if (what == GREET_ROLE)
-        return take_role(reply, err);
+        return take_role(p, reply, err);
     if (what == GREET_INFO && !error) {
         lq_str version = lq_redis_info(lq_reply_str(reply), "redis_version");
         p->redis = lq_redis_version(version);
