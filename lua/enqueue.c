@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "lua/json.h"
+#include "task/durable.h"
 #include "task/duration.h"
 
 #define NAMES_MAX 64 /* members of unique.by */
@@ -17,7 +18,7 @@
 static const char *const option_names[] = {
     "queue",      "max_retry", "timeout", "deadline", "retention",
     "unique",     "task_id",   "group",   "headers",  "process_at",
-    "process_in", "raw",       NULL,
+    "process_in", "raw",       "durable", NULL,
 };
 
 /* ---- names that are nearly right ----------------------------------------- */
@@ -253,6 +254,24 @@ out:
     return rc;
 }
 
+static int read_durable(struct reader *r)
+{
+    int rc = LUNAQ_OK;
+    if (get(r, "durable") != LUA_TNIL) {
+        size_t len = 0;
+        const char *p = lua_type(r->L, -1) == LUA_TSTRING
+                            ? lua_tolstring(r->L, -1, &len)
+                            : NULL;
+        if (!p)
+            rc = wrong(r, "durable", "a string");
+        else if (!lq_durable_parse(lq_str_n(p, len), &r->task.durable))
+            rc = lq_fail(r->err, LUNAQ_EINVAL,
+                         "durable: '%.40s': give none, replica or fsync", p);
+    }
+    lua_pop(r->L, 1);
+    return rc;
+}
+
 static int check_names(struct reader *r, bool inline_keys)
 {
     lua_State *L = r->L;
@@ -374,6 +393,8 @@ static int read_options(struct reader *r, bool inline_keys)
         rc = read_unique(r);
     if (!rc)
         rc = read_headers(r);
+    if (!rc)
+        rc = read_durable(r);
     return rc;
 }
 

@@ -11,7 +11,7 @@
 /** Reads a task: type; payload, any value with a JSON form (nil = none); the
  *  options table at options (0 or a nil: none), whose keys are those of
  *  design: queue max_retry timeout deadline retention unique task_id process_at
- *  process_in group headers raw.  inline_keys: `type` and `payload` are keys of
+ *  process_in group headers durable raw.  inline_keys: `type` and `payload` are keys of
  *  the options table too.  What the options leave out comes from the handler
  *  file of the type in `handlers` (may be NULL).  Everything lives in mem.
  *  Never raises.  LUNAQ_EINVAL names the option.  item is released by

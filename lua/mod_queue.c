@@ -103,9 +103,12 @@ static const lq_lua_snapshot *handlers_of(lua_State *L)
 
 /* ---- enqueue ------------------------------------------------------------- */
 
-static const char *refused(const lq_enqueue *e)
+/* An item that is not as durable as asked has its reason in the operation. */
+static const char *refused(const struct queue_job *q, const lq_enqueue *e)
 {
-    return lunaq_strerror(e->code);
+    bool durable = e->code == LUNAQ_EUNKNOWN || e->code == LUNAQ_ECONFIG;
+    const char *why = q->enqueue.op.err.message;
+    return durable && why[0] ? why : lunaq_strerror(e->code);
 }
 
 static int enqueued(lua_State *L, int status, lua_KContext ctx)
@@ -117,7 +120,7 @@ static int enqueued(lua_State *L, int status, lua_KContext ctx)
     if (q->enqueue.op.rc)
         return fail_op(L, "queue.enqueue", &q->enqueue.op);
     if (e->code) {
-        lua_pushfstring(L, "queue.enqueue: %s: %s", e->id, refused(e));
+        lua_pushfstring(L, "queue.enqueue: %s: %s", e->id, refused(q, e));
         return fail_code(L, e->code, lua_tostring(L, -1));
     }
     lua_pushstring(L, e->id);
@@ -188,7 +191,7 @@ static int enqueued_many(lua_State *L, int status, lua_KContext ctx)
             any = true;
             lua_pushboolean(L, 0);
             lq_lua_soft(L, lq_lua_code_kind(e->code), "%s: %s", e->id,
-                        refused(e));
+                        refused(q, e));
             lua_rawseti(L, -4, (lua_Integer)i + 1); /* into the reasons */
             lua_pop(L, 1);                          /* soft's nil */
         } else {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static_assert(sizeof(lunaq_client_options) ==
-                  offsetof(lunaq_client_options, prefix) + sizeof(char *),
+                  offsetof(lunaq_client_options, durable) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 const char *lunaq_version(void)
@@ -50,5 +50,12 @@ int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,
             lq_error_prefix(err, "%s", broker.source);
         return rc;
     }
-    return lq_client_new(out, caller, o.timeout_ms, err);
+    rc = lq_client_new(out, caller, o.timeout_ms, err);
+    if (!rc)
+        rc = lq_client_set_durable(*out, o.durable, err);
+    if (rc) {
+        lunaq_client_close(*out);
+        *out = NULL;
+    }
+    return rc;
 }

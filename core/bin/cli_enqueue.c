@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "task/durable.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -29,6 +30,7 @@ static const struct cli_option options[] = {
     {"task-id", "ID", "instead of a new one"},
     {"group", "NAME", "wait to be aggregated with this group"},
     {"header", "K=V", "metadata; may be repeated"},
+    {"durable", "LEVEL", "be sure of it: none, replica or fsync"},
     {"wait", NULL, "wait for its end and print the result"},
     {"wait-timeout", "DURATION", "but not longer; default 60s"},
     {"json", NULL, "print JSON"},
@@ -255,6 +257,9 @@ static int get_options(struct cli *cli, lunaq_task *task)
         rc = cli_get_duration(cli, "unique", &task->unique_ms);
     if (!rc)
         rc = cli_get_duration(cli, "retention", &task->retention_ms);
+    const char *durable = cli_get(cli, "durable");
+    if (!rc && durable && !lq_durable_parse(lq_str_c(durable), &task->durable))
+        rc = cli_misuse("--durable '%s': give none, replica or fsync", durable);
     /* What is 0 here is "none" there, where 0 is the default. */
     if (retry >= 0)
         task->max_retry = retry ? retry : -1;
@@ -383,9 +388,14 @@ static int put_enqueued(struct cli *cli, const lunaq_task *task,
         cli_json_str(o, "type", task->type);
         cli_json_str(o, "queue", queue);
         cli_json_str(o, "state", state);
+        cli_json_str(o, "durable",
+                     lunaq_durable_name((lunaq_durable)e->durable));
         return cli_json_print(o);
     }
-    printf("%s  %s in queue %s\n", e->id, state, queue);
+    printf("%s  %s in queue %s", e->id, state, queue);
+    if (cli_get(cli, "durable"))
+        printf(", durable: %s", lunaq_durable_name((lunaq_durable)e->durable));
+    putchar('\n');
     return CLI_OK;
 }
 

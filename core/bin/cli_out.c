@@ -45,6 +45,8 @@ static const char *hint(const lunaq_error *err)
         return "repeat it with the same --task-id: it cannot run twice that "
                "way";
     case LUNAQ_ECONFIG:
+        if (strstr(err->message, "TLS") || strstr(err->message, "durable"))
+            return "";
         return "give --broker redis://host:6379 or --broker sqlite:FILE";
     case LUNAQ_ENOTFOUND:
         return "try 'lunaq queue ls' and 'lunaq task ls'";
@@ -70,7 +72,9 @@ int cli_fail(const lunaq_error *err)
     const char *text =
         err->message[0] ? err->message : lunaq_strerror(err->code);
     bool asks = text[strlen(text) - 1] == '?';
-    cli_misuse("%s%s %s", text, asks ? "" : ";", hint(err));
+    const char *next = hint(err);
+    cli_misuse("%s%s%s%s", text, asks || !*next ? "" : ";", *next ? " " : "",
+               next);
     return err->code == LUNAQ_EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 

@@ -188,12 +188,20 @@ typedef struct lq_op_token_renew {
     size_t count;
 } lq_op_token_renew;
 
-/* Enqueues items, each with its own result in items[i]->code. */
+/* Enqueues items, each with its own result in items[i]->code.
+ *
+ * An item whose `durable` asks for more than the broker gives by itself is
+ * answered when that is reached.  When it is not: EUNKNOWN, with EEXIST too,
+ * and why in op.err although op.rc is OK; ECONFIG: never with this broker, and
+ * then nothing of the item was done. */
 typedef struct lq_op_enqueue {
     lq_op op;
     lq_enqueue **items;
     size_t count;
-    bool known_queues; /* the caller announced them a short while ago */
+    bool known_queues;  /* the caller announced them a short while ago */
+    int64_t durable_ms; /* how long to wait for replicas and disks; 0 = 1000 */
+    uint32_t scripts;   /* Redis' while under way: commands that enqueue, */
+    int confirmed; /* … and bits of the lunaq_durables that are reached */
 } lq_op_enqueue;
 
 /* How a run of a task ended, or what becomes of a task whose holder is gone. */

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "task/durable.h"
 
 #define TIMEOUT_DEFAULT_MS 5000
 
@@ -28,6 +29,15 @@ int lq_client_new(lunaq_client **out, lq_caller *take_caller,
     *out = c;
 out:
     lq_caller_close(take_caller);
+    return rc;
+}
+
+int lq_client_set_durable(lunaq_client *client, int64_t durable,
+                          lunaq_error *err)
+{
+    int rc = lq_durable_check(durable, err);
+    if (!rc)
+        client->durable = durable;
     return rc;
 }
 

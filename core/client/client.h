@@ -12,5 +12,8 @@
  *  call; 0 = 5000. */
 int lq_client_new(lunaq_client **out, lq_caller *take_caller,
                   int64_t timeout_ms, lunaq_error *err);
+/** What tasks that do not say ask for, a lunaq_durable.  LUNAQ_EINVAL. */
+int lq_client_set_durable(lunaq_client *client, int64_t durable,
+                          lunaq_error *err);
 
 #endif

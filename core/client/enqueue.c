@@ -16,7 +16,7 @@
 #define ANNOUNCED_MAX 1024 /* queues remembered */
 
 static_assert(sizeof(lunaq_task) ==
-                  offsetof(lunaq_task, unique_ms) + sizeof(int64_t),
+                  offsetof(lunaq_task, durable) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 /* The tasks of one round trip. */
@@ -62,12 +62,18 @@ static void remember(lunaq_client *c, const struct batch *b)
         lq_map_set(&c->announced, b->items[i]->task.queue, now, NULL);
 }
 
-static void report(struct enqueue *e, size_t i, int code, bool delayed,
-                   const char *id, const lunaq_error *why)
+static void report(struct enqueue *e, size_t i, int code,
+                   const lq_enqueue *item, const char *id,
+                   const lunaq_error *why)
 {
     if (e->results) {
         lunaq_enqueued *r = &e->results[i];
-        *r = (lunaq_enqueued){.code = code, .delayed = delayed};
+        *r = (lunaq_enqueued){.code = code};
+        if (item) {
+            r->delayed = item->delayed;
+            if (!code || code == LUNAQ_EEXIST || code == LUNAQ_EUNKNOWN)
+                r->durable = item->reached;
+        }
         size_t len = strnlen(id, sizeof r->id - 1);
         memcpy(r->id, id, len);
     }
@@ -89,6 +95,8 @@ static void refused(lunaq_error *why, const lq_enqueue *item)
                 "a task '%.*s' with the same unique key is waiting or running "
                 "in queue '%.*s'",
                 LQ_STR_ARG(t->type), LQ_STR_ARG(t->queue));
+    else if (why->message[0]) /* not as durable as it should be */
+        lq_error_prefix(why, "task %s", item->id);
     else
         lq_fail(why, item->code, "task '%.*s' in queue '%.*s': %s",
                 LQ_STR_ARG(t->type), LQ_STR_ARG(t->queue),
@@ -103,6 +111,7 @@ static void flush(struct enqueue *e, struct batch *b)
     lq_op_enqueue op = {.items = b->items, .count = b->count};
     lq_op_init(&op.op, LQ_OP_ENQUEUE);
     op.known_queues = announced(e->client, b);
+    op.durable_ms = e->client->timeout_ms / 2;
     int rc = LUNAQ_EBROKER;
     if (e->broken)
         lq_fail(&err, rc, "not sent: the call ended before its turn");
@@ -112,11 +121,11 @@ static void flush(struct enqueue *e, struct batch *b)
         remember(e->client, b);
     for (size_t i = 0; i < b->count; i++) {
         lq_enqueue *item = b->items[i];
-        lunaq_error why = err;
+        lunaq_error why = rc ? err : op.op.err;
         if (!rc && item->code)
             refused(&why, item);
-        report(e, b->index[i], rc ? rc : item->code, !rc && item->delayed,
-               item->id, &why);
+        report(e, b->index[i], rc ? rc : item->code, rc ? NULL : item, item->id,
+               &why);
         lq_enqueue_release(item);
     }
     if (rc)
@@ -134,13 +143,15 @@ static void add(struct enqueue *e, struct batch *b, size_t i, const void *task,
     lunaq_task *t = &b->tasks[n];
     int rc = lq_sized_copy(t, sizeof *t, task, "lunaq_task", &err);
     if (rc) {
-        report(e, i, rc, false, "", &err);
+        report(e, i, rc, NULL, "", &err);
         return;
     }
+    if (!t->durable)
+        t->durable = e->client->durable;
     rc = lq_enqueue_init(&b->slots[n], t, now_ms, &err);
     if (rc) {
         lq_enqueue_release(&b->slots[n]);
-        report(e, i, rc, false, t->task_id ? t->task_id : "", &err);
+        report(e, i, rc, NULL, t->task_id ? t->task_id : "", &err);
         return;
     }
     b->items[n] = &b->slots[n];

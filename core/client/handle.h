@@ -8,6 +8,7 @@
 struct lunaq_client {
     lq_caller *caller;
     int64_t timeout_ms;
+    int64_t durable;  /* a lunaq_durable, of tasks that do not say */
     lq_map announced; /* queue → lq_mono_ms() of its last announcement, as a
                          pointer */
 };

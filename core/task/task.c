@@ -1,6 +1,8 @@
 /* A task's fields: what they may be, and what they are when left out. */
 #include "task/task.h"
 
+#include "task/durable.h"
+
 #include "base/alloc.h"
 #include "task/id.h"
 
@@ -12,7 +14,7 @@
 #define DURATION_MAX_MS (INT64_MAX / 4) /* a sum of two does not overflow */
 
 static_assert(sizeof(lunaq_task) ==
-                  offsetof(lunaq_task, unique_ms) + sizeof(int64_t),
+                  offsetof(lunaq_task, durable) + sizeof(int64_t),
               "lunaq_task ends full");
 
 void lq_task_release(lq_task *t)
@@ -107,7 +109,7 @@ bool lq_unique_key(char *out, lq_str queue, lq_str type, lq_str payload)
 static int read_task(lunaq_task *out, const lunaq_task *t, lunaq_error *err)
 {
     size_t known = sizeof *out, size = t->size;
-    if (size < offsetof(lunaq_task, unique_ms) + sizeof t->unique_ms ||
+    if (size < offsetof(lunaq_task, durable) + sizeof t->unique_ms ||
         size > 64 * known)
         return lq_fail(err, LUNAQ_EINVAL,
                        "size: it is %zu; begin with LUNAQ_TASK_INIT", size);
@@ -275,6 +277,9 @@ int lq_enqueue_init(lq_enqueue *e, const lunaq_task *t, int64_t now_ms,
         rc = init_times(e, &known, now_ms, err);
     if (!rc)
         rc = init_unique(e, &known, now_ms, err);
+    if (!rc)
+        rc = lq_durable_check(known.durable, err);
+    e->durable = (int)known.durable;
     if (rc)
         lq_enqueue_release(e);
     return rc;

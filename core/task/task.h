@@ -52,6 +52,8 @@ typedef struct lq_enqueue {
     lq_task task;
     int64_t process_at_ms; /* 0 = now */
     int64_t unique_s;      /* TTL of task.unique_key's lock; 0 = no lock */
+    int durable;           /* asked for: a lunaq_durable */
+    int reached;           /* result: the lunaq_durable that it is sure to be */
     int code;              /* result: LUNAQ_OK, EEXIST, EDUPLICATE, … */
     bool delayed;          /* result: scheduled rather than pending */
     char id[LUNAQ_NAME_MAX + 8];

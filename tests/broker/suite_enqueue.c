@@ -162,6 +162,55 @@ static void enqueue__too_many__is_refused(void **state)
     lq_enqueue_release(&e);
 }
 
+/* One item that asks for a level; what it reached. */
+static int put_durable(world *w, const char *id, lunaq_durable durable,
+                       int *reached)
+{
+    lunaq_task t = plain(id);
+    lq_enqueue e, *items[] = {&e};
+    t.durable = durable;
+    assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), NULL), 0);
+    lq_op_enqueue op = {
+        .op.kind = LQ_OP_ENQUEUE, .items = items, .count = 1, .durable_ms = 50};
+    int rc = world_call(w, &op.op);
+    if (!rc && e.code)
+        assert_true(op.op.err.message[0] || e.code == LUNAQ_EEXIST);
+    rc = rc ? rc : e.code;
+    *reached = e.reached;
+    lq_op_release(&op.op);
+    lq_enqueue_release(&e);
+    return rc;
+}
+
+static void enqueue__durable__says_what_was_reached_or_refuses(void **state)
+{
+    world *w = *state;
+    bool redis = strncmp(w->factory->name, "redis", 5) == 0;
+    int reached = -1;
+    assert_int_equal(put_durable(w, "none", LUNAQ_DURABLE_NONE, &reached), 0);
+    assert_int_equal(reached, redis ? LUNAQ_DURABLE_NONE : LUNAQ_DURABLE_FSYNC);
+    assert_int_equal(put_durable(w, "dflt", LUNAQ_DURABLE_DEFAULT, &reached),
+                     0);
+    assert_int_equal(reached, redis ? LUNAQ_DURABLE_NONE : LUNAQ_DURABLE_FSYNC);
+    if (redis) { /* no replica is there: it came, and nobody else has it */
+        assert_int_equal(put_durable(w, "r", LUNAQ_DURABLE_REPLICA, &reached),
+                         LUNAQ_EUNKNOWN);
+        assert_int_equal(reached, LUNAQ_DURABLE_NONE);
+        assert_int_equal(world_state(w, "r"), LUNAQ_PENDING);
+        assert_int_equal(put_durable(w, "r", LUNAQ_DURABLE_REPLICA, &reached),
+                         LUNAQ_EUNKNOWN); /* and is no surer by that */
+        return;
+    }
+    assert_int_equal(put_durable(w, "r", LUNAQ_DURABLE_REPLICA, &reached),
+                     LUNAQ_ECONFIG);
+    assert_int_equal(world_stats(w).pending, 2);
+    assert_int_equal(put_durable(w, "f", LUNAQ_DURABLE_FSYNC, &reached), 0);
+    assert_int_equal(reached, LUNAQ_DURABLE_FSYNC);
+    assert_int_equal(put_durable(w, "f", LUNAQ_DURABLE_FSYNC, &reached),
+                     LUNAQ_EEXIST);
+    assert_int_equal(reached, LUNAQ_DURABLE_FSYNC);
+}
+
 size_t suite_enqueue(struct CMUnitTest *out)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +225,7 @@ size_t suite_enqueue(struct CMUnitTest *out)
         WORLD_TEST(enqueue__group__waits_in_its_group),
         WORLD_TEST(enqueue__batch__answers_for_each),
         WORLD_TEST(enqueue__too_many__is_refused),
+        WORLD_TEST(enqueue__durable__says_what_was_reached_or_refuses),
     };
     memcpy(out, tests, sizeof(tests));
     return LQ_COUNT(tests);

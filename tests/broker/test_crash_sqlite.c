@@ -64,6 +64,7 @@ static void work(engine_client *c, engine_hands *h)
 struct role {
     lq_sqlite_engine *engine;
     bool works;
+    int64_t durable; /* of what it enqueues */
 };
 
 static void *client_main(void *arg)
@@ -73,13 +74,18 @@ static void *client_main(void *arg)
     engine_hands hands = {.count = 0};
 
     engine_client_open(&c, role->engine);
+    c.durable = role->durable;
     for (;;)
         role->works ? work(&c, &hands) : enqueue_some(&c);
     return NULL;
 }
 
-static int child(const char *path, bool normal)
+/* mode: "full", "normal", or "asked": NORMAL, but each enqueue wants fsync. */
+static int child(const char *path, const char *mode)
 {
+    bool normal = strcmp(mode, "full") != 0;
+    int64_t durable = strcmp(mode, "asked") == 0 ? LUNAQ_DURABLE_FSYNC
+                                                 : LUNAQ_DURABLE_DEFAULT;
     const lq_sqlite_engine_options o = {.path = path, .normal = normal};
     struct role roles[THREADS];
     pthread_t thread;
@@ -92,7 +98,7 @@ static int child(const char *path, bool normal)
         return 2;
     }
     for (int i = 0; i < THREADS; i++) {
-        roles[i] = (struct role){engine, i == 0};
+        roles[i] = (struct role){engine, i == 0, durable};
         pthread_create(&thread, NULL, client_main, &roles[i]);
     }
     for (;;)
@@ -132,7 +138,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static pid_t start(const world *w, int *out, bool normal, bool cut)
+static pid_t start(const world *w, int *out, const char *mode, bool cut)
 {
     int ends[2];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -145,8 +151,7 @@ static pid_t start(const world *w, int *out, bool normal, bool cut)
             /* A sanitizer wants to be the first library; only for order. */
             setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
         }
-        execl(self, self, "--child", w->path, normal ? "normal" : "full",
-              (char *)NULL);
+        execl(self, self, "--child", w->path, mode, (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -196,13 +201,13 @@ static void note_synced(const world *w)
 }
 
 /* Lets a child work, kills it at some instant, and hears its last words. */
-static void run_and_kill(world *w, bool normal, bool cut, int64_t most_ms)
+static void run_and_kill(world *w, const char *mode, bool cut, int64_t most_ms)
 {
     int out, status;
     size_t from = w->said_len;
     if (cut)
         note_synced(w);
-    pid_t pid = start(w, &out, normal, cut);
+    pid_t pid = start(w, &out, mode, cut);
 
     while (count_lines(w, from) < ACKED_AT_LEAST && read_some(w, out))
         ;
@@ -310,7 +315,8 @@ static void killed_processes__lose_nothing_that_was_acknowledged(void **state)
 {
     world *w = *state;
     for (int i = 0; i < 15; i++) {
-        run_and_kill(w, i % 2, false, 80); /* NORMAL is as good against this */
+        run_and_kill(w, i % 2 ? "normal" : "full", false,
+                     80); /* NORMAL is as good against this */
         compare(w);
         assert_int_equal(w->lost, 0);
         assert_int_equal(w->back, 0);
@@ -325,7 +331,7 @@ power_cuts__with_full__lose_nothing_that_was_acknowledged(void **state)
     world *w = *state;
     for (int i = 0; i < 10; i++) {
         bool long_enough = i % 5 == 4; /* for a checkpoint */
-        run_and_kill(w, false, true, long_enough ? 3000 : 80);
+        run_and_kill(w, "full", true, long_enough ? 3000 : 80);
         cut_power(w);
         compare(w);
         assert_int_equal(w->lost, 0);
@@ -334,12 +340,27 @@ power_cuts__with_full__lose_nothing_that_was_acknowledged(void **state)
     print_message("%d acknowledged, %d lost\n", w->acked, w->lost);
 }
 
+/* What is finished meanwhile asks for nothing, and may run again. */
+static void
+power_cuts__with_fsync_asked_for__lose_nothing_that_was_enqueued(void **state)
+{
+    world *w = *state;
+    for (int i = 0; i < 6; i++) {
+        run_and_kill(w, "asked", true, 80);
+        cut_power(w);
+        compare(w);
+        assert_int_equal(w->lost, 0);
+    }
+    print_message("%d acknowledged, %d lost, %d finished ones again\n",
+                  w->acked, w->lost, w->back);
+}
+
 /* The same test can fail: here it has to, unless the disk was quick. */
 static void power_cut__with_normal__loses_what_was_not_synced(void **state)
 {
     world *w = *state;
     for (int i = 0; i < 10 && w->lost == 0; i++) {
-        run_and_kill(w, true, true, 80);
+        run_and_kill(w, "normal", true, 80);
         cut_power(w);
         compare(w);
         assert_true(w->acked > 0);
@@ -354,10 +375,11 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(killed_processes__lose_nothing_that_was_acknowledged),
         TEST(power_cuts__with_full__lose_nothing_that_was_acknowledged),
+        TEST(power_cuts__with_fsync_asked_for__lose_nothing_that_was_enqueued),
         TEST(power_cut__with_normal__loses_what_was_not_synced),
     };
     if (argc == 4 && strcmp(argv[1], "--child") == 0)
-        return child(argv[2], strcmp(argv[3], "normal") == 0);
+        return child(argv[2], argv[3]);
     self = argv[0];
     shim = argc > 1 ? argv[1] : "";
     if (argc > 2)

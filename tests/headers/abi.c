@@ -17,8 +17,8 @@
                   #type " ends in padding, or not in " #last);                 \
     static_assert(offsetof(type, size) == 0, #type " begins with its size")
 
-ENDS_FULL(lunaq_client_options, prefix);
-ENDS_FULL(lunaq_task, unique_ms);
+ENDS_FULL(lunaq_client_options, durable);
+ENDS_FULL(lunaq_task, durable);
 ENDS_FULL(lunaq_task_info, state);
 ENDS_FULL(lunaq_task_query, page_size);
 ENDS_FULL(lunaq_queue_info, completed_max);

@@ -73,6 +73,7 @@ int engine_client_put(engine_client *c, const char *queue, size_t count,
     t.queue = queue;
     t.payload = payload;
     t.payload_len = payload_len;
+    t.durable = c->durable;
     for (; made < count && !rc; made += !rc) {
         rc = lq_enqueue_init(&items[made], &t, lq_now_ms(), NULL);
         list[made] = &items[made];

@@ -14,6 +14,7 @@ typedef struct engine_client {
     pthread_mutex_t mutex;
     pthread_cond_t told;
     bool ready;
+    int64_t durable; /* of what it puts: a lunaq_durable */
 } engine_client;
 
 void engine_client_open(engine_client *c, lq_sqlite_engine *engine);

@@ -55,6 +55,19 @@ bool lq_enqueue_item_parse(lq_enqueue *e, char answer)
 /* Until its answer comes, an item's code holds minus the number of its queue
  * (from 1) in the order of first appearance: the script that it goes with. */
 
+#define DURABLE_MS 1000
+#define DURABLE_BIT(durable) (1 << (durable))
+
+/* Which of the levels that need a command of their own the items ask for. */
+static int wanted(const lq_op_enqueue *o)
+{
+    int bits = 0;
+    for (size_t i = 0; i < o->count; i++)
+        bits |= DURABLE_BIT(o->items[i]->durable);
+    return bits & (DURABLE_BIT(LUNAQ_DURABLE_REPLICA) |
+                   DURABLE_BIT(LUNAQ_DURABLE_FSYNC));
+}
+
 static uint32_t enqueue_count(lq_op *op)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
@@ -68,8 +81,88 @@ static uint32_t enqueue_count(lq_op *op)
         if (!e->code)
             e->code = -++queues;
     }
-    return queues ? (uint32_t)queues + (o->known_queues ? 0 : 1) : 0;
+    o->scripts = (uint32_t)queues;
+    o->confirmed = 0;
+    if (!queues)
+        return 0;
+    return o->scripts + (o->known_queues ? 0 : 1) +
+           (uint32_t)__builtin_popcount((unsigned)wanted(o));
 }
+
+/* ---- durable ------------------------------------------------------------- */
+
+/* The level that the n-th of the commands behind the scripts is for. */
+static int level_of(const lq_op_enqueue *o, uint32_t n)
+{
+    bool replica = wanted(o) & DURABLE_BIT(LUNAQ_DURABLE_REPLICA);
+    return replica && n == 0 ? LUNAQ_DURABLE_REPLICA : LUNAQ_DURABLE_FSYNC;
+}
+
+static int check_durable(const lq_op_enqueue *o, const lq_cmd *c,
+                         lunaq_error *err)
+{
+    if (!(wanted(o) & DURABLE_BIT(LUNAQ_DURABLE_FSYNC)) || !c->redis ||
+        c->redis >= 70200)
+        return LUNAQ_OK;
+    return lq_fail(err, LUNAQ_ECONFIG,
+                   "redis: durable=fsync needs version 7.2 or newer (this is "
+                   "%d.%d.%d): with appendonly yes and appendfsync always an "
+                   "older one has every task on its disk anyway",
+                   c->redis / 10000, c->redis / 100 % 100, c->redis % 100);
+}
+
+/* Both wait for all that this server was told before, by whomever: so that a
+ * task that was there already is as sure as a new one. */
+static void build_durable(const lq_op_enqueue *o, int level, lq_cmd *c)
+{
+    if (level == LUNAQ_DURABLE_REPLICA) {
+        lq_cmd_c(c, "WAIT");
+        lq_cmd_int(c, 1);
+    } else {
+        lq_cmd_c(c, "WAITAOF");
+        lq_cmd_int(c, 1);
+        lq_cmd_int(c, 0);
+    }
+    lq_cmd_int(c, o->durable_ms > 0 ? o->durable_ms : DURABLE_MS);
+}
+
+/* Not reached is no failure of the operation: items tell. */
+static int parse_durable(lq_op_enqueue *o, int level, const lq_reply *reply)
+{
+    bool fsync = level == LUNAQ_DURABLE_FSYNC;
+    int64_t ms = o->durable_ms > 0 ? o->durable_ms : DURABLE_MS;
+    if (lq_reply_type(reply) == LQ_REPLY_ERROR) {
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        int rc = lq_redis_error(&why, lunaq_durable_name((lunaq_durable)level),
+                                reply);
+        lq_fail(&o->op.err, rc, "enqueued, but durable=%s is not confirmed: %s",
+                lunaq_durable_name((lunaq_durable)level), why.message);
+        return LUNAQ_OK;
+    }
+    if (lq_reply_int(fsync ? lq_reply_at(reply, 0) : reply, 0) >= 1)
+        o->confirmed |= DURABLE_BIT(level);
+    else
+        lq_fail(&o->op.err, LUNAQ_EUNKNOWN, "enqueued, but %s within %lld ms",
+                fsync ? "it did not reach the disk" : "no replica had it",
+                (long long)ms);
+    return LUNAQ_OK;
+}
+
+static void settle_durable(const lq_op_enqueue *o, lq_enqueue *e)
+{
+    e->reached = LUNAQ_DURABLE_DEFAULT;
+    if (e->code != LUNAQ_OK && e->code != LUNAQ_EEXIST)
+        return;
+    e->reached = LUNAQ_DURABLE_NONE;
+    if (e->durable <= LUNAQ_DURABLE_NONE)
+        return;
+    if (o->confirmed & DURABLE_BIT(e->durable))
+        e->reached = e->durable;
+    else
+        e->code = LUNAQ_EUNKNOWN;
+}
+
+/* ---- the operation ------------------------------------------------------- */
 
 /* The queues' names, each once. */
 static void build_names(const lq_op_enqueue *o, lq_cmd *c)
@@ -107,10 +200,22 @@ static int enqueue_build(lq_op *op, uint32_t i, lq_cmd *c)
     if (o->count > LQ_BATCH_MAX)
         return lq_fail(&op->err, LUNAQ_EINVAL,
                        "redis: enqueue: at most %d tasks in one", LQ_BATCH_MAX);
+    if (i == 0) {
+        int rc = check_durable(o, c, &op->err);
+        if (rc)
+            return rc;
+    }
     if (!o->known_queues && i-- == 0) {
         build_names(o, c);
         return LUNAQ_OK;
     }
+    if (i >= o->scripts) {
+        build_durable(o, level_of(o, i - o->scripts), c);
+        return LUNAQ_OK;
+    }
+    /* One that is not known would be sent again after the WAIT behind it. */
+    if (wanted(o))
+        c->eval = true;
     if (is_plain(o)) {
         build_one(c, o->items[0]);
         return LUNAQ_OK;
@@ -141,7 +246,10 @@ static int enqueue_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
     int rc = LUNAQ_OK;
     size_t at = 0;
+    uint32_t names = o->known_queues ? 0 : 1;
 
+    if (i >= names + o->scripts)
+        return parse_durable(o, level_of(o, i - names - o->scripts), reply);
     if (error)
         rc = lq_redis_error(&op->err, "enqueue", reply);
     if (!o->known_queues && i-- == 0)
@@ -163,9 +271,11 @@ static int enqueue_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 static int enqueue_end(lq_op *op)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
-    for (size_t k = 0; k < o->count; k++)
+    for (size_t k = 0; k < o->count; k++) {
         if (o->items[k]->code < 0)
             o->items[k]->code = op->rc;
+        settle_durable(o, o->items[k]);
+    }
     return op->rc;
 }
 

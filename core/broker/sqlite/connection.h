@@ -10,6 +10,8 @@ struct lq_sqlite {
     char *path;
     lq_sqlite_lock lock;
     int64_t deadline_ns; /* until when SQLite's own locks are waited for */
+    bool normal;         /* synchronous=NORMAL: a commit is in no hurry */
+    bool sync;           /* … but this one's is asked to be on the disk */
     bool under_way;      /* a transaction was begun and not ended */
     lunaq_error fault;   /* of the operation under way */
     lq_sqlite_wakes wakes;

@@ -86,6 +86,7 @@ int lq_sqlite_begin(lq_sqlite *q, enum lq_sqlite_mode mode, int64_t deadline_ns,
     lq_buf_clear(&q->wakes.queues);
     lq_buf_clear(&q->wakes.cancels);
     q->line.queue = 0;
+    q->sync = false;
     q->deadline_ns = deadline_ns;
     if (mode == LQ_SQLITE_WRITE) {
         int rc = lq_sqlite_lock_take(&q->lock, deadline_ns, err);
@@ -103,6 +104,17 @@ int lq_sqlite_begin(lq_sqlite *q, enum lq_sqlite_mode mode, int64_t deadline_ns,
     return LUNAQ_OK;
 }
 
+/* What FULL does at each commit: the WAL goes to the disk. */
+static int sync_wal(lq_sqlite *q)
+{
+    sqlite3_file *wal = NULL;
+    int rc =
+        sqlite3_file_control(q->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    if (!rc && wal && wal->pMethods)
+        rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    return rc;
+}
+
 int lq_sqlite_commit(lq_sqlite *q, lunaq_error *err)
 {
     int rc, code = LUNAQ_OK;
@@ -111,6 +123,8 @@ int lq_sqlite_commit(lq_sqlite *q, lunaq_error *err)
                        "sqlite: %s: the transaction was rolled back", q->path);
     } else if ((rc = lq_sqlite_control(q, LQ_SQL_COMMIT)) != 0) {
         code = lq_sqlite_failed(q, rc, NULL, err);
+    } else if (q->sync && (rc = sync_wal(q)) != 0) {
+        code = lq_sqlite_failed(q, rc, "fsync", err);
     }
     lq_sqlite_rollback(q);
     return code;

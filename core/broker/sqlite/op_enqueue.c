@@ -79,6 +79,25 @@ void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
     }
 }
 
+/* False: it is refused.  A commit that was undone says so for all of its
+ * operations, so that what is reached may be said before. */
+static bool can_be_durable(lq_sqlite *q, lq_op *op, lq_enqueue *e)
+{
+    if (e->durable == LUNAQ_DURABLE_REPLICA) {
+        e->reached = LUNAQ_DURABLE_DEFAULT;
+        e->code = lq_fail(&op->err, LUNAQ_ECONFIG,
+                          "durable=replica: a queue file has no replicas: ask "
+                          "for fsync");
+        return false;
+    }
+    e->reached = LUNAQ_DURABLE_FSYNC;
+    if (q->normal && e->durable == LUNAQ_DURABLE_FSYNC)
+        q->sync = true;
+    else if (q->normal)
+        e->reached = LUNAQ_DURABLE_NONE;
+    return true;
+}
+
 int lq_sqlite_enqueue(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
@@ -88,7 +107,13 @@ int lq_sqlite_enqueue(lq_sqlite *q, lq_op *op, int64_t now_ms)
                        "sqlite: enqueue: at most %d tasks in one",
                        LQ_BATCH_MAX);
     for (size_t i = 0; i < o->count; i++)
-        lq_sqlite_enqueue_item(q, line, o->items[i], now_ms);
+        if (can_be_durable(q, op, o->items[i])) {
+            lq_enqueue *e = o->items[i];
+            lq_sqlite_enqueue_item(q, line, e, now_ms);
+            /* Who put it there may have asked for less. */
+            if (e->code == LUNAQ_EEXIST && e->durable == LUNAQ_DURABLE_FSYNC)
+                q->sync = true;
+        }
     /* The name is the operation's, which may be gone before the next. */
     if (line->queue && line->name.p != q->line_name) {
         if (line->name.len <= sizeof(q->line_name)) {

@@ -236,6 +236,7 @@ static int configure(lq_sqlite *q, const lq_sqlite_options *o, lunaq_error *err)
              o->normal ? "NORMAL" : "FULL",
              o->cache_kib > 0 ? o->cache_kib : 8192);
     int rc = exec(q, sql);
+    q->normal = o->normal;
     return rc ? lq_sqlite_failed(q, rc, NULL, err) : LUNAQ_OK;
 }
 

@@ -105,6 +105,19 @@ LUNAQ_API const char *lunaq_strerror(int code);
 
 typedef struct lunaq_client lunaq_client;
 
+/* What has to be sure before an enqueue counts as done.  A server that dies, or
+ * a master that is replaced, takes with it what is less sure than that. */
+typedef enum lunaq_durable {
+    LUNAQ_DURABLE_DEFAULT = 0, /* Redis: NONE.  A queue file: FSYNC, or NONE if
+                                  its URL has durability=normal */
+    LUNAQ_DURABLE_NONE = 1,    /* the broker has it in memory */
+    LUNAQ_DURABLE_REPLICA = 2, /* one replica has it, too; Redis only */
+    LUNAQ_DURABLE_FSYNC = 3    /* it is on the disk; Redis: 7.2 or newer with
+                                  appendonly */
+} lunaq_durable;
+/** "none", "replica", "fsync"; "unknown" for other numbers.  Static. */
+LUNAQ_API const char *lunaq_durable_name(lunaq_durable durable);
+
 typedef struct lunaq_client_options {
     size_t size;
     const char *broker; /* sqlite:path,
@@ -117,10 +130,11 @@ typedef struct lunaq_client_options {
                            applications share one; letters, digits, '_', '-',
                            '.'; NULL: what the URL says (?prefix=app), else
                            LUNAQ_PREFIX, else "asynq" */
+    int64_t durable;    /* a lunaq_durable, of tasks that do not say */
 } lunaq_client_options;
 #define LUNAQ_CLIENT_OPTIONS_INIT                                              \
     {                                                                          \
-        sizeof(lunaq_client_options), 0, 0, 0                                  \
+        sizeof(lunaq_client_options), 0, 0, 0, 0                               \
     }
 
 /** Opens a client.  Connects at the first call that needs the broker, and
@@ -162,10 +176,11 @@ typedef struct lunaq_task {
     int64_t retention_ms;  /* how long to keep it after success; 0 = not */
     int64_t unique_ms;     /* refuse another task of the same queue, type and
                               payload for this long; 0 = no, else >= 1000 */
+    int64_t durable;       /* a lunaq_durable; 0 = the client's */
 } lunaq_task;
 #define LUNAQ_TASK_INIT                                                        \
     {                                                                          \
-        sizeof(lunaq_task), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0        \
+        sizeof(lunaq_task), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0     \
     }
 
 /** What became of one task of an enqueue. */
@@ -173,12 +188,17 @@ typedef struct lunaq_enqueued {
     int code;                    /* LUNAQ_OK or why not */
     int delayed;                 /* 1 when it waits for its time */
     char id[LUNAQ_NAME_MAX + 8]; /* the task's id, also when refused */
+    int durable; /* the lunaq_durable that was reached, also with
+                    LUNAQ_EEXIST */
 } lunaq_enqueued;
 
 /** Enqueues one task.  result may be NULL.
  *  LUNAQ_EEXIST: the id is taken; LUNAQ_EDUPLICATE: its unique key is.
- *  LUNAQ_EUNKNOWN: the connection broke after the task was sent; repeat with
- *  the same task_id, LUNAQ_EEXIST then means that it had arrived.
+ *  LUNAQ_EUNKNOWN: the connection broke after the task was sent, or the broker
+ *  has it but did not confirm in time what `durable` asks for; repeat with the
+ *  same task_id, LUNAQ_EEXIST then means that it had arrived and, if durable
+ *  was asked for, is so now.  Half of timeout_ms is for the confirmation.
+ *  LUNAQ_ECONFIG: this broker cannot be as durable as that.
  *  Blocks up to timeout_ms. */
 LUNAQ_API int lunaq_client_enqueue(lunaq_client *client, const lunaq_task *task,
                                    lunaq_enqueued *result, lunaq_error *err);
