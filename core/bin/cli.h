@@ -43,6 +43,7 @@ extern const struct cli_verb cli_broker_verbs[];
 extern const struct cli_verb cli_queue_verbs[];
 extern const struct cli_verb cli_server_verbs[];
 extern const struct cli_verb cli_fsck_verbs[];
+extern const struct cli_verb cli_update_verbs[];
 extern const struct cli_verb cli_help_verbs[];
 
 struct cli_given {
@@ -143,6 +144,14 @@ typedef struct lq_buf lq_buf;
 /** Appends the JSON text as lunaq writes it: without space, members sorted,
  *  numbers as they are.  NULL, or what is wrong with it (static). */
 const char *cli_json_canonical(lq_buf *out, const char *text, size_t len);
+
+/* ---- cli_payload.c --------------------------------------------------------
+ */
+
+/** Appends the payload that --payload, or the arguments after the first as k=v
+ *  and k:=json, say; nothing when there is neither.  CLI_USAGE or CLI_FAILED,
+ *  told. */
+int cli_payload(struct cli *cli, lq_buf *out);
 
 /* ---- cli_task.c -----------------------------------------------------------
  */

@@ -1,29 +1,67 @@
 /* lunaq task run, cancel, archive, delete: one by one, or a whole state. */
 #include "cli.h"
 
+#include "base/clock.h"
+
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-static const struct cli_option move_options[] = {
-    {"all", NULL, "every task of --queue in --state"},
-    {"queue", "NAME", "the queue; an id is found without it"},
-    {"state", "STATE", "with --all"},
-    {"json", NULL, "print JSON"},
-    {NULL, NULL, NULL}};
+#define MANY                                                                   \
+    {"all", NULL, "every task that fits --queue, --state, --type, --group"},   \
+        {"queue", "NAME", "the queue; an id is found without it"},             \
+        {"state", "STATE", "with --all: of this state; default all that can"}, \
+        {"type", "TYPE", "with --all: of this type"},                          \
+        {"group", "NAME", "with --all: of this group"},                        \
+    {                                                                          \
+        "json", NULL, "print JSON"                                             \
+    }
+
+static const struct cli_option move_options[] = {MANY, {NULL, NULL, NULL}};
 
 static const struct cli_option cancel_options[] = {
-    {"all", NULL, "every task of --queue in --state"},
-    {"queue", "NAME", "the queue; an id is found without it"},
-    {"state", "STATE", "with --all"},
+    MANY,
     {"reason", "TEXT", "why, kept with the task"},
-    {"json", NULL, "print JSON"},
+    {"retry", NULL, "end only the attempt that runs; it counts as failed"},
+    {"delete", NULL, "delete it, once it has stopped; only by ID"},
     {NULL, NULL, NULL}};
+
+#define DELETE_WAIT_MS 30000 /* for a run to stop */
+#define DELETE_LOOK_MS 100
 
 struct move {
     const char *done; /* "archived" */
     lunaq_move how;   /* 0: cancel */
 };
+
+/* A run that was told to stop is archived when it has; then it can go. */
+static int stop_and_delete(struct cli *cli, const lunaq_task_info *t,
+                           const char *reason, lunaq_error *err)
+{
+    int64_t until = lq_mono_ms() + DELETE_WAIT_MS;
+    int rc = t->state == LUNAQ_ACTIVE
+                 ? lunaq_task_cancel(cli->client, t->queue, t->id, reason, err)
+                 : LUNAQ_OK;
+    while (!rc) {
+        rc = lunaq_task_delete(cli->client, t->queue, t->id, err);
+        if (rc != LUNAQ_ESTATE || lq_mono_ms() > until)
+            break;
+        struct timespec pause = {0, DELETE_LOOK_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        rc = LUNAQ_OK;
+    }
+    return rc;
+}
+
+/* What was done to it, in a word. */
+static const char *done_word(struct cli *cli, const struct move *m,
+                             const lunaq_task_info *t)
+{
+    if (m->how || cli_get(cli, "delete"))
+        return m->how ? m->done : "deleted";
+    return t->state == LUNAQ_ACTIVE ? "told to stop" : m->done;
+}
 
 static int move_one(struct cli *cli, const struct move *m,
                     const lunaq_task_info *t, const char *reason,
@@ -37,6 +75,10 @@ static int move_one(struct cli *cli, const struct move *m,
     case LUNAQ_MOVE_DELETE:
         return lunaq_task_delete(cli->client, t->queue, t->id, err);
     default:
+        if (cli_get(cli, "retry"))
+            return lunaq_task_end_attempt(cli->client, t->queue, t->id, err);
+        if (cli_get(cli, "delete"))
+            return stop_and_delete(cli, t, reason, err);
         return lunaq_task_cancel(cli->client, t->queue, t->id, reason, err);
     }
 }
@@ -82,9 +124,7 @@ static int by_id(struct cli *cli, const struct move *m)
             if (move_one(cli, m, t, reason, &err))
                 rc = cli_fail(&err);
             else if (!cli->json)
-                printf("%s  %s\n", t->id,
-                       m->how == 0 && t->state == LUNAQ_ACTIVE ? "told to stop"
-                                                               : m->done);
+                printf("%s  %s\n", t->id, done_word(cli, m, t));
             count += rc == CLI_OK;
         }
         lunaq_task_list_free(list);
@@ -101,71 +141,40 @@ static int by_id(struct cli *cli, const struct move *m)
 /* ---- a whole state ----------------------------------------------------------
  */
 
-/* Cancels what a page shows.  *stayed counts those that are still listed. */
-static int cancel_page(struct cli *cli, const struct move *m,
-                       const lunaq_task_list *list, const char *reason,
-                       int64_t *count, lunaq_error *err)
-{
-    for (size_t i = 0; i < lunaq_task_list_count(list); i++) {
-        int rc = move_one(cli, m, lunaq_task_list_at(list, i), reason, err);
-        if (rc == LUNAQ_OK)
-            (*count)++;
-        else if (rc != LUNAQ_ENOTFOUND && rc != LUNAQ_ESTATE)
-            return rc; /* those two: it went on meanwhile */
-    }
-    return LUNAQ_OK;
-}
-
-/* Waiting tasks leave their state when they are canceled, so the first page is
- * asked for again; active ones stay, so the pages are turned. */
-static int cancel_all(struct cli *cli, const struct move *m, const char *queue,
-                      int64_t state, int64_t *count, lunaq_error *err)
-{
-    char text[200];
-    const char *reason = reason_of(cli, text, sizeof text);
-    lunaq_task_query q = LUNAQ_TASK_QUERY_INIT;
-    q.queue = queue;
-    q.state = state;
-    q.page_size = 1000;
-    for (;;) {
-        lunaq_task_list *list = NULL;
-        int64_t before = *count;
-        int rc = lunaq_task_list_open(cli->client, &q, &list, err);
-        size_t seen = lunaq_task_list_count(list);
-        if (!rc)
-            rc = cancel_page(cli, m, list, reason, count, err);
-        lunaq_task_list_free(list);
-        if (rc || seen < 1000)
-            return rc;
-        if (state == LUNAQ_ACTIVE || *count == before)
-            q.page++;
-    }
-}
-
 static int by_state(struct cli *cli, const struct move *m)
 {
-    const char *queue = cli_get(cli, "queue");
+    lunaq_task_filter f = LUNAQ_TASK_FILTER_INIT;
     lunaq_queue_list *queues = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int64_t state = LUNAQ_STATE_ANY, count = 0;
-    int rc = cli_get_state(cli, "state", &state);
+    char text[200];
+    int64_t count = 0;
+    f.queue = cli_get(cli, "queue");
+    f.type = cli_get(cli, "type");
+    f.group = cli_get(cli, "group");
+    int rc = cli_get_state(cli, "state", &f.state);
     if (rc)
         return rc;
     if (cli->arg_count > 0)
         return cli_misuse("--all and '%s': give one or the other",
                           cli->args[0]);
-    if (!queue || !state)
-        return cli_misuse("--all needs --queue NAME and --state STATE; try "
-                          "'lunaq queue ls'");
+    if (!f.queue && !f.state && !f.type && !f.group)
+        return cli_misuse("--all needs --queue NAME, --state STATE, --type "
+                          "TYPE or --group NAME; try 'lunaq queue ls'");
+    if (cli_get(cli, "delete"))
+        return cli_misuse("--delete: only by ID; try 'lunaq task delete'");
     if (!cli_client(cli))
         return CLI_FAILED;
-    rc = lunaq_queue_list_open(cli->client, queue, &queues, &err);
-    lunaq_queue_list_free(queues);
+    if (f.queue) { /* a name nobody knows is a mistake */
+        rc = lunaq_queue_list_open(cli->client, f.queue, &queues, &err);
+        lunaq_queue_list_free(queues);
+    }
     if (!rc && m->how)
-        rc = lunaq_task_move_all(cli->client, queue, (lunaq_state)state, m->how,
-                                 &count, &err);
+        rc = lunaq_task_move_many(cli->client, &f, m->how, &count, &err);
+    else if (!rc && cli_get(cli, "retry"))
+        rc = lunaq_task_end_attempts(cli->client, &f, &count, &err);
     else if (!rc)
-        rc = cancel_all(cli, m, queue, state, &count, &err);
+        rc = lunaq_task_cancel_many(
+            cli->client, &f, reason_of(cli, text, sizeof text), &count, &err);
     return rc ? cli_fail(&err) : report(cli, m, count);
 }
 
@@ -174,10 +183,12 @@ static int by_state(struct cli *cli, const struct move *m)
 
 static int run_move(struct cli *cli, struct move m)
 {
+    static const char *const only_all[] = {"state", "type", "group"};
     if (cli_get(cli, "all"))
         return by_state(cli, &m);
-    if (cli_get(cli, "state"))
-        return cli_misuse("--state: only with --all");
+    for (size_t i = 0; i < sizeof only_all / sizeof only_all[0]; i++)
+        if (cli_get(cli, only_all[i]))
+            return cli_misuse("--%s: only with --all", only_all[i]);
     int rc = cli_want_args(cli, 1, INT32_MAX);
     return rc ? rc : by_id(cli, &m);
 }
@@ -203,12 +214,12 @@ static int run_cancel(struct cli *cli)
 }
 
 const struct cli_verb cli_move_verbs[] = {
-    {"task", "run", "ID ... | --all --queue NAME --state STATE",
+    {"task", "run", "ID ... | --all FILTER ...",
      "make waiting or archived tasks pending now", move_options, run_run},
-    {"task", "cancel", "ID ... | --all --queue NAME --state STATE",
+    {"task", "cancel", "ID ... | --all FILTER ...",
      "archive tasks, stopping those that run", cancel_options, run_cancel},
-    {"task", "archive", "ID ... | --all --queue NAME --state STATE",
+    {"task", "archive", "ID ... | --all FILTER ...",
      "archive tasks that are not active", move_options, run_archive},
-    {"task", "delete", "ID ... | --all --queue NAME --state STATE",
+    {"task", "delete", "ID ... | --all FILTER ...",
      "delete tasks that are not active", move_options, run_delete},
     {NULL, NULL, NULL, NULL, NULL, NULL}};

@@ -64,6 +64,7 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_GROUP_EXTEND] = "group extend",
         [LQ_OP_GROUP_RECLAIM] = "group reclaim",
         [LQ_OP_CHECK] = "check",
+        [LQ_OP_UPDATE] = "update",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

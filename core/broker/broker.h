@@ -79,6 +79,7 @@ enum lq_op_kind {
     LQ_OP_GROUP_EXTEND,
     LQ_OP_GROUP_RECLAIM,
     LQ_OP_CHECK, /* broker/check.h */
+    LQ_OP_UPDATE,
     LQ_OP_KINDS
 };
 
@@ -473,6 +474,8 @@ typedef struct lq_op_cancel {
     lq_op op; /* rc ENOTFOUND, ESTATE (archived or completed) */
     lq_str queue, id;
     lq_str reason;   /* who and why */
+    bool attempt;    /* only the attempt that runs: its holder is told, and it
+                        counts as failed; ESTATE when it is not active */
     lunaq_state was; /* result */
 } lq_op_cancel;
 
@@ -482,15 +485,27 @@ typedef struct lq_op_move {
     lunaq_move move;
 } lq_op_move;
 
+/* Gives a task that waits or is archived another payload; all else of its
+ * message stays, what we do not know of it, too.  Its unique lock, if it has
+ * one, stays that of the payload it was enqueued with. */
+typedef struct lq_op_update {
+    lq_op op; /* rc ENOTFOUND, ESTATE, EPROTO (the message cannot be read) */
+    lq_str queue, id;
+    lq_str payload;
+} lq_op_update;
+
 /* One batch of moving a whole state. */
 typedef struct lq_op_move_all {
     lq_op op;
     lq_str queue;
     lunaq_state state;
     lunaq_move move;
+    lq_str group;  /* AGGREGATING: of this group; p NULL = of all */
+    lq_str type;   /* of this type; p NULL = of all */
+    int64_t skip;  /* in: 0 to begin; out: how many were looked at and left */
     int64_t moved; /* result: of this batch */
     int64_t left;  /* result: how many the state still holds */
-    bool more;     /* result: call again */
+    bool more;     /* result: call again with skip */
 } lq_op_move_all;
 
 typedef struct lq_task_row {

@@ -36,49 +36,59 @@ int lunaq_task_delete(lunaq_client *client, const char *queue, const char *id,
     return move(client, queue, id, LUNAQ_MOVE_DELETE, err);
 }
 
-int lunaq_task_cancel(lunaq_client *client, const char *queue, const char *id,
-                      const char *reason, lunaq_error *err)
+static lq_str reason_text(const char *reason)
 {
-    lq_op_cancel op = {.reason = lq_str_c(reason)};
+    lq_str text = lq_str_c(reason);
+    if (text.len == 0)
+        text = LQ_STR("canceled by hand");
+    if (text.len > LQ_ERROR_TEXT_MAX)
+        text.len = LQ_ERROR_TEXT_MAX;
+    return text;
+}
+
+static int cancel(lunaq_client *client, const char *queue, const char *id,
+                  lq_str reason, bool attempt, lunaq_error *err)
+{
+    lq_op_cancel op = {.reason = reason, .attempt = attempt};
     int rc = lq_client_name(&op.queue, "queue", queue, err);
     if (!rc)
         rc = lq_client_name(&op.id, "task id", id, err);
     if (rc)
         return rc;
-    if (op.reason.len == 0)
-        op.reason = LQ_STR("canceled by hand");
-    if (op.reason.len > LQ_ERROR_TEXT_MAX)
-        op.reason.len = LQ_ERROR_TEXT_MAX;
     lq_op_init(&op.op, LQ_OP_CANCEL);
     rc = lq_client_call(client, &op.op, err);
     lq_op_release(&op.op);
     return rc;
 }
 
-int lunaq_task_move_all(lunaq_client *client, const char *queue,
-                        lunaq_state state, lunaq_move how, int64_t *moved,
-                        lunaq_error *err)
+int lunaq_task_cancel(lunaq_client *client, const char *queue, const char *id,
+                      const char *reason, lunaq_error *err)
 {
-    lq_op_move_all op = {.state = state, .move = how};
-    int64_t sum = 0, limit = 0;
-    if (moved)
-        *moved = 0;
+    return cancel(client, queue, id, reason_text(reason), false, err);
+}
+
+int lunaq_task_end_attempt(lunaq_client *client, const char *queue,
+                           const char *id, lunaq_error *err)
+{
+    return cancel(client, queue, id, (lq_str){0}, true, err);
+}
+
+int lunaq_task_update(lunaq_client *client, const char *queue, const char *id,
+                      const void *payload, size_t payload_len, lunaq_error *err)
+{
+    lq_op_update op = {.payload = lq_str_n(payload, payload_len)};
     int rc = lq_client_name(&op.queue, "queue", queue, err);
+    if (!rc)
+        rc = lq_client_name(&op.id, "task id", id, err);
+    if (!rc && payload_len > LQ_PAYLOAD_MAX)
+        rc = lq_fail(err, LUNAQ_EINVAL, "payload: is longer than %zu bytes",
+                     LQ_PAYLOAD_MAX);
+    if (!rc && payload_len > 0 && !payload)
+        rc = lq_fail(err, LUNAQ_EINVAL, "payload: is NULL");
     if (rc)
         return rc;
-    /* What was there at the first batch is moved, not what keeps coming: tasks
-     * that are run again may fail into the same state again. */
-    do {
-        lq_op_init(&op.op, LQ_OP_MOVE_ALL);
-        rc = lq_client_call(client, &op.op, err);
-        if (rc)
-            break;
-        if (limit == 0)
-            limit = op.moved + op.left;
-        sum += op.moved;
-    } while (op.more && sum < limit);
+    lq_op_init(&op.op, LQ_OP_UPDATE);
+    rc = lq_client_call(client, &op.op, err);
     lq_op_release(&op.op);
-    if (moved)
-        *moved = sum;
     return rc;
 }

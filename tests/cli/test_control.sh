@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The verbs that look after a broker, as their users type them: fsck.
+# The verbs that look after a broker, as their users type them.
 #
 #     test_control.sh path/to/lunaq
 set -uo pipefail
@@ -13,6 +13,28 @@ private_redis || exit 77
 cd "$PRIVATE" || exit 1
 # shellcheck source=tests/cli/cli.sh
 . "$here/cli.sh"
+
+# ---- many tasks, another payload ---------------------------------------------------
+
+for type in a b; do
+  for n in 1 2 3; do good "enqueue_$type$n" "" enqueue "$type" --queue many --task-id "$type-task-$n"; done
+done
+good many_by_type "archived 3 tasks" task archive --all --type a
+good many_by_type_and_queue "pending 3 tasks" task run --all --type a --queue many --state archived
+good many_cancel_by_type "canceled 3 tasks" task cancel --all --type b --reason "not these"
+good many_cancel_reason "not these" task show b-task-1
+bad many_type_alone 2 "only with --all" task run --type a a-task-1
+bad many_no_filter 2 "needs --queue" task run --all
+bad many_cancel_delete 2 "only by ID" task cancel --all --queue many --delete
+good cancel_delete "a-task-1  deleted" task cancel --delete a-task-1
+bad cancel_retry_waiting 1 "no attempt to end" task cancel --retry a-task-2
+good update_pairs "a-task-2  updated" task update a-task-2 to=eve n:=3
+good update_shows '{"n":3,"to":"eve"}' task show a-task-2
+json update_json '"updated":	1' task update a-task-2 --payload '{"x":1}'
+bad update_nothing 2 "give the new payload" task update a-task-2
+bad update_both 2 "one or the other" task update a-task-2 k=v --payload '{}'
+bad update_unknown 1 "no task" task update 01234567 k=v
+good many_rm "" queue rm many --force
 
 # ---- fsck ------------------------------------------------------------------------
 

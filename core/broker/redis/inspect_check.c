@@ -49,6 +49,8 @@ static const struct {
     {"groups", "groups", LUNAQ_STATE_ANY, false},
     {"aggregation_sets", "sets", LUNAQ_STATE_ANY, false},
     {"cron", "hash", LUNAQ_STATE_ANY, true},
+    {"groups", "hash", LUNAQ_STATE_ANY, true},
+    {"limits", "hash", LUNAQ_STATE_ANY, true},
     {"dropped", "counter", LUNAQ_STATE_ANY, true},
     {"discarded", "counter", LUNAQ_STATE_ANY, true},
 };

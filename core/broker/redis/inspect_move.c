@@ -1,14 +1,14 @@
-/* Moves by hand: run, archive, delete, one task or a whole state. */
+/* By hand: run, archive, delete, one task or a whole state; another payload. */
 #include "redis/inspect_rows.h"
 #include "redis/keys.h"
 
 #include "task/state.h"
 
-extern const lq_script lq_script_inspect_move;
+extern const lq_script lq_script_inspect_move, lq_script_inspect_update;
 
 /* The script of both: id empty = a batch of `state`. */
 static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
-                  lunaq_state state)
+                  const lq_op_move_all *all)
 {
     static const char *const keys[] = {
         "pending",  "active",    "lease",  "scheduled",       "retry",
@@ -23,8 +23,11 @@ static void build(lq_cmd *cmd, lq_str queue, lunaq_move move, lq_str id,
     lq_cmd_queue(cmd, queue, "g:");
     lq_cmd_queue(cmd, queue, "unique:");
     lq_cmd_str(cmd, id);
-    lq_cmd_c(cmd, lunaq_state_name(state));
+    lq_cmd_c(cmd, lunaq_state_name(all ? all->state : LUNAQ_STATE_ANY));
     lq_cmd_int(cmd, LQ_BATCH_MAX);
+    lq_cmd_str(cmd, all ? all->group : (lq_str){0});
+    lq_cmd_str(cmd, all ? all->type : (lq_str){0});
+    lq_cmd_int(cmd, all ? all->skip : 0);
 }
 
 /* ---- one task ------------------------------------------------------------ */
@@ -36,7 +39,7 @@ static int move_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     if (!lq_move_name(op->move) || op->id.len == 0)
         return lq_fail(&base->err, LUNAQ_EINVAL,
                        "move: needs a task id and run, archive or delete");
-    build(cmd, op->queue, op->move, op->id, LUNAQ_STATE_ANY);
+    build(cmd, op->queue, op->move, op->id, NULL);
     return LUNAQ_OK;
 }
 
@@ -92,7 +95,7 @@ static int move_all_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     if (!lq_state_may_move(op->state, op->move))
         return lq_fail(&base->err, LUNAQ_ESTATE, "cannot %s all %s tasks",
                        lq_move_name(op->move), lunaq_state_name(op->state));
-    build(cmd, op->queue, op->move, (lq_str){"", 0}, op->state);
+    build(cmd, op->queue, op->move, (lq_str){"", 0}, op);
     return LUNAQ_OK;
 }
 
@@ -104,9 +107,57 @@ static int move_all_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         return lq_redis_odd(base);
     op->moved = lq_reply_int(lq_reply_at(reply, 1), 0);
     op->left = lq_reply_int(lq_reply_at(reply, 2), 0);
-    op->more = op->left > 0;
+    op->skip = lq_reply_int(lq_reply_at(reply, 4), 0);
+    op->more = op->left > op->skip;
     return LUNAQ_OK;
 }
 
 const lq_redis_op lq_inspect_move_all = {.build = move_all_build,
                                          .parse = move_all_parse};
+
+/* ---- another payload ----------------------------------------------------- */
+
+static int update_build(lq_op *base, uint32_t i, lq_cmd *cmd)
+{
+    const lq_op_update *op = (const lq_op_update *)base;
+    (void)i;
+    if (op->id.len == 0)
+        return lq_fail(&base->err, LUNAQ_EINVAL, "update: needs a task id");
+    lq_cmd_script(cmd, &lq_script_inspect_update, 2);
+    lq_cmd_queue_of(cmd, op->queue, "t:", op->id);
+    lq_cmd_queue(cmd, op->queue, "aggregation_sets");
+    lq_cmd_str(cmd, op->id);
+    lq_cmd_str(cmd, op->payload);
+    return LUNAQ_OK;
+}
+
+static int update_parse(lq_op *base, uint32_t i, const lq_reply *reply)
+{
+    const lq_op_update *op = (const lq_op_update *)base;
+    lq_str state = lq_reply_str(lq_reply_at(reply, 1));
+    (void)i;
+    switch (lq_reply_int(lq_reply_at(reply, 0), -3)) {
+    case 1:
+        return LUNAQ_OK;
+    case 0:
+        return lq_fail(&base->err, LUNAQ_ENOTFOUND,
+                       "no task %.*s in queue '%.*s'", LQ_STR_ARG(op->id),
+                       LQ_STR_ARG(op->queue));
+    case -1:
+        return lq_fail(&base->err, LUNAQ_ESTATE,
+                       "task %.*s in queue '%.*s' is %.*s: only one that waits "
+                       "or is archived can be updated",
+                       LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue),
+                       LQ_STR_ARG(state));
+    case -2:
+        return lq_fail(&base->err, LUNAQ_EPROTO,
+                       "task %.*s in queue '%.*s' cannot be read: 'lunaq fsck' "
+                       "says more",
+                       LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue));
+    default:
+        return lq_redis_odd(base);
+    }
+}
+
+const lq_redis_op lq_inspect_update = {.build = update_build,
+                                       .parse = update_parse};

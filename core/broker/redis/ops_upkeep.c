@@ -100,6 +100,7 @@ static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_queue(c, o->queue, "g:");
     lq_cmd_global(c, "cancel");
+    lq_cmd_c(c, o->attempt ? "1" : "0");
     return LUNAQ_OK;
 }
 
@@ -111,9 +112,18 @@ static int cancel_parse(lq_op *op, uint32_t i, const lq_reply *reply)
         return lq_fail(&op->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(o->id),
                        LQ_STR_ARG(o->queue));
+    if (lq_str_eq(lq_reply_str(reply), LQ_STR("held")))
+        return lq_fail(&op->err, LUNAQ_ESTATE,
+                       "task %.*s is being aggregated: its group's new task "
+                       "can be canceled",
+                       LQ_STR_ARG(o->id));
     o->was = lq_state_from(lq_reply_str(reply));
     if (o->was == LUNAQ_STATE_ANY)
         return lq_redis_odd(op);
+    if (o->attempt && o->was != LUNAQ_ACTIVE)
+        return lq_fail(&op->err, LUNAQ_ESTATE,
+                       "task %.*s is %s: there is no attempt to end",
+                       LQ_STR_ARG(o->id), lunaq_state_name(o->was));
     if (o->was == LUNAQ_ARCHIVED || o->was == LUNAQ_COMPLETED)
         return lq_fail(&op->err, LUNAQ_ESTATE,
                        "task %.*s is %s: there is nothing to cancel",

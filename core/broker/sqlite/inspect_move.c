@@ -1,4 +1,4 @@
-/* Moves by hand: run, archive, delete, one task or a whole state. */
+/* By hand: run, archive, delete, one task or a whole state; another payload. */
 #include "sqlite/ops.h"
 
 #include "task/codec.h"
@@ -156,6 +156,27 @@ static const struct {
     [LUNAQ_AGGREGATING] = {LQ_SQL_BATCH_GROUPS, LQ_SQL_LEFT_GROUPS},
 };
 
+/* Reads a page of at most LQ_BATCH_MAX, of which those of the type go into
+ * seqs.  Returns how many rows it had. */
+static int64_t read_batch(lq_sqlite *q, const lq_op_move_all *op, int64_t queue,
+                          int64_t *seqs, int64_t *n)
+{
+    bool one = op->group.p && op->state == LUNAQ_AGGREGATING;
+    int64_t seen = 0;
+    lq_query x =
+        lq_query_begin(q, one ? LQ_SQL_BATCH_GROUP : sources[op->state].batch);
+    lq_query_int(&x, queue);
+    lq_query_int(&x, LQ_BATCH_MAX);
+    lq_query_int(&x, op->skip);
+    if (one)
+        lq_query_text(&x, op->group);
+    for (*n = 0; seen < LQ_BATCH_MAX && lq_query_row(&x); seen++)
+        if (!op->type.p || lq_str_eq(op->type, lq_column_bytes(&x, 1)))
+            seqs[(*n)++] = lq_column_int(&x, 0);
+    lq_query_end(&x);
+    return seen;
+}
+
 int lq_sqlite_move_all(lq_sqlite *q, lq_op *base, int64_t now_ms)
 {
     lq_op_move_all *op = (lq_op_move_all *)base;
@@ -168,20 +189,84 @@ int lq_sqlite_move_all(lq_sqlite *q, lq_op *base, int64_t now_ms)
         return lq_fail(&base->err, LUNAQ_ESTATE, "cannot %s all %s tasks",
                        lq_move_name(op->move), lunaq_state_name(op->state));
     int64_t queue = lq_sqlite_queue(q, op->queue);
-    lq_query x = lq_query_begin(q, sources[op->state].batch);
-    lq_query_int(&x, queue);
-    lq_query_int(&x, LQ_BATCH_MAX);
-    while (n < LQ_BATCH_MAX && lq_query_row(&x))
-        seqs[n++] = lq_column_int(&x, 0);
-    lq_query_end(&x);
+    int64_t seen = read_batch(q, op, queue, seqs, &n);
     for (int64_t i = 0; i < n; i++)
         move_row(q, queue, seqs[i], op->state, op->move, now_ms);
     if (n > 0)
         settle(q, queue, op->queue, op->move, now_ms);
-    x = lq_query_begin(q, sources[op->state].left);
+    bool one = op->group.p && op->state == LUNAQ_AGGREGATING;
+    lq_query x =
+        lq_query_begin(q, one ? LQ_SQL_LEFT_GROUP : sources[op->state].left);
     lq_query_int(&x, queue);
+    if (one)
+        lq_query_text(&x, op->group);
     op->left = lq_query_one(&x, 0);
     op->moved = n;
-    op->more = op->left > 0;
+    op->skip += seen - n;
+    op->more = op->left > op->skip;
+    return LUNAQ_OK;
+}
+
+/* ---- another payload ----------------------------------------------------- */
+
+/* Gives the message the payload; the new one is in the scratch buffer. */
+static int with_payload(lq_sqlite *q, lq_op_update *op, lq_str msg, lq_str *out)
+{
+    lq_task t = {0};
+    lunaq_error why = LUNAQ_ERROR_INIT;
+    int rc = LUNAQ_OK;
+    if (lq_task_decode(&t, msg, &why)) {
+        rc = lq_fail(&op->op.err, LUNAQ_EPROTO,
+                     "task %.*s in queue '%.*s' cannot be read: 'lunaq fsck' "
+                     "says more",
+                     LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue));
+    } else {
+        lq_buf *buf = lq_sqlite_scratch(q);
+        t.payload = op->payload;
+        lq_task_encode(buf, &t);
+        *out = lq_buf_str(buf);
+        if (buf->failed)
+            rc = lq_fail_nomem(&op->op.err);
+    }
+    lq_task_release(&t);
+    return rc;
+}
+
+int lq_sqlite_update(lq_sqlite *q, lq_op *base, int64_t now_ms)
+{
+    lq_op_update *op = (lq_op_update *)base;
+    lunaq_state state = LUNAQ_STATE_ANY;
+    lq_str msg = {0};
+    int64_t seq = 0;
+    bool in_set = false;
+    int rc = LUNAQ_OK;
+    (void)now_ms;
+    lq_query x = lq_query_begin(q, LQ_SQL_UPDATE_FIND);
+    lq_query_int(&x, lq_sqlite_queue(q, op->queue));
+    lq_query_text(&x, op->id);
+    if (lq_query_row(&x)) {
+        seq = lq_column_int(&x, 0);
+        state = (lunaq_state)lq_column_int(&x, 1);
+        in_set = state == LUNAQ_AGGREGATING && lq_column_int(&x, 2) != 0;
+        if (state != LUNAQ_ACTIVE && state != LUNAQ_COMPLETED && !in_set)
+            rc = with_payload(q, op, lq_column_bytes(&x, 3), &msg);
+    }
+    lq_query_end(&x);
+    if (rc)
+        return rc;
+    if (state == LUNAQ_STATE_ANY)
+        return lq_fail(&base->err, LUNAQ_ENOTFOUND,
+                       "no task %.*s in queue '%.*s'", LQ_STR_ARG(op->id),
+                       LQ_STR_ARG(op->queue));
+    if (!msg.p)
+        return lq_fail(&base->err, LUNAQ_ESTATE,
+                       "task %.*s in queue '%.*s' is %s: only one that waits "
+                       "or is archived can be updated",
+                       LQ_STR_ARG(op->id), LQ_STR_ARG(op->queue),
+                       in_set ? "being aggregated" : lunaq_state_name(state));
+    x = lq_query_begin(q, LQ_SQL_UPDATE_MSG);
+    lq_query_int(&x, seq);
+    lq_query_blob(&x, msg);
+    lq_query_run(&x);
     return LUNAQ_OK;
 }

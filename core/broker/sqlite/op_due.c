@@ -131,10 +131,13 @@ int lq_sqlite_clean(lq_sqlite *q, lq_op *op, int64_t now_ms)
 static void mark_active(lq_sqlite *q, const lq_op_cancel *o, int64_t seq,
                         lq_str reason, int64_t now_ms)
 {
-    lq_query x = lq_query_begin(q, LQ_SQL_TASK_CANCEL);
-    lq_query_int(&x, seq);
-    lq_query_text(&x, reason);
-    (void)lq_query_run(&x);
+    lq_query x;
+    if (!o->attempt) {
+        x = lq_query_begin(q, LQ_SQL_TASK_CANCEL);
+        lq_query_int(&x, seq);
+        lq_query_text(&x, reason);
+        (void)lq_query_run(&x);
+    }
     x = lq_query_begin(q, LQ_SQL_NOTE_ADD);
     lq_query_int(&x, now_ms);
     lq_query_text(&x, o->id);
@@ -166,7 +169,7 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
         if (o->was == LUNAQ_ACTIVE) {
             mark_active(q, o, seq, reason, now_ms);
         } else if (o->was != LUNAQ_ARCHIVED && o->was != LUNAQ_COMPLETED &&
-                   !in_set) {
+                   !in_set && !o->attempt) {
             lq_sqlite_archive_canceled(q, seq, lq_column_bytes(&x, 2), reason,
                                        now_ms);
             (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
@@ -177,6 +180,10 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
         return lq_fail(&op->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(o->id),
                        LQ_STR_ARG(o->queue));
+    if (o->attempt && o->was != LUNAQ_ACTIVE)
+        return lq_fail(&op->err, LUNAQ_ESTATE,
+                       "task %.*s is %s: there is no attempt to end",
+                       LQ_STR_ARG(o->id), lunaq_state_name(o->was));
     if (in_set)
         return lq_fail(&op->err, LUNAQ_ESTATE,
                        "task %.*s is being aggregated: its group's new task "

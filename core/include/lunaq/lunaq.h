@@ -309,6 +309,19 @@ LUNAQ_API int lunaq_task_cancel(lunaq_client *client, const char *queue,
                                 const char *id, const char *reason,
                                 lunaq_error *err);
 
+/** Ends only the attempt of a task that runs, as Asynq's tools do: it counts as
+ *  failed, and the task is retried while it has retries left.  Success means
+ *  that it was said.  LUNAQ_ESTATE when the task is not active. */
+LUNAQ_API int lunaq_task_end_attempt(lunaq_client *client, const char *queue,
+                                     const char *id, lunaq_error *err);
+/** Gives a task that is scheduled, pending, waits for a retry or in a group, or
+ *  is archived, another payload, at once.  All else stays, also its unique lock:
+ *  that is still the one of the payload it was enqueued with.  LUNAQ_ESTATE:
+ *  active or completed. */
+LUNAQ_API int lunaq_task_update(lunaq_client *client, const char *queue,
+                                const char *id, const void *payload,
+                                size_t payload_len, lunaq_error *err);
+
 typedef enum lunaq_move {
     LUNAQ_MOVE_RUN = 1,
     LUNAQ_MOVE_ARCHIVE = 2,
@@ -319,6 +332,35 @@ typedef enum lunaq_move {
 LUNAQ_API int lunaq_task_move_all(lunaq_client *client, const char *queue,
                                   lunaq_state state, lunaq_move move,
                                   int64_t *moved, lunaq_error *err);
+
+/** Which tasks are moved: all that fit each field that is set. */
+typedef struct lunaq_task_filter {
+    size_t size;
+    const char *queue; /* NULL = all queues */
+    const char *group; /* of this group; NULL = any or none */
+    const char *type;  /* of this type; NULL = any */
+    int64_t state;     /* a lunaq_state; 0 = all that allow it, but completed
+                          tasks are then only deleted */
+} lunaq_task_filter;
+#define LUNAQ_TASK_FILTER_INIT                                                 \
+    {                                                                          \
+        sizeof(lunaq_task_filter), 0, 0, 0, 0                                  \
+    }
+
+/** Moves every task that fits, in batches, as lunaq_task_move_all(). */
+LUNAQ_API int lunaq_task_move_many(lunaq_client *client,
+                                   const lunaq_task_filter *filter,
+                                   lunaq_move move, int64_t *moved,
+                                   lunaq_error *err);
+/** Cancels every task that fits, as lunaq_task_cancel(). */
+LUNAQ_API int lunaq_task_cancel_many(lunaq_client *client,
+                                     const lunaq_task_filter *filter,
+                                     const char *reason, int64_t *canceled,
+                                     lunaq_error *err);
+/** Ends the attempts of all that run and fit, as lunaq_task_end_attempt(). */
+LUNAQ_API int lunaq_task_end_attempts(lunaq_client *client,
+                                      const lunaq_task_filter *filter,
+                                      int64_t *told, lunaq_error *err);
 
 /** A queue in numbers. */
 typedef struct lunaq_queue_info {

@@ -3,8 +3,9 @@
 --
 -- KEYS  task pending scheduled retry groups archived, lunaq's dropped and
 --       limits
--- ARGV  id, reason, prefix of task keys, prefix of groups, channel
--- Returns its state before; nil = no such task
+-- ARGV  id, reason, prefix of task keys, prefix of groups, channel, 1 = only
+--       the attempt that runs
+-- Returns its state before; nil = no such task; "held": it is being aggregated
 -- Cost  O(1), of a pending task O(pending)
 -- @include _time
 -- @include _type
@@ -15,6 +16,10 @@ local h = call('HMGET', KEYS[1], 'state', 'msg', 'group')
 local state = h[1]
 if not state or not h[2] then return false end
 if state == 'archived' or state == 'completed' then return state end
+if ARGV[6] == '1' then
+  if state == 'active' then call('PUBLISH', ARGV[5], id) end
+  return state
+end
 if state == 'active' then
   call('HSET', KEYS[1], 'lunaq_cancel', reason)
   call('PUBLISH', ARGV[5], id)
@@ -33,7 +38,7 @@ elseif state == 'aggregating' and h[3] then
   local group = ARGV[4] .. h[3]
   if call('ZREM', group, id) == 0 then
     -- Its group is being aggregated right now.
-    return redis.error_reply('ERR the task is being aggregated')
+    return 'held'
   end
   if call('EXISTS', group) == 0 then call('SREM', KEYS[5], h[3]) end
 end

@@ -7,8 +7,11 @@
 --       2 prefix of task keys  3 prefix of group keys  4 prefix of locks
 --       5 task id, or "" for a batch of a whole state
 --       6 that state  7 tasks a batch
--- Returns {code, moved, left, state of the task}; code 1 done, 0 no such task,
---       -1 its state does not allow it, -2 its key has a wrong type.
+--       of a batch: 8 of this group only, or ''  9 of this type only, or ''
+--       10 how many to pass over
+-- Returns {code, moved, left, state of the task, to be passed over next};
+--       code 1 done, 0 no such task, -1 its state does not allow it, -2 its
+--       key has a wrong type.
 -- Cost  O(1) a task; a pending task addressed by id costs a walk of the list.
 --
 -- Nothing is written for a task before all that could refuse it is checked.
@@ -125,36 +128,65 @@ local function move_one(id)
   return {1, 1, 0, state}
 end
 
+local only_group, only_type, skip = ARGV[8], ARGV[9], tonumber(ARGV[10])
+
+-- The groups of a batch, always in the same order.
+local function names()
+  if only_group ~= '' then return {only_group} end
+  local all = redis.call('SMEMBERS', groups)
+  table.sort(all)
+  return all
+end
+
 local function count()
   if zset[source] then return redis.call('ZCARD', zset[source]) end
   if source == 'pending' then return redis.call('LLEN', pending) end
   local n = 0
-  for _, name in ipairs(redis.call('SMEMBERS', groups)) do
+  for _, name in ipairs(names()) do
     n = n + redis.call('ZCARD', group_prefix .. name)
   end
   return n
+end
+
+local function group_batch(ids)
+  local pass = skip
+  for _, name in ipairs(names()) do
+    local room = limit - #ids
+    if room <= 0 then break end
+    local key = group_prefix .. name
+    local size = redis.call('ZCARD', key)
+    if size == 0 then redis.call('SREM', groups, name) end
+    if pass < size then
+      local some = redis.call('ZRANGE', key, pass, pass + room - 1)
+      for _, id in ipairs(some) do ids[#ids + 1] = {id, name} end
+      pass = 0
+    else
+      pass = pass - size
+    end
+  end
+  return ids
 end
 
 -- The next batch as {id, group} pairs.
 local function batch()
   local ids = {}
   if zset[source] then
-    for _, id in ipairs(redis.call('ZRANGE', zset[source], 0, limit - 1)) do
-      ids[#ids + 1] = {id}
-    end
+    local page = redis.call('ZRANGE', zset[source], skip, skip + limit - 1)
+    for _, id in ipairs(page) do ids[#ids + 1] = {id} end
   elseif source == 'pending' then
-    local tail = redis.call('LRANGE', pending, -limit, -1)
+    local tail = redis.call('LRANGE', pending, -skip - limit, -skip - 1)
     for i = #tail, 1, -1 do ids[#ids + 1] = {tail[i]} end
   else
-    for _, name in ipairs(redis.call('SMEMBERS', groups)) do
-      local room = limit - #ids
-      if room <= 0 then break end
-      local some = redis.call('ZRANGE', group_prefix .. name, 0, room - 1)
-      if #some == 0 then redis.call('SREM', groups, name) end
-      for _, id in ipairs(some) do ids[#ids + 1] = {id, name} end
-    end
+    group_batch(ids)
   end
   return ids
+end
+
+local function is_wanted(t)
+  if only_type == '' then return true end
+  local msg = redis.call('HGET', t, 'msg') or ''
+  local _, from, stop = field(msg, 1)
+  return from and msg:sub(from, stop - 1) == only_type
 end
 
 local function move_batch()
@@ -164,7 +196,9 @@ local function move_batch()
     local t = task_prefix .. id
     local usable = is_hash(t)
     local state = usable and redis.call('HGET', t, 'state')
-    if usable and not (state == 'active' and held(id)) then
+    if usable and not is_wanted(t) then
+      skip = skip + 1
+    elseif usable and not (state == 'active' and held(id)) then
       take_out(id, source, group)
       put(id, source)
       moved = moved + 1
@@ -177,7 +211,7 @@ local function move_batch()
     end
   end
   if move == 'archive' then keep_to_limits() end
-  return {1, moved, count(), source}
+  return {1, moved, count(), source, skip}
 end
 
 if wanted ~= '' then return move_one(wanted) end
