@@ -9,6 +9,7 @@ void lq_op_init(lq_op *op, enum lq_op_kind kind)
     op->err = (lunaq_error)LUNAQ_ERROR_INIT;
     op->commands = 0;
     op->replies = 0;
+    op->plan = NULL;
     lq_list_init(&op->node);
 }
 
@@ -53,6 +54,8 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_SERVERS] = "servers",
         [LQ_OP_CRONS] = "crons",
         [LQ_OP_AUDIT] = "audit",
+        [LQ_OP_SLOTS] = "cluster slots",
+        [LQ_OP_PART] = "part",
         [LQ_OP_EXPORT] = "export",
         [LQ_OP_IMPORT] = "import",
         [LQ_OP_EXPORT_QUEUE] = "export queue",

@@ -68,6 +68,8 @@ enum lq_op_kind {
     LQ_OP_SERVERS,
     LQ_OP_CRONS,
     LQ_OP_AUDIT,
+    LQ_OP_SLOTS, /* these two: redis/cluster.h */
+    LQ_OP_PART,
     LQ_OP_EXPORT,
     LQ_OP_IMPORT,
     LQ_OP_EXPORT_QUEUE,
@@ -95,6 +97,7 @@ typedef struct lq_op {
     void *ud;
     lq_list node;               /* the connection's while under way */
     uint32_t commands, replies; /* the connection's: sent and answered */
+    void *plan;                 /* its way through a cluster, in mem */
 } lq_op;
 
 /** Readies an operation whose struct is zeroed or used before: results freed,

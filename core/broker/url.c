@@ -381,6 +381,7 @@ int lq_url_node(lq_url *out, const lq_url *from, const char *host, int port,
     *out = (lq_url){.scheme = LQ_URL_REDIS,
                     .port = port,
                     .database = from->database,
+                    .cluster = from->scheme == LQ_URL_REDIS_CLUSTER,
                     .tls = from->tls,
                     .insecure = from->insecure};
     if (copy(&out->host, host) && copy(&out->user, from->user) &&

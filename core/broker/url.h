@@ -27,6 +27,7 @@ typedef struct lq_url {
     char *password;
     int port;
     int database;
+    bool cluster; /* it is a node of one: lq_url_node() */
     char *prefix;       /* of the keys in Redis; NULL = LQ_PREFIX_DEFAULT */
     bool normal;        /* SQLite: durability=normal */
     lq_url_host *hosts; /* SENTINEL, CLUSTER: in the order given */

@@ -2,6 +2,7 @@
 #include "redis/keys.h"
 
 #include <hiredis.h>
+#include <stdio.h>
 
 #define KEEP_ROOM ((size_t)1024 * 1024) /* a body larger than it is freed */
 
@@ -25,6 +26,7 @@ void lq_cmd_clear(lq_cmd *c)
         lq_buf_release(&c->body);
     lq_buf_clear(&c->body);
     c->argc = 0;
+    c->key = 0;
     c->eval = false;
     c->scripted = false;
 }
@@ -55,9 +57,63 @@ static void arg_ended(lq_cmd *c, size_t begin)
     c->lens[c->argc++] = c->body.len - begin;
 }
 
+lq_str lq_cmd_key(const lq_cmd *c)
+{
+    size_t at = 0;
+    if (!c->key || c->key > c->argc || c->body.failed)
+        return (lq_str){0};
+    for (uint32_t i = 0; i + 1 < c->key; i++)
+        at += c->lens[i];
+    return lq_str_n(c->body.p + at, c->lens[c->key - 1]);
+}
+
+void lq_cmd_mark_key(lq_cmd *c)
+{
+    if (!c->key)
+        c->key = c->argc + 1;
+}
+
+/* True when the rest of the command is of no interest. */
+static bool is_enough(const lq_cmd *c)
+{
+    return c->key_only && c->key && c->argc >= c->key;
+}
+
+/* The key that never exists; 0 = there is none, or no memory. */
+static size_t add_guard(lq_cmd *c)
+{
+    lq_str key = lq_cmd_key(c);
+    const char *open = key.len ? memchr(key.p, '{', key.len) : NULL;
+    const char *close =
+        open ? memchr(open, '}', key.len - (size_t)(open - key.p)) : NULL;
+    char tag[2 * LUNAQ_NAME_MAX];
+    if (!close || (size_t)(close - open) >= sizeof(tag))
+        return 0;
+    size_t len = (size_t)(close - open - 1);
+    memcpy(tag, open + 1, len); /* the body may move */
+    lq_cmd_own(c, lq_str_n(tag, len), "moving");
+    return c->body.failed ? 0 : c->lens[c->argc - 1];
+}
+
+/* Moves the last argument behind the announced keys. */
+static void place_guard(lq_cmd *c, size_t len, char *count, size_t size)
+{
+    uint32_t at = 3 + c->keys;
+    const char *guard = c->args[c->argc - 1];
+    for (uint32_t i = c->argc - 1; i > at; i--) {
+        c->args[i] = c->args[i - 1];
+        c->lens[i] = c->lens[i - 1];
+    }
+    c->args[at] = guard;
+    c->lens[at] = len;
+    c->lens[2] = (size_t)snprintf(count, size, "%u", c->keys + 1);
+    c->args[2] = count;
+}
+
 bool lq_cmd_format(lq_cmd *c, lq_buf *out)
 {
-    char *bytes = NULL;
+    char *bytes = NULL, count[16];
+    size_t guard = c->cluster && c->scripted ? add_guard(c) : 0;
     const char *at = c->body.p; /* it moved while it grew: not known before */
     if (c->body.failed)
         return false;
@@ -65,6 +121,8 @@ bool lq_cmd_format(lq_cmd *c, lq_buf *out)
         c->args[i] = at;
         at += c->lens[i];
     }
+    if (guard)
+        place_guard(c, guard, count, sizeof(count));
     /* int in hiredis 0.14 and 1.0, long long from 1.1 on */
     long long len =
         redisFormatCommandArgv(&bytes, (int)c->argc, c->args, c->lens);
@@ -78,6 +136,8 @@ bool lq_cmd_format(lq_cmd *c, lq_buf *out)
 void lq_cmd_join(lq_cmd *c, const lq_str *parts, size_t count)
 {
     size_t begin = c->body.len;
+    if (is_enough(c))
+        return;
     for (size_t i = 0; i < count; i++)
         lq_buf_add_str(&c->body, parts[i]);
     arg_ended(c, begin);
@@ -110,6 +170,8 @@ void lq_cmd_int(lq_cmd *c, int64_t v)
 void lq_cmd_encode(lq_cmd *c, const lq_task *t)
 {
     size_t begin = c->body.len;
+    if (is_enough(c))
+        return;
     lq_task_encode(&c->body, t);
     arg_ended(c, begin);
 }

@@ -198,10 +198,11 @@ static int pause_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     const lq_op_queue_pause *op = (const lq_op_queue_pause *)base;
     (void)i;
     lq_cmd_script(cmd, &lq_script_inspect_pause, 2);
-    lq_cmd_global(cmd, "queues");
     lq_cmd_queue(cmd, op->queue, "paused");
+    lq_cmd_global(cmd, "queues");
     lq_cmd_str(cmd, op->queue);
     lq_cmd_c(cmd, op->pause ? "pause" : "resume");
+    lq_cmd_c(cmd, "check");
     return LUNAQ_OK;
 }
 

@@ -44,6 +44,8 @@ static lq_str own_global(const lq_cmd *c)
 
 /* ---- keys ---------------------------------------------------------------- */
 
+/* Every one of them is a key, or follows keys. */
+
 void lq_cmd_global(lq_cmd *c, const char *name)
 {
     lq_cmd_global_of(c, name, (lq_str){0});
@@ -51,13 +53,20 @@ void lq_cmd_global(lq_cmd *c, const char *name)
 
 void lq_cmd_global_of(lq_cmd *c, const char *name, lq_str more)
 {
+    lq_cmd_mark_key(c);
     const lq_str parts[] = {asynq_global(c), lq_str_c(name), more};
     lq_cmd_join(c, parts, LQ_COUNT(parts));
 }
 
 void lq_cmd_own_global(lq_cmd *c, const char *name)
 {
-    const lq_str parts[] = {own_global(c), lq_str_c(name)};
+    lq_cmd_own_global_of(c, name, (lq_str){0});
+}
+
+void lq_cmd_own_global_of(lq_cmd *c, const char *name, lq_str more)
+{
+    lq_cmd_mark_key(c);
+    const lq_str parts[] = {own_global(c), lq_str_c(name), more};
     lq_cmd_join(c, parts, LQ_COUNT(parts));
 }
 
@@ -68,6 +77,7 @@ void lq_cmd_queue(lq_cmd *c, lq_str queue, const char *rest)
 
 void lq_cmd_queue_of(lq_cmd *c, lq_str queue, const char *rest, lq_str more)
 {
+    lq_cmd_mark_key(c);
     const lq_str parts[] = {asynq_queue(c), queue, LQ_STR("}:"), lq_str_c(rest),
                             more};
     lq_cmd_join(c, parts, LQ_COUNT(parts));
@@ -75,6 +85,7 @@ void lq_cmd_queue_of(lq_cmd *c, lq_str queue, const char *rest, lq_str more)
 
 void lq_cmd_own(lq_cmd *c, lq_str queue, const char *rest)
 {
+    lq_cmd_mark_key(c);
     const lq_str parts[] = {own_queue(c), queue, LQ_STR("}:"), lq_str_c(rest)};
     lq_cmd_join(c, parts, LQ_COUNT(parts));
 }
@@ -83,6 +94,7 @@ static void cmd_server(lq_cmd *c, lq_str head, const char *kind, lq_str host,
                        int32_t pid, lq_str server_id)
 {
     char number[24];
+    lq_cmd_mark_key(c);
     snprintf(number, sizeof(number), ":%d:", pid);
     const lq_str parts[] = {head,       lq_str_c(kind),   LQ_STR(":{"),
                             host,       lq_str_c(number), server_id,
@@ -103,6 +115,7 @@ void lq_cmd_own_server(lq_cmd *c, lq_str host, int32_t pid, lq_str server_id)
 
 void lq_cmd_scheduler(lq_cmd *c, lq_str scheduler_id)
 {
+    lq_cmd_mark_key(c);
     const lq_str parts[] = {asynq_global(c), LQ_STR("schedulers:{"),
                             scheduler_id, LQ_STR("}")};
     lq_cmd_join(c, parts, LQ_COUNT(parts));

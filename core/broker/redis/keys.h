@@ -35,6 +35,8 @@ void lq_cmd_global(lq_cmd *c, const char *name);
 void lq_cmd_global_of(lq_cmd *c, const char *name, lq_str more);
 /** Appends "lunaq:<name>". */
 void lq_cmd_own_global(lq_cmd *c, const char *name);
+/** Appends "lunaq:<name><more>". */
+void lq_cmd_own_global_of(lq_cmd *c, const char *name, lq_str more);
 /** Appends "asynq:{queue}:<rest>" as an argument: lq_cmd_queue(c, q,
  *  "pending"), lq_cmd_queue(c, q, "t:") for the prefix of task hashes. */
 void lq_cmd_queue(lq_cmd *c, lq_str queue, const char *rest);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/spin.h"
+#include "redis/cluster_poll.h"
 #include "redis/session.h"
 
 #include <errno.h>
@@ -343,7 +344,9 @@ int lq_redis_caller_open(lq_caller **out, const char *url, lunaq_error *err)
     lq_url parsed;
     *out = NULL;
     int rc = lq_url_parse(&parsed, url, err);
-    if (!rc)
+    if (!rc && parsed.scheme == LQ_URL_REDIS_CLUSTER)
+        rc = lq_cluster_caller_open(out, &parsed, err);
+    else if (!rc)
         rc = lq_redis_caller_open_url(out, &parsed, err);
     lq_url_release(&parsed);
     return rc;

@@ -28,6 +28,8 @@ const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind)
         [LQ_OP_RESULT] = &lq_row_result,
         [LQ_OP_CANCEL] = &lq_row_cancel,
         [LQ_OP_AUDIT] = &lq_row_audit,
+        [LQ_OP_SLOTS] = &lq_row_slots,
+        [LQ_OP_PART] = &lq_row_part,
         [LQ_OP_GROUPS] = &lq_row_groups,
         [LQ_OP_GROUP_TAKE] = &lq_row_group_take,
         [LQ_OP_GROUP_FINISH] = &lq_row_group_finish,

@@ -23,13 +23,26 @@ typedef struct lq_cmd {
     bool scripted;
     uint32_t keys;         /* how many keys the script was announced with */
     const lq_heads *heads; /* what keys begin with; never NULL */
+    uint32_t key;  /* number of the first argument that is a key; 0 = none */
+    bool cluster;  /* a script gets a key more: lq_cmd_format() */
+    bool key_only; /* what follows the first key is left out */
 } lq_cmd;
 
 void lq_cmd_init(lq_cmd *c);
 void lq_cmd_release(lq_cmd *c);
-/** Begins another command in the same memory; c->redis and c->heads stay. */
+/** Begins another command in the same memory; what is known of the server
+ *  and what the command is for stay. */
 void lq_cmd_clear(lq_cmd *c);
-/** Appends the whole command to out.  False: out of memory, out->failed or
+/** The first key; p NULL = it has none.  Valid until the next change. */
+lq_str lq_cmd_key(const lq_cmd *c);
+/** Marks what is appended next as a key, if it is the first. */
+void lq_cmd_mark_key(lq_cmd *c);
+/** Appends the whole command to out.  In a cluster a script whose first key has
+ *  a hash tag is announced with a key more, of the same slot, that never
+ *  exists.  While a slot is moved between nodes, a command over several keys is
+ *  refused (TRYAGAIN) on both sides unless all of them are there: so such a
+ *  script never runs on a half of its keys, also of those that it makes up
+ *  itself from a prefix.  False: out of memory, out->failed or
  *  not; out may have been changed. */
 bool lq_cmd_format(lq_cmd *c, lq_buf *out);
 void lq_cmd_str(lq_cmd *c, lq_str s);
@@ -44,7 +57,9 @@ void lq_cmd_join(lq_cmd *c, const lq_str *parts, size_t count);
  *  The keys follow, then the arguments. */
 void lq_cmd_script(lq_cmd *c, const lq_script *script, uint32_t keys);
 
-/* A row of the table. */
+/* A row of the table.  `more` and `lost` are asked for in a cluster only, where
+ * every command goes to the node of its first key: rows that differ there are
+ * in a table of their own (cluster_rows.h). */
 typedef struct lq_redis_op {
     /* How many commands it sends, at least 1; NULL = 1.  Called once. */
     uint32_t (*count)(lq_op *op);
@@ -61,6 +76,13 @@ typedef struct lq_redis_op {
     /* Called once when it ends, also without all replies, if count() was:
      * op->rc is known.  Returns what op->rc shall be; NULL = op->rc. */
     int (*end)(lq_op *op);
+    /* All commands so far are answered, and op->rc is OK: how many follow.
+     * NULL = none. */
+    uint32_t (*more)(lq_op *op);
+    /* The i-th command will not be answered: EBROKER it was not carried out,
+     * EUNKNOWN, ECANCELED; why says more.  Returns what parse would.  NULL: the
+     * operation ends with it. */
+    int (*lost)(lq_op *op, uint32_t i, const lunaq_error *why);
     bool errors;  /* parse wants error replies too */
     bool endless; /* replies go on coming; ends with the connection */
 } lq_redis_op;

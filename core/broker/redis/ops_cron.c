@@ -12,7 +12,7 @@ static uint32_t fire_count(lq_op *op)
     return ((lq_op_cron_fire *)op)->item ? 2 : 1;
 }
 
-static void build_event(lq_cmd *c, lq_str task_id)
+void lq_cron_event_build(lq_cmd *c, lq_str task_id)
 {
     lq_buf event;
     lq_buf_init(&event, 0);
@@ -34,7 +34,10 @@ static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
     }
     lq_cmd_script(c, &lq_script_cron_fire, 5);
     lq_cmd_own(c, o->queue, "cron");
-    lq_cmd_global_of(c, "scheduler_history:", o->entry_id);
+    if (c->cluster) /* in another slot: a command of its own */
+        lq_cmd_own(c, o->queue, "cron");
+    else
+        lq_cmd_global_of(c, "scheduler_history:", o->entry_id);
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "scheduled");
     lq_cmd_queue(c, o->queue, "groups");
@@ -45,7 +48,7 @@ static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
         lq_cmd_int(c, o->latest_ms);
         return LUNAQ_OK;
     }
-    build_event(c, o->item->task.id);
+    lq_cron_event_build(c, o->item->task.id);
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_queue(c, o->queue, "g:");
     lq_enqueue_item_build(c, o->item);

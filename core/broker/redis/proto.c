@@ -22,6 +22,7 @@ struct sent {
 struct lq_proto {
     char *user, *password;
     int database;
+    bool cluster;
     lq_heads heads;
     bool named;   /* a sentinel named the server: it has to be a master */
     bool demoted; /* it said that it is a replica: who is next has to be a
@@ -66,6 +67,7 @@ int lq_proto_new(lq_proto **out, const lq_url *url, lunaq_error *err)
     p->user = lq_strdup(url->user);
     p->password = lq_strdup(url->password);
     p->database = url->database;
+    p->cluster = url->cluster;
     lq_heads_init(&p->heads, url->prefix);
     p->named = url->scheme == LQ_URL_REDIS_SENTINEL;
     if ((url->user && !p->user) || (url->password && !p->password)) {
@@ -135,6 +137,7 @@ static lq_cmd *cmd_begin(lq_proto *p, bool eval)
     lq_cmd_clear(c);
     c->redis = p->redis;
     c->heads = &p->heads;
+    c->cluster = p->cluster;
     c->eval = eval;
     return c;
 }

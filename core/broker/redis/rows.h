@@ -25,4 +25,7 @@ extern const lq_redis_op lq_row_groups, lq_row_group_take, lq_row_group_finish,
 /* ops_cron.c */
 extern const lq_redis_op lq_row_cron_fire;
 
+/* cluster.c: bundles, and the map */
+extern const lq_redis_op lq_row_part, lq_row_slots;
+
 #endif

@@ -13,7 +13,7 @@ local function fault(format, ...)
 end
 local kinds = {'list', 'list', 'zset', 'zset', 'zset', 'zset', 'zset', 'set',
                'zset'}
-for i = 1, #KEYS do
+for i = 1, #kinds do
   local t = call('TYPE', KEYS[i]).ok
   if t ~= 'none' and t ~= kinds[i] then
     fault('%s is a %s, not a %s', KEYS[i], t, kinds[i])

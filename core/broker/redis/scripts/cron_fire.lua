@@ -1,7 +1,7 @@
 -- Fires a tick of a periodic entry, once.
 --
 -- KEYS  lunaq's cron (hash entry → last instant; negative: seen then, never
---       fired), the entry's history, pending scheduled groups
+--       fired), the entry's history (or cron again: kept elsewhere), pending scheduled groups
 -- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), then to read:
 --       the latest instant that is believed (0 = any), to fire: event, prefix
 --       of task keys, prefix of groups, the task as in enqueue
@@ -47,7 +47,7 @@ if code == 'W' then return {0, string.format('%.0f', last or 0), code} end
 call('HSET', KEYS[1], entry, ARGV[2])
 if ready[1] then call('LPUSH', queue.pending, ready[1]) end
 if code == 'P' or code == 'S' or code == 'G' then
-  if may_hold(KEYS[2], 'zset') then
+  if KEYS[2] ~= KEYS[1] and may_hold(KEYS[2], 'zset') then
     call('ZREMRANGEBYRANK', KEYS[2], 0, -1000)
     call('ZADD', KEYS[2], now_s, ARGV[4])
     -- Asynq lets histories of forgotten entries stand for ever.

@@ -23,6 +23,7 @@ for _ = 1, tonumber(ARGV[2]) do
   at = at + 2
 end
 for i = 3, #KEYS do
+  if not ARGV[at] then break end
   local there, ends = call('GET', KEYS[i]), tonumber(ARGV[at + 1])
   if not there or larger(ARGV[at], there) then
     call('SET', KEYS[i], ARGV[at])

@@ -5,7 +5,7 @@
 --         retry is due (-1 = none), groups
 -- @include _time
 local out = {}
-for k = 1, #KEYS, 5 do
+for k = 1, #KEYS - 4, 5 do
   local pending = pcall('LLEN', KEYS[k + 1])
   local next_ms = -1
   for j = k + 2, k + 3 do

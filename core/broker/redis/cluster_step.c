@@ -1,0 +1,225 @@
+/* STEP in a cluster: a call a queue.
+ *
+ * First, at once, every queue's outcomes with as many tasks as are wanted of
+ * it; then, while there is room, what is left is asked of one queue after the
+ * other, so that no more is taken than there are free slots.  A queue whose
+ * node does not answer has its code; the others are served.
+ */
+#include "redis/cluster_rows.h"
+#include "redis/rows.h"
+
+#include <stdio.h>
+
+struct call {
+    size_t queue;
+    uint32_t take;
+    bool settles; /* the first of its queue, with its outcomes */
+};
+
+struct plan {
+    struct call *calls;
+    uint32_t *asked; /* per queue: in all calls, less what it did not have */
+    uint32_t count;
+    uint32_t left;   /* that nothing was asked for yet */
+    size_t next;     /* queue of the second round */
+    uint32_t lost;   /* calls without an answer … */
+    lunaq_error why; /* … and why, of the last of them */
+};
+
+static uint32_t wanted(const lq_op_step *s, size_t q, uint32_t left)
+{
+    uint32_t want = s->queues[q].want;
+    return want < left ? want : left;
+}
+
+static uint32_t step_more(lq_op *op);
+
+static uint32_t step_count(lq_op *op)
+{
+    lq_op_step *s = (lq_op_step *)op;
+    s->taken = NULL;
+    s->taken_count = 0;
+    if (s->queue_count == 0)
+        return 0;
+    struct plan *p = lq_arena_alloc(&op->mem, sizeof(*p));
+    if (p)
+        p->calls =
+            lq_arena_alloc(&op->mem, 2 * s->queue_count * sizeof(*p->calls));
+    if (p && p->calls)
+        p->asked = lq_arena_alloc(&op->mem, s->queue_count * sizeof(*p->asked));
+    op->plan = p && p->asked ? p : NULL;
+    if (!op->plan)
+        return 1; /* its build says so */
+    p->left = s->free;
+    for (size_t q = 0; q < s->queue_count; q++) {
+        uint32_t take = wanted(s, q, p->left);
+        s->queues[q].code = LUNAQ_OK;
+        s->queues[q].reason[0] = 0;
+        s->queues[q].paused = s->queues[q].drained = false;
+        if (!take && !s->queues[q].outcome_count)
+            continue;
+        p->left -= take;
+        p->asked[q] = take;
+        p->calls[p->count++] = (struct call){q, take, true};
+    }
+    if (!p->count) /* nothing is wanted of any: see what there is */
+        step_more(op);
+    if (!p->count)
+        p->calls[p->count++] = (struct call){0, 0, true};
+    return p->count;
+}
+
+/* The step of one call, over a copy of its queue. */
+static lq_op_step part_of(const lq_op_step *s, const struct call *call,
+                          lq_step_queue *queue)
+{
+    lq_op_step part = *s;
+    *queue = s->queues[call->queue];
+    queue->want = call->take;
+    queue->capped = false; /* `take` is within its cap */
+    if (!call->settles)
+        queue->outcome_count = 0;
+    part.queues = queue;
+    part.queue_count = 1;
+    part.free = call->take;
+    part.taken = NULL;
+    part.taken_count = 0;
+    return part;
+}
+
+static int step_build(lq_op *op, uint32_t i, lq_cmd *c)
+{
+    lq_op_step *s = (lq_op_step *)op;
+    const struct plan *p = op->plan;
+    lq_step_queue queue;
+    size_t outcomes = 0;
+    if (!p)
+        return lq_fail_nomem(&op->err);
+    for (size_t q = 0; q < s->queue_count; q++)
+        outcomes += s->queues[q].outcome_count;
+    if (i == 0 && (s->queue_count > LQ_QUEUES_MAX || s->free > LQ_BATCH_MAX ||
+                   outcomes > LQ_BATCH_MAX))
+        return lq_fail(&op->err, LUNAQ_EINVAL,
+                       "redis: step: at most %d queues, %d outcomes and %d "
+                       "tasks in one",
+                       LQ_QUEUES_MAX, LQ_BATCH_MAX, LQ_BATCH_MAX);
+    lq_op_step part = part_of(s, &p->calls[i], &queue);
+    int rc = lq_row_step.build(&part.op, 0, c);
+    if (rc)
+        op->err = part.op.err;
+    return rc;
+}
+
+/* A queue that was not served: the reason is its own. */
+static void refuse(lq_op_step *s, const struct call *call,
+                   const lunaq_error *why)
+{
+    lq_step_queue *queue = &s->queues[call->queue];
+    queue->code = why->code;
+    snprintf(queue->reason, sizeof(queue->reason), "%.*s",
+             (int)sizeof(queue->reason) - 1, why->message);
+    for (size_t k = 0; call->settles && k < queue->outcome_count; k++)
+        queue->outcomes[k]->code = why->code;
+}
+
+static int take_over(lq_op_step *s, const lq_op_step *part, size_t queue)
+{
+    if (!part->taken_count)
+        return LUNAQ_OK;
+    if (!s->taken)
+        s->taken = lq_arena_alloc(&s->op.mem, (LQ_BATCH_MAX + s->queue_count) *
+                                                  2 * sizeof(*s->taken));
+    if (!s->taken)
+        return lq_fail_nomem(&s->op.err);
+    for (size_t k = 0; k < part->taken_count; k++) {
+        s->taken[s->taken_count] = part->taken[k];
+        s->taken[s->taken_count++].queue = queue;
+    }
+    return LUNAQ_OK;
+}
+
+static int step_parse(lq_op *op, uint32_t i, const lq_reply *reply)
+{
+    lq_op_step *s = (lq_op_step *)op;
+    struct plan *p = op->plan;
+    const struct call *call = &p->calls[i];
+    lq_step_queue queue;
+    if (lq_reply_type(reply) == LQ_REPLY_ERROR) {
+        lq_redis_error(&p->why, "step", reply);
+        refuse(s, call, &p->why);
+        p->lost++;
+        p->left += call->take;
+        return LUNAQ_OK;
+    }
+    lq_op_step part = part_of(s, call, &queue);
+    int rc = lq_row_step.parse(&part.op, 0, reply);
+    op->mem = part.op.mem;
+    if (rc) {
+        op->err = part.op.err;
+        return rc;
+    }
+    lq_step_queue *whole = &s->queues[call->queue];
+    whole->paused = queue.paused;
+    whole->drained = queue.drained;
+    whole->code = queue.code;
+    memcpy(whole->reason, queue.reason, sizeof(whole->reason));
+    uint32_t good = 0;
+    for (size_t k = 0; k < part.taken_count; k++)
+        good += !part.taken[k].bad;
+    if (call->take > good) {
+        p->left += call->take - good;
+        p->asked[call->queue] -= call->take - good;
+    }
+    return take_over(s, &part, call->queue);
+}
+
+static uint32_t step_more(lq_op *op)
+{
+    const lq_op_step *s = (const lq_op_step *)op;
+    struct plan *p = op->plan;
+    while (p->left > 0 && p->next < s->queue_count) {
+        size_t q = p->next++;
+        if (s->queues[q].paused || s->queues[q].drained || s->queues[q].code)
+            continue;
+        const lq_step_queue *queue = &s->queues[q];
+        uint32_t take = p->left;
+        if (queue->capped && queue->most - p->asked[q] < take)
+            take = queue->most - p->asked[q];
+        if (!take)
+            continue;
+        p->calls[p->count++] = (struct call){q, take, false};
+        p->left -= take;
+        p->asked[q] += take;
+        return 1;
+    }
+    return 0;
+}
+
+static int step_lost(lq_op *op, uint32_t i, const lunaq_error *why)
+{
+    struct plan *p = op->plan;
+    if (!p)
+        return why->code;
+    refuse((lq_op_step *)op, &p->calls[i], why);
+    p->lost++;
+    p->why = *why;
+    if (why->code == LUNAQ_EBROKER) /* nothing of it was taken */
+        p->left += p->calls[i].take;
+    return LUNAQ_OK;
+}
+
+static int step_end(lq_op *op)
+{
+    const struct plan *p = op->plan;
+    if (op->rc || !p || !p->lost || p->lost < p->count)
+        return op->rc;
+    return lq_fail(&op->err, p->why.code, "%s", p->why.message);
+}
+
+const lq_redis_op lq_cluster_row_step = {.count = step_count,
+                                         .build = step_build,
+                                         .parse = step_parse,
+                                         .more = step_more,
+                                         .lost = step_lost,
+                                         .end = step_end,
+                                         .errors = true};
