@@ -173,35 +173,57 @@ static bool send_batch(lq_lua_job *job)
     return true;
 }
 
-/* Returns the ids, false where a task was refused, and then also the reasons
- * by position. */
+/* A batch that failed as a whole: its tasks may or may not be there (by the
+ * code), and those behind it were not sent. */
+static void spread_failure(struct queue_job *q)
+{
+    size_t first = q->item_sent - q->enqueue.count;
+    for (size_t i = first; i < q->item_count; i++)
+        q->items[i]->code = i < q->item_sent ? q->enqueue.op.rc : LUNAQ_EBROKER;
+}
+
+static const char *many_reason(const struct queue_job *q, size_t i)
+{
+    const lq_op *op = &q->enqueue.op;
+    if (!op->rc || i < q->item_sent - q->enqueue.count)
+        return refused(q, q->items[i]);
+    if (i >= q->item_sent)
+        return "not sent: the batch before it failed";
+    return op->err.message[0] ? op->err.message : lunaq_strerror(op->rc);
+}
+
+/* Returns {id = …} or {error = …, kind = …} for each (with the id too, where it
+ * is unknown whether it arrived), and how many have an error. */
 static int enqueued_many(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
     lq_lua_operation *o = lq_lua_operation_at(ctx);
     struct queue_job *q = job_of(o->job);
-    if (q->enqueue.op.rc)
-        return fail_op(L, "queue.enqueue_many", &q->enqueue.op);
-    bool any = false;
+    lua_Integer failed = 0;
+    if (q->enqueue.op.rc) {
+        if (q->item_sent == q->enqueue.count) /* nothing was answered */
+            return fail_op(L, "queue.enqueue_many", &q->enqueue.op);
+        spread_failure(q);
+    }
     lua_createtable(L, (int)q->item_count, 0);
-    lua_newtable(L);
     for (size_t i = 0; i < q->item_count; i++) {
         const lq_enqueue *e = q->items[i];
+        lua_createtable(L, 0, 2);
         if (e->code) {
-            any = true;
-            lua_pushboolean(L, 0);
-            lq_lua_soft(L, lq_lua_code_kind(e->code), "%s: %s", e->id,
-                        refused(q, e));
-            lua_rawseti(L, -4, (lua_Integer)i + 1); /* into the reasons */
-            lua_pop(L, 1);                          /* soft's nil */
-        } else {
-            lua_pushstring(L, e->id);
+            failed++;
+            lua_pushstring(L, many_reason(q, i));
+            lua_setfield(L, -2, "error");
+            lua_pushstring(L, lq_lua_code_kind(e->code));
+            lua_setfield(L, -2, "kind");
         }
-        lua_rawseti(L, -3, (lua_Integer)i + 1);
+        if (!e->code || e->code == LUNAQ_EUNKNOWN) { /* to be asked again */
+            lua_pushstring(L, e->id);
+            lua_setfield(L, -2, "id");
+        }
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    if (!any)
-        lua_pop(L, 1);
-    return any ? 2 : 1;
+    lua_pushinteger(L, failed);
+    return 2;
 }
 
 static void read_many_item(lua_State *L, struct queue_job *q, size_t i)
@@ -233,7 +255,8 @@ static int queue_enqueue_many(lua_State *L)
     luaL_argcheck(L, n <= MANY_MAX, 1, "more than 10000 tasks");
     if (n == 0) {
         lua_newtable(L);
-        return 1;
+        lua_pushinteger(L, 0);
+        return 2;
     }
     lq_lua_operation *o;
     struct queue_job *q = begin(L, "queue.enqueue_many", &o);

@@ -81,7 +81,7 @@ const char *lq_lua_code_kind(int code)
 {
     switch (code) {
     case LUNAQ_EEXIST:
-        return "exists";
+        return "conflict";
     case LUNAQ_EDUPLICATE:
         return "duplicate";
     case LUNAQ_ENOTFOUND:

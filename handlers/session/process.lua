@@ -19,9 +19,10 @@ local function enqueue_batch(session_id, pages, first)
       unique = "24h",
     }
   end
-  local _, refused = queue.enqueue_many(tasks)
-  for _, reason in pairs(refused or {}) do
-    if reason.kind ~= "duplicate" then error(reason) end
+  for _, result in ipairs(queue.enqueue_many(tasks)) do
+    if result.error and result.kind ~= "duplicate" then
+      error({ kind = result.kind, message = result.error })
+    end
   end
 end
 

@@ -14,7 +14,7 @@ static bool gc;
  */
 
 /* What an enqueue looked like, as text; each on a line. */
-static char seen[8000];
+static char seen[32000];
 
 static void note_item(const lq_enqueue *e)
 {
@@ -167,7 +167,7 @@ static const row rows[] = {
      "a task with this id exists", NULL},
     {"try_enqueue_of_a_known_id__returns_the_error",
      "local id, e = queue.try_enqueue('taken') return tostring(id) .. e.kind",
-     "nilexists", NULL, NULL},
+     "nilconflict", NULL, NULL},
     {"try_enqueue_of_a_locked_one__returns_the_error",
      "local id, e = queue.try_enqueue('locked') return tostring(id) .. e.kind",
      "nilduplicate", NULL, NULL},
@@ -180,18 +180,32 @@ static const row rows[] = {
      "local ok, e = pcall(queue.enqueue, 'away') return e.kind .. ': ' .. e",
      "broker: queue.enqueue: redis is away", NULL, NULL},
     {"enqueue_many__returns_ids",
-     "local ids, e = queue.enqueue_many{{type = 'x', payload = 1}, {type = "
-     "'x', "
-     "payload = 2, queue = 'low'}} return #ids .. #ids[2] .. tostring(e)",
-     "236nil", NULL, "x low 2 retry"},
-    {"enqueue_many__tells_who_was_refused",
-     "local ids, e = queue.enqueue_many{{type = 'x'}, {type = 'taken'}} return "
-     "tostring(ids[2]) .. e[2].kind .. tostring(e[1])",
-     "falseexistsnil", NULL, NULL},
+     "local r, n = queue.enqueue_many{{type = 'x', payload = 1}, {type = 'x', "
+     "payload = 2, queue = 'low'}} return #r .. #r[2].id .. "
+     "tostring(r[2].error) "
+     ".. n",
+     "236nil0", NULL, "x low 2 retry"},
+    {"enqueue_many__tells_who_was_refused_and_why",
+     "local r, n = queue.enqueue_many{{type = 'x'}, {type = 'taken'}, {type = "
+     "'locked'}} return #r[1].id .. r[2].kind .. tostring(r[2].id) .. "
+     "r[3].kind "
+     ".. r[3].error .. n",
+     "36conflictnilduplicatea task with this unique key is waiting or running2",
+     NULL, NULL},
     {"enqueue_many_of_250__goes_in_batches",
      "local t = {} for i = 1, 250 do t[i] = {type = 'x', payload = i} end "
      "return #queue.enqueue_many(t)",
      "250", NULL, "x default 33 retry"},
+    {"enqueue_many_with_the_broker_away_at_once__raises",
+     "queue.enqueue_many{{type = 'x'}, {type = 'away'}}", NULL,
+     "queue.enqueue_many: redis is away", NULL},
+    {"enqueue_many_with_the_broker_away_midway__tells_of_each",
+     "local t = {} for i = 1, 250 do t[i] = {type = i == 150 and 'away' or "
+     "'x'} end local r, n = queue.enqueue_many(t) return n .. ' ' .. "
+     "#r[100].id "
+     ".. ' ' .. r[101].kind .. ' ' .. r[101].error .. ' ' .. r[250].error",
+     "150 36 broker redis is away not sent: the batch before it failed", NULL,
+     NULL},
     {"enqueue_many_with_a_fault__names_the_item",
      "queue.enqueue_many{{type = 'x'}, {kind = 'x'}}", NULL,
      "queue.enqueue_many: item 2 has no type", NULL},
@@ -320,6 +334,26 @@ static void unique_by__locks_on_the_named_members(void **state)
     world_free(w);
 }
 
+/* The bytes that a Go client hashes: the reference vector of the format. */
+static void unique__locks_as_a_go_client_does(void **state)
+{
+    (void)state;
+    world *w = open_with("queue.enqueue('email:send', {u = 1}, {unique = "
+                         "'1h'})\nqueue.enqueue('email:send', nil, {raw = "
+                         "'{\"u\":1}', unique = '1h'})");
+    w->answer = keep_key;
+    key_count = 0;
+    world_run *r = world_start(w, "t", "{}");
+    world_wait(w, r);
+    assert_int_equal(key_count, 2);
+    assert_string_equal(
+        keys[0],
+        "asynq:{default}:unique:email:send:cfeb4906248f18cb94f202711c2a34cf");
+    assert_string_equal(keys[0], keys[1]);
+    world_end(r);
+    world_free(w);
+}
+
 /* A run that is canceled while its operation is under way: the answer comes to
  * nobody, and nothing is lost or freed twice. */
 static void cancel__while_the_broker_is_asked__lets_go(void **state)
@@ -411,6 +445,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(unique_by__locks_on_the_named_members),
+        cmocka_unit_test(unique__locks_as_a_go_client_does),
         cmocka_unit_test(cancel__while_the_broker_is_asked__lets_go),
         cmocka_unit_test(log__has_the_task_and_sorted_fields),
         cmocka_unit_test(start_inside_the_end_of_a_run__does_not_nest),
