@@ -1,0 +1,319 @@
+"""What handlers ask of their queues and tasks, on both brokers: enqueue with
+every option, results, verdicts and what they count, cancel, info, pause."""
+
+import json
+import time
+import unittest
+
+from both import Both
+from harness import wait_for
+
+# Runs the Lua text of its payload; what that returns is logged as JSON.
+DO = """
+    return { max_retry = 0, run = function(task)
+      local f = assert(load(task.payload.lua, "payload"))
+      log.info("did", { of = task.id, value = json.encode(f(task)) })
+    end }
+"""
+
+
+class Doing(Both):
+    """`do` runs Lua from a payload; nobody serves the queue `idle`."""
+
+    def do(self, daemon, lua):
+        """What the Lua text returns, in a handler."""
+        task = self.enqueue("do", "lua=" + lua)
+        wait_for("the text has run", lambda: daemon.find("did", of=task) or
+                 daemon.find("archived", task_id=task))
+        done = daemon.find("did", of=task)
+        self.assertTrue(done, daemon.tail())
+        return json.loads(done[0]["value"])
+
+
+class Enqueue(Doing):
+    handlers = {
+        "do.lua": DO,
+        "plain.lua": "return function() end",
+        "with/defaults.lua": """
+            return { queue = "idle", max_retry = 7, timeout = "90s",
+                     retention = "2h", unique = { ttl = "1h", by = { "user" } },
+                     run = function() end }
+        """,
+        "headers.lua": """
+            return function(task) log.info("headers", task.headers) end
+        """,
+    }
+
+    def test_options__all__arrive(self):
+        daemon = self.start()
+        before = int(time.time())
+        task = self.do(daemon, """
+            return queue.enqueue("plain", { n = 1 }, { queue = "idle",
+              max_retry = 3, timeout = "90s", deadline = os.time() + 3600,
+              retention = "1h", task_id = "mine", process_in = "5m",
+              headers = { k = "v", other = "w" }, unique = "10m" })""")
+        self.assertEqual(task, "mine")
+        row = self.show("mine")
+        self.assertEqual(
+            (row["type"], row["queue"], row["state"], row["payload"]),
+            ("plain", "idle", "scheduled", '{"n":1}'))
+        self.assertEqual(
+            (row["max_retry"], row["timeout_ms"], row["retention_ms"]),
+            (3, 90000, 3600000))
+        self.assertEqual(row["headers"], {"k": "v", "other": "w"})
+        self.assertAlmostEqual(row["deadline_at"] / 1000, before + 3600, delta=60)
+        self.assertAlmostEqual(row["next_at"] / 1000, before + 300, delta=60)
+
+    def test_process_at__is_an_instant(self):
+        daemon = self.start()
+        at = int(time.time()) + 1000
+        task = self.do(daemon, f'return queue.enqueue("plain", nil, {{ process_at = {at} }})')
+        self.assertEqual(self.show(task)["next_at"], at * 1000)
+
+    def test_group__waits_in_it(self):
+        daemon = self.start()
+        task = self.do(daemon, 'return queue.enqueue("plain", nil, '
+                               '{ queue = "idle", group = "g" })')
+        row = self.show(task)
+        self.assertEqual((row["state"], row["group"]), ("aggregating", "g"))
+
+    def test_defaults__come_from_the_handler_file_and_the_call_wins(self):
+        daemon = self.start()
+        row = self.show(self.do(
+            daemon, 'return queue.enqueue("with:defaults", { user = 1 })'))
+        self.assertEqual(
+            (row["queue"], row["max_retry"], row["timeout_ms"], row["retention_ms"]),
+            ("idle", 7, 90000, 7200000))
+        row = self.show(self.do(
+            daemon, 'return queue.enqueue("with:defaults", { user = 2 }, '
+                    '{ queue = "other", max_retry = 0, timeout = 5, retention = 0 })'))
+        self.assertEqual(
+            (row["queue"], row["max_retry"], row["timeout_ms"], row["retention_ms"]),
+            ("other", 0, 5000, 0))
+
+    def test_duplicate_and_conflict__are_errors_of_their_own(self):
+        daemon = self.start()
+        self.assertEqual(self.do(daemon, """
+            local out = {}
+            local function try(payload, options)
+              local id, err = queue.try_enqueue("plain", payload, options)
+              out[#out + 1] = id and "ok" or err.kind
+            end
+            try({ a = 1 }, { queue = "idle", unique = "1h" })
+            try({ a = 1 }, { queue = "idle", unique = "1h" })
+            try({ a = 2 }, { queue = "idle", unique = "1h" })
+            try({ a = 1 }, { queue = "other", unique = "1h" })
+            try({ a = 1 }, { queue = "idle" })
+            try({}, { queue = "idle", task_id = "one" })
+            try({}, { queue = "idle", task_id = "one" })
+            return out"""),
+            ["ok", "duplicate", "ok", "ok", "ok", "ok", "conflict"])
+        self.assertIn("kind", self.do(daemon, """
+            local ok, err = pcall(queue.enqueue, "plain", {}, { queue = "idle",
+              task_id = "one" })
+            return { kind = err.kind, text = tostring(err) }"""))
+
+    def test_unique_by__locks_on_members_of_the_payload(self):
+        daemon = self.start()
+        self.assertEqual(self.do(daemon, """
+            local out = {}
+            for _, payload in ipairs{ { user = 1, at = 1 }, { user = 1, at = 2 },
+                                      { user = 2, at = 1 } } do
+              local id, err = queue.try_enqueue("with:defaults", payload)
+              out[#out + 1] = id and "ok" or err.kind
+            end
+            return out"""), ["ok", "duplicate", "ok"])
+
+    def test_enqueue_many__answers_for_each(self):
+        daemon = self.start()
+        rows, failed = self.do(daemon, """
+            return { queue.enqueue_many{
+              { type = "plain", queue = "idle", task_id = "a" },
+              { type = "plain", queue = "idle", task_id = "a" },
+              { type = "plain", queue = "idle", unique = "1h" },
+              { type = "plain", queue = "idle", unique = "1h" },
+              { type = "plain", queue = "idle", payload = { n = 5 } },
+            } }""")
+        self.assertEqual([r.get("kind") for r in rows],
+                         [None, "conflict", None, "duplicate", None])
+        self.assertEqual(rows[0]["id"], "a")
+        self.assertTrue(all(bool(r.get("id")) != bool(r.get("error")) for r in rows))
+        self.assertEqual(failed, 2)
+        self.assertEqual(self.show(rows[4]["id"])["payload"], '{"n":5}')
+
+    def test_headers__reach_the_handler(self):
+        daemon = self.start()
+        self.do(daemon, 'return queue.enqueue("headers", nil, '
+                        '{ headers = { trace = "abc", lang = "pt" } })')
+        line = daemon.wait("headers", trace="abc")
+        self.assertEqual(line["lang"], "pt")
+
+
+class Results(Doing):
+    handlers = {
+        "early.lua": """
+            return { retention = "1h", backoff = "1s", run = function(task)
+              task:result({ half = task.attempt })
+              log.info("half way", { of = task.id })
+              lunaq.sleep(task.payload.seconds)
+              if task.attempt == 1 and task.payload.fail then error("again") end
+              return task.payload.last
+            end }
+        """,
+        "do.lua": DO,
+    }
+
+    def early(self, daemon, payload, retention="1h"):
+        return self.do(daemon, f'return queue.enqueue("early", {payload}, '
+                               f'{{ retention = "{retention}" }})')
+
+    def test_result__is_readable_while_the_run_goes_on(self):
+        daemon = self.start()
+        task = self.early(daemon, "{ seconds = 20 }")
+        daemon.wait("half way", of=task)
+        row = wait_for("the result is there", lambda: self.show(task)
+                       if self.show(task)["result"] else None)
+        self.assertEqual((row["state"], row["result"]), ("active", '{"half":1}'))
+
+    def test_result_of_the_end__replaces_the_earlier_one(self):
+        daemon = self.start()
+        task = self.early(daemon, '{ seconds = 0, last = "whole" }')
+        row = self.wait_state("completed", task)
+        self.assertEqual((row["result"], row["retention_ms"]), ("whole", 3600000))
+
+    def test_end_without_a_result__keeps_the_earlier_one(self):
+        daemon = self.start()
+        task = self.early(daemon, "{ seconds = 0 }")
+        row = self.wait_state("completed", task)
+        self.assertEqual(row["result"], '{"half":1}')
+
+    def test_result_of_a_later_attempt__replaces(self):
+        daemon = self.start()
+        task = self.early(daemon, "{ seconds = 0, fail = true }")
+        row = self.wait_state("retry", task)
+        self.assertEqual(row["result"], '{"half":1}')
+        row = self.wait_state("completed", task)
+        self.assertEqual(row["result"], '{"half":2}')
+
+    def test_completed_task__goes_when_its_retention_ends(self):
+        daemon = self.start()
+        task = self.early(daemon, "{ seconds = 0 }", "2s")
+        self.wait_state("completed", task)
+        wait_for("it is gone", lambda: json.loads(self.lunaq(
+            "task", "ls", "--json", "--state", "completed")) == [], 30, 0.2)
+        self.assertIn("no task", self.lunaq("task", "show", task, code=1))
+
+
+class Verdicts(Both):
+    handlers = {
+        "skip.lua": "return function() return lunaq.skip_retry('no use') end",
+        "discard.lua": "return { retention = '1h', run = function() return "
+                       "lunaq.discard('not wanted') end }",
+        "snooze.lua": "return function() return lunaq.snooze('1h', 'later') end",
+        "after.lua": "return function() return lunaq.retry_after('1h', 'busy') end",
+        "last.lua": "return { max_retry = 0, run = function() return "
+                    "lunaq.retry_after('1h', 'busy') end }",
+    }
+
+    def check(self, kind, state, retried, counters, *options):
+        self.start()
+        before = time.time()
+        task = self.enqueue(kind, *options)
+        row = self.wait_state(state, task)
+        self.assertEqual(row["retried"], retried)
+        self.assertEqual(self.counters(), counters)
+        if state in ("scheduled", "retry"):
+            self.assertAlmostEqual(row["next_at"] / 1000, before + 3600, delta=60)
+        return row
+
+    def test_skip_retry__archives_and_counts_as_failed(self):
+        row = self.check("skip", "archived", 0, (1, 1))
+        self.assertEqual(row["error"], "no use")
+
+    def test_snooze__uses_no_attempt_and_counts_nowhere(self):
+        self.check("snooze", "scheduled", 0, (0, 0))
+
+    def test_retry_after__uses_an_attempt_and_counts_as_failed(self):
+        row = self.check("after", "retry", 1, (1, 1))
+        self.assertEqual(row["error"], "busy")
+
+    def test_retry_after__of_the_last_attempt__archives(self):
+        self.check("last", "archived", 0, (1, 1), "--max-retry", "0")
+
+    def test_discard__drops_it_and_counts_as_processed(self):
+        daemon = self.start()
+        task = self.enqueue("discard", "--retention", "1h")
+        daemon.wait("discarded", task_id=task)
+        wait_for("it is counted", lambda: self.counters() == (1, 0))
+        self.assertIn(task, self.lunaq("task", "show", task, code=1))
+
+    def test_discard__frees_its_unique_key(self):
+        daemon = self.start()
+        for _ in range(2):
+            task = self.enqueue("discard", "--unique", "1h")
+            daemon.wait("discarded", task_id=task)
+            wait_for("it is gone", lambda: self.counters()[0])
+
+
+class Control(Doing):
+    handlers = {
+        "do.lua": DO,
+        "nap.lua": "return function(t) log.info('napping', { of = t.id }) "
+                   "lunaq.sleep(60) end",
+    }
+
+    def test_cancel__of_a_waiting_task__archives_it(self):
+        daemon = self.start()
+        self.assertEqual(self.do(daemon, """
+            local id = queue.enqueue("nap", nil, { queue = "idle", task_id = "w" })
+            return queue.cancel(id, { reason = "not needed" })"""), "pending")
+        row = self.show("w")
+        self.assertEqual(row["state"], "archived")
+        self.assertIn("not needed", row["error"])
+
+    def test_cancel__of_a_run__ends_it(self):
+        daemon = self.start()
+        task = self.enqueue("nap")
+        daemon.wait("napping", of=task)
+        self.assertEqual(self.do(daemon, f'return queue.cancel("{task}")'), "active")
+        row = self.wait_state("archived", task)
+        self.assertIn("by do", row["error"])
+
+    def test_cancel__of_what_is_not_there__is_an_error(self):
+        daemon = self.start()
+        self.assertEqual(self.do(daemon, """
+            local _, err = queue.try_cancel("nothing")
+            return err.kind"""), "not_found")
+
+    def test_info__counts(self):
+        daemon = self.start()
+        info = self.do(daemon, """
+            queue.enqueue("nap", nil, { queue = "idle" })
+            queue.enqueue("nap", nil, { queue = "idle", process_in = 60 })
+            return queue.info("idle")""")
+        self.assertEqual((info["name"], info["pending"], info["scheduled"],
+                          info["paused"]), ("idle", 1, 1, False))
+
+    def test_pause_and_resume__tell_whether_they_changed_anything(self):
+        daemon = self.start()
+        self.assertEqual(self.do(daemon, """
+            queue.enqueue("nap", nil, { queue = "idle" })
+            return { queue.pause("idle"), queue.pause("idle"),
+                     queue.info("idle").paused,
+                     queue.resume("idle"), queue.resume("idle"),
+                     queue.info("idle").paused }"""),
+            [True, False, True, True, False, False])
+
+
+def on(broker, cases):
+    name = cases.__name__ + broker.capitalize()
+    globals()[name] = type(name, (cases, unittest.TestCase),
+                           {"broker": broker, "__module__": __name__})
+
+
+for _cases in (Enqueue, Results, Verdicts, Control):
+    for _broker in ("redis", "sqlite"):
+        on(_broker, _cases)
+
+if __name__ == "__main__":
+    unittest.main()
