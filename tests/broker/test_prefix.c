@@ -339,7 +339,7 @@ static void move__unique_task__its_lock_follows(void **state)
         lq_op_release(&from.op);
         lq_op_release(&to.op);
 
-        char lock[300];
+        char lock[sizeof(e.unique_key) + 64];
         snprintf(lock, sizeof(lock), "%s%s", heads[i + 1],
                  e.unique_key + strlen("asynq:"));
         assert_string_equal(REDIS("GET", lock), "$3\r\none\r\n");

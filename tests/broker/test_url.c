@@ -292,14 +292,6 @@ static void node__of_a_list__has_its_login_and_tls(void **state)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[LQ_COUNT(good) + LQ_COUNT(bad) + 6];
-    size_t n = 0;
-    for (size_t i = 0; i < LQ_COUNT(good); i++)
-        tests[n++] =
-            (struct CMUnitTest){good[i].text, test_good, NULL, NULL, &good[i]};
-    for (size_t i = 0; i < LQ_COUNT(bad); i++)
-        tests[n++] =
-            (struct CMUnitTest){bad[i].text, test_bad, NULL, NULL, &bad[i]};
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(with_prefix__any_url__says_it_once),
         cmocka_unit_test(parse__null__is_refused),
@@ -310,6 +302,15 @@ int main(int argc, char **argv)
             parse__sentinels__are_in_order_with_logins_of_their_own),
         cmocka_unit_test(node__of_a_list__has_its_login_and_tls),
     };
+    static struct CMUnitTest
+        tests[LQ_COUNT(good) + LQ_COUNT(bad) + LQ_COUNT(plain)];
+    size_t n = 0;
+    for (size_t i = 0; i < LQ_COUNT(good); i++)
+        tests[n++] =
+            (struct CMUnitTest){good[i].text, test_good, NULL, NULL, &good[i]};
+    for (size_t i = 0; i < LQ_COUNT(bad); i++)
+        tests[n++] =
+            (struct CMUnitTest){bad[i].text, test_bad, NULL, NULL, &bad[i]};
     memcpy(tests + n, plain, sizeof(plain));
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
