@@ -207,6 +207,13 @@ static void type_options(const lq_lua_spec *spec, lq_type_options *out)
     out->concurrency = (uint32_t)spec->concurrency;
     if (spec->concurrency)
         snprintf(out->handler, sizeof out->handler, "%s", spec->file->name);
+    out->grouped = spec->grouped;
+    out->aggregates = spec->aggregates;
+    out->group = spec->group;
+    /* The file's name makes the owner: it is the same in every generation. */
+    out->group_owner = 1469598103934665603u;
+    for (const char *p = spec->file->name; *p; p++)
+        out->group_owner = (out->group_owner ^ (uint8_t)*p) * 1099511628211u;
 }
 
 bool lq_lua_app_type(lq_lua_app *app, lq_str type, lq_type_options *out)
@@ -217,6 +224,14 @@ bool lq_lua_app_type(lq_lua_app *app, lq_str type, lq_type_options *out)
         type_options(spec, out);
     lq_lua_snapshot_unref(s);
     return spec != NULL;
+}
+
+bool lq_lua_app_grouped(lq_lua_app *app)
+{
+    lq_lua_snapshot *s = lq_lua_app_live(app);
+    bool grouped = s->grouped;
+    lq_lua_snapshot_unref(s);
+    return grouped;
 }
 
 void lq_lua_app_each_cron(lq_lua_app *app,
@@ -236,6 +251,21 @@ void lq_lua_app_each_cron(lq_lua_app *app,
     lq_lua_snapshot_unref(s);
 }
 
+/* What of the rule the file says itself; see lq_group_rule. */
+static bool describe_group(cJSON *row, const lq_lua_spec *spec)
+{
+    if (!spec->grouped)
+        return true;
+    cJSON *group = cJSON_AddObjectToObject(row, "group");
+    return group &&
+           cJSON_AddNumberToObject(group, "grace_ms",
+                                   (double)spec->group.grace_ms) &&
+           cJSON_AddNumberToObject(group, "max_delay_ms",
+                                   (double)spec->group.max_delay_ms) &&
+           cJSON_AddNumberToObject(group, "max_size",
+                                   (double)spec->group.max_size);
+}
+
 static bool describe_spec(cJSON *list, const lq_lua_spec *spec)
 {
     bool ok = true;
@@ -247,7 +277,7 @@ static bool describe_spec(cJSON *list, const lq_lua_spec *spec)
              cJSON_AddStringToObject(row, "file", spec->file->name) &&
              cJSON_AddStringToObject(row, "doc", spec->doc ? spec->doc : "") &&
              cJSON_AddStringToObject(row, "hash", hash) &&
-             cJSON_AddItemToArray(list, row);
+             describe_group(row, spec) && cJSON_AddItemToArray(list, row);
         if (!ok)
             cJSON_Delete(row);
     }

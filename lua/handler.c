@@ -163,12 +163,12 @@ static const char *const known_names[] = {
     "concurrency",
     "on_archive",
     "is_failure",
+    "group",
     NULL};
 
 /* Part of the contract, without effect in this version. */
 static const char *const later_names[] = {
     "memory",
-    "group",
     "rate",
     "fair",
     "expires",
@@ -261,6 +261,8 @@ static int read_table(lq_lua_reader *r)
         rc = read_unique(r);
     if (!rc)
         rc = check_function(r, "on_archive", "a function(task, err)");
+    if (!rc)
+        rc = lq_lua_handler_group(r);
     if (!rc)
         rc = check_function(r, "is_failure", "a function(err, task)");
     return rc;

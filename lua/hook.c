@@ -3,6 +3,7 @@
 
 #include "lua/error.h"
 #include "lua/generation.h"
+#include "lua/group.h"
 #include "lua/mod_task.h"
 
 /* on_archive(task, err): err as a backoff function gets it. */
@@ -17,6 +18,10 @@ static int push_archived(lua_State *L, lq_lua_run *r)
 
 const lq_lua_hook lq_lua_hooks[LQ_RUN_KINDS] = {
     [LQ_RUN_ARCHIVED] = {.option = "on_archive", .push = push_archived},
+    [LQ_RUN_AGGREGATE] = {.option = "group",
+                          .member = "aggregate",
+                          .push = lq_lua_group_push,
+                          .read = lq_lua_group_read},
 };
 
 bool lq_lua_hook_push(lua_State *L, int index, enum lq_run_kind kind)

@@ -15,7 +15,7 @@ typedef struct lq_lua_hook {
     /* Pushes the arguments from r->run->in onto L, at most 8; returns how many.
      * Raises when memory is out. */
     int (*push)(lua_State *L, lq_lua_run *r);
-    /* Reads the values at 1 and 2 of L into r->run->out.  Not called when the
+    /* Reads the values at 1 to 3 of L into r->run->out.  Not called when the
      * function failed (raised, or nil and an error).  A code and its message:
      * the run fails with it.  NULL = whatever it returns will do. */
     int (*read)(lua_State *L, lq_lua_run *r, lunaq_error *err);

@@ -35,6 +35,7 @@ static int fail_at(lq_str text, const char *at, lunaq_error *err,
 struct check {
     const char *p, *end;
     int depth, deepest;
+    bool huge;       /* a number may have no double */
     const char *why; /* NULL = fine so far; then p is where */
 };
 
@@ -164,6 +165,7 @@ static bool check_number(struct check *c)
         return false;
     if (*first == '0' && c->p - first > 1)
         return bad(c, first, "a number cannot begin with 0");
+    c->huge = c->huge || c->p - first > 300;
     if (c->p < c->end && *c->p == '.') {
         c->p++;
         if (!check_digits(c))
@@ -173,8 +175,10 @@ static bool check_number(struct check *c)
         c->p++;
         if (c->p < c->end && (*c->p == '+' || *c->p == '-'))
             c->p++;
+        first = c->p;
         if (!check_digits(c))
             return false;
+        c->huge = c->huge || c->p - first > 2;
     }
     return true;
 }
@@ -260,7 +264,7 @@ static bool check_value(struct check *c)
     }
 }
 
-static int check_text(lq_str text, int *deepest, lunaq_error *err)
+static int check_text(lq_str text, int *deepest, bool *huge, lunaq_error *err)
 {
     if (text.len > LQ_JSON_MAX)
         return lq_fail(err, LUNAQ_EINVAL,
@@ -278,13 +282,23 @@ static int check_text(lq_str text, int *deepest, lunaq_error *err)
     if (c.why)
         return fail_at(text, c.p, err, c.why);
     *deepest = c.deepest;
+    *huge = c.huge;
     return 0;
 }
 
 int lq_json_check(lq_str text, lunaq_error *err)
 {
     int deepest;
-    return check_text(text, &deepest, err);
+    bool huge;
+    return check_text(text, &deepest, &huge, err);
+}
+
+bool lq_json_can_nest(lq_str text)
+{
+    int deepest = 0;
+    bool huge = false;
+    return check_text(text, &deepest, &huge, NULL) == 0 && !huge &&
+           deepest <= LQ_JSON_DEPTH - LQ_JSON_NEST;
 }
 
 /* ---- read --------------------------------------------------------------- */
@@ -475,7 +489,8 @@ static void read_value(lua_State *L, struct reader *r) /* raises */
 int lq_json_push(lua_State *L, lq_str text, lunaq_error *err)
 {
     int deepest = 0;
-    int rc = check_text(text, &deepest, err);
+    bool huge = false;
+    int rc = check_text(text, &deepest, &huge, err);
     if (rc)
         return rc;
     if (!lua_checkstack(L, deepest * SLOTS_A_LEVEL + 8))

@@ -25,6 +25,11 @@
  *  count characters.  Pure; any thread. */
 int lq_json_check(lq_str text, lunaq_error *err);
 
+/** Can it stand as a value inside of other JSON, LQ_JSON_NEST levels down, and
+ *  that be read?  Pure; any thread. */
+bool lq_json_can_nest(lq_str text);
+#define LQ_JSON_NEST 8
+
 /** Pushes the value of a text, or fails as lq_json_check() and pushes nothing.
  *  Raises only when memory is out. */
 int lq_json_push(lua_State *L, lq_str text, lunaq_error *err);

@@ -2,12 +2,14 @@
  *
  *   id type queue raw attempt max_retry deadline enqueued_at  values
  *   payload headers                                            tables
+ *   group tasks                    of a group: see group.h
  *   task:result(v)                 stores a result while the run goes on
  */
 #include "lua/mod_task.h"
 
 #include <stdio.h>
 
+#include "lua/group.h"
 #include "lua/json.h"
 #include "lua/operation.h"
 
@@ -20,12 +22,13 @@ struct task {
     uint32_t serial;
 };
 
-/* The user value: the payload, once decoded. */
+/* User values: what was decoded once. */
 #define PAYLOAD 1
+#define TASKS 2
 
 void lq_lua_task_push(lua_State *L, lq_lua_run *r)
 {
-    struct task *t = lua_newuserdatauv(L, sizeof *t, 1);
+    struct task *t = lua_newuserdatauv(L, sizeof *t, 2);
     *t = (struct task){r, r->serial};
     luaL_setmetatable(L, TASK_NAME);
 }
@@ -95,6 +98,9 @@ void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
     struct task *t = lua_touserdata(L, index);
     lunaq_error err = LUNAQ_ERROR_INIT;
     *refusal = 0;
+    /* One bad task must not archive those that share its batch. */
+    if (lq_lua_is_batch(&t->r->run->task))
+        return;
     if (push_payload(L, index, t->r->run, &err)) {
         snprintf(refusal, size, "the payload is not JSON: %s", err.message);
         return;
@@ -172,6 +178,23 @@ static int push_payload_or_raise(lua_State *L, const lq_run *run)
     return 1;
 }
 
+/* The tasks of its group, or itself alone. */
+static int push_tasks(lua_State *L, const lq_run *run)
+{
+    if (lua_getiuservalue(L, 1, TASKS) != LUA_TNIL)
+        return 1;
+    lua_pop(L, 1);
+    int payload = 0;
+    if (lq_lua_is_batch(&run->task)) {
+        push_payload_or_raise(L, run);
+        payload = lua_gettop(L);
+    }
+    lq_lua_group_tasks(L, &run->task, payload);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, TASKS);
+    return 1;
+}
+
 enum field {
     F_ID,
     F_TYPE,
@@ -184,12 +207,15 @@ enum field {
     F_DEADLINE,
     F_ENQUEUED_AT,
     F_RESULT,
+    F_GROUP,
+    F_TASKS,
     FIELDS
 };
 
 static const char *const field_names[FIELDS] = {
-    "id",      "type",      "queue",    "payload",     "raw",    "headers",
-    "attempt", "max_retry", "deadline", "enqueued_at", "result",
+    "id",      "type",    "queue",     "payload",  "raw",
+    "headers", "attempt", "max_retry", "deadline", "enqueued_at",
+    "result",  "group",   "tasks",
 };
 
 static int task_result(lua_State *L);
@@ -236,6 +262,14 @@ static int task_index(lua_State *L)
     case F_RESULT:
         lua_pushcfunction(L, task_result);
         break;
+    case F_GROUP:
+        if (lq_lua_group_of(t).len)
+            push_str(L, lq_lua_group_of(t));
+        else
+            lua_pushnil(L);
+        break;
+    case F_TASKS:
+        return push_tasks(L, run);
     default:
         lua_pushnil(L);
     }

@@ -340,12 +340,13 @@ static int read_outcome(lua_State *L)
         failed(L, 1, rd);
         return 0;
     }
-    if (rd->nres > 2) {
-        lua_pop(co, rd->nres - 2);
-        rd->nres = 2;
+    int most = rd->r->run->kind == LQ_RUN_TASK ? 2 : 3;
+    if (rd->nres > most) {
+        lua_pop(co, rd->nres - most);
+        rd->nres = most;
     }
     lua_xmove(co, L, rd->nres);
-    lua_settop(L, 2);
+    lua_settop(L, most);
     if (rd->r->run->kind != LQ_RUN_TASK) {
         read_hook(L, rd);
         return 0;

@@ -45,6 +45,9 @@ typedef struct lq_lua_spec {
     bool backoff_function;
     const char **types; /* "session:process"; "url:*" = all that begin so */
     size_t type_count;
+    bool grouped;        /* `group`: it takes the tasks of groups, */
+    bool aggregates;     /* … by group.aggregate */
+    lq_group_rule group; /* 0 = not said, -1 = none */
 } lq_lua_spec;
 
 /* A type with a '*' at its end, without it. */
@@ -77,6 +80,7 @@ typedef struct lq_lua_snapshot {
     lq_lua_spec *specs;
     size_t spec_count;
     size_t type_count;
+    bool grouped;            /* some spec is */
     lq_map types;            /* as written → lq_lua_spec */
     lq_lua_prefix *prefixes; /* the longest first */
     size_t prefix_count, prefix_cap;

@@ -5,6 +5,7 @@
 #include "api/broker_choice.h"
 #include "broker/url.h"
 #include "db/db.h"
+#include "lua/json.h"
 #include "redis_uv/link_uv.h"
 #include "runtime/control.h"
 #include "sqlite_uv/link_sqlite.h"
@@ -93,6 +94,11 @@ static void source_describe(void *ud, lq_buf *json)
     lq_lua_app_describe(((lunaq_server *)ud)->app, json);
 }
 
+static bool source_grouped(void *ud)
+{
+    return lq_lua_app_grouped(((lunaq_server *)ud)->app);
+}
+
 static int make_runtime(lunaq_server *s, lunaq_error *err)
 {
     struct lq_queue_prio *queues =
@@ -134,6 +140,8 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
             (lq_runner_factory){lq_lua_runner_new, s->app};
         o.source.each_cron = source_cron;
         o.source.describe = source_describe;
+        o.source.grouped = source_grouped;
+        o.source.is_json = lq_json_can_nest;
     }
     return lq_server_new(&s->runtime, &o, err);
 }

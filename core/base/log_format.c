@@ -258,7 +258,7 @@ static void format_text(lq_buf *out, lunaq_log_level level, int64_t now_ms,
 
 /* ---- JSON --------------------------------------------------------------- */
 
-static void add_json_string(lq_buf *out, lq_str s)
+void lq_log_json_string(lq_buf *out, lq_str s)
 {
     lq_buf_add_char(out, '"');
     add_escaped(out, s, true, &as_quoted);
@@ -292,7 +292,7 @@ static void add_json_field(lq_buf *out, const lq_field *f)
             lq_buf_add_c(out, "null");
         break;
     case LQ_FIELD_STR:
-        add_json_string(out, f->str);
+        lq_log_json_string(out, f->str);
         break;
     }
 }
@@ -313,7 +313,7 @@ static void format_json(lq_buf *out, lunaq_log_level level, int64_t now_ms,
     lq_buf_add(out, time, sizeof time - 1);
     lq_buf_add_c(out, level_names[level]);
     lq_buf_add_c(out, "\",\"msg\":");
-    add_json_string(out, message);
+    lq_log_json_string(out, message);
     if (task->id)
         add_json_field(out, task->id);
     if (task->type)

@@ -1,4 +1,4 @@
-/* How a log record looks; core/base/log.c alone uses it. */
+/* How a log record looks. */
 #ifndef LQ_LOG_FORMAT_H
 #define LQ_LOG_FORMAT_H
 
@@ -10,5 +10,7 @@
 void lq_log_format(lq_buf *out, bool json, lunaq_log_level level,
                    int64_t now_ms, lq_str message, const lq_field *fields,
                    size_t count);
+/** Appends s as a JSON string, in quotes; bytes that are not UTF-8 as '?'. */
+void lq_log_json_string(lq_buf *out, lq_str s);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/group.h"
 
 typedef struct lq_runner lq_runner;
 typedef struct lq_run lq_run;
@@ -134,7 +135,7 @@ struct lq_runner {
  *
  * kind              in              out
  * ARCHIVED          lq_archived_in  -          task: as it was archived
- * AGGREGATE         by "groups"
+ * AGGREGATE         lq_aggregate_in lq_aggregate_out   task: only its type
  * PROVIDE           by "cron"
  * BEFORE_, AFTER_   by "cron"
  */
@@ -143,6 +144,18 @@ typedef struct lq_archived_in {
     lq_str error;           /* as stored: a line, then perhaps a traceback */
     const char *error_kind; /* as in a verdict; "crash", "canceled" */
 } lq_archived_in;
+
+typedef struct lq_aggregate_in {
+    lq_str queue, group;
+    const lq_task *tasks; /* the oldest first */
+    size_t count;
+} lq_aggregate_in;
+
+typedef struct lq_aggregate_out {
+    lq_arena mem;    /* the starter's, born as {0} */
+    lq_enqueue item; /* of in->queue; lives in mem */
+    bool made;       /* lq_enqueue_release() is the starter's */
+} lq_aggregate_out;
 
 /* What a worker gives to its runner. */
 typedef struct lq_worker_services {
@@ -169,6 +182,10 @@ typedef struct lq_type_options {
     int64_t max_retry;    /* -1 = not said */
     uint32_t concurrency; /* of its handler in this process; 0 = no cap */
     char handler[LUNAQ_NAME_MAX + 8]; /* whose cap it is; when there is one */
+    bool grouped;         /* its handler takes the tasks of groups: */
+    bool aggregates;      /* … by LQ_RUN_AGGREGATE; else all in one run */
+    uint64_t group_owner; /* that handler; the same for all types it has */
+    lq_group_rule group;  /* 0 = not said, -1 = none */
 } lq_type_options;
 
 /* A periodic entry that a handler file or the configuration asks for. */

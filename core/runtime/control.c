@@ -48,6 +48,8 @@ static void begin(lq_post *post)
     if (!rc)
         rc = lq_listener_start(&c->listener, c, &err);
     if (!rc)
+        rc = lq_aggregator_start(&c->aggregator, c, &err);
+    if (!rc)
         rc = lq_forwarder_start(&c->forwarder, c, &err);
     if (!rc)
         rc = lq_heartbeat_start(&c->heartbeat, c, &err);
@@ -115,6 +117,7 @@ static void *thread_main(void *arg)
     lq_control *c = arg;
     lq_loop_run(c->loop);
     lq_internal_service_stop(&c->internal); /* what it ends, others started */
+    lq_aggregator_stop(&c->aggregator);
     lq_forwarder_stop(&c->forwarder);
     lq_heartbeat_stop(&c->heartbeat);
     lq_janitor_stop(&c->janitor);

@@ -8,6 +8,7 @@
 #ifndef LQ_CONTROL_H
 #define LQ_CONTROL_H
 
+#include "runtime/aggregator.h"
 #include "runtime/forwarder.h"
 #include "runtime/heartbeat.h"
 #include "runtime/internal_run.h"
@@ -28,6 +29,7 @@ typedef struct lq_control {
     bool link_up;
     int64_t up_since_ms; /* monotonic; while link_up: answering since */
     int open;            /* links still to be closed */
+    lq_aggregator aggregator;
     lq_forwarder forwarder;
     lq_heartbeat heartbeat;
     lq_internal_service internal; /* hooks of handlers, on workers */

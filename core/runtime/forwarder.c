@@ -2,6 +2,7 @@
 #include "runtime/forwarder.h"
 
 #include "base/clock.h"
+#include "runtime/aggregator.h"
 #include "runtime/control.h"
 #include "runtime/worker.h"
 
@@ -66,6 +67,7 @@ static void looked(lq_op *op)
     lq_control_replied(f->control, f->asked_ms);
     if (op->rc == LUNAQ_OK) {
         publish(f);
+        lq_aggregator_looked(&f->control->aggregator, f->peeks);
         for (size_t i = 0; i < rt->o.queue_count; i++) {
             int64_t next = f->peeks[i].next_ms;
             f->due_now[i] = next == 0;

@@ -26,6 +26,9 @@ typedef struct lq_handler_source {
     void (*each_cron)(void *ud, void (*fn)(void *fn_ud, const lq_cron_want *),
                       void *fn_ud);
     void (*describe)(void *ud, lq_buf *json);
+    /* True when any handler takes the tasks of groups. */
+    bool (*grouped)(void *ud);
+    bool (*is_json)(lq_str text);
     void *ud;
 } lq_handler_source;
 
@@ -33,6 +36,7 @@ typedef struct lq_handler_source {
 typedef struct lq_queue_settings {
     uint32_t concurrency; /* of its tasks run at once here; 0 = no cap */
     lq_queue_limits limits;
+    lq_group_rule group; /* 0 = as the server's, -1 = none */
 } lq_queue_settings;
 
 typedef struct lq_runtime_options {
@@ -54,6 +58,10 @@ typedef struct lq_runtime_options {
     lq_runner_factory runners[LQ_RUNNERS_MAX];
     size_t runner_count;
     lq_handler_source source;
+    lq_group_rule group; /* where neither handler nor queue says it; grace 0 =
+                            the default */
+    bool aggregate;      /* a runner aggregates whatever the type: the server's
+                            own aggregator goes before handler files */
     const lq_cron_want *cron; /* the configuration's, beside the source's */
     size_t cron_count;
     const char *timezone; /* of specs that name none; NULL = UTC */
