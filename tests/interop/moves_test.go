@@ -495,6 +495,10 @@ func TestGroupTaskScheduledByLunaqIsNotLostByGo(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv("INTEROP_MIXED") != "" {
+		serveMixed()
+		return
+	}
 	if os.Getenv("INTEROP_SERVER") != "" {
 		serve()
 		return
