@@ -44,6 +44,7 @@ extern const struct cli_verb cli_queue_verbs[];
 extern const struct cli_verb cli_server_verbs[];
 extern const struct cli_verb cli_fsck_verbs[];
 extern const struct cli_verb cli_update_verbs[];
+extern const struct cli_verb cli_cron_verbs[];
 extern const struct cli_verb cli_help_verbs[];
 
 struct cli_given {

@@ -1,4 +1,4 @@
-/* lunaq server ls, cron ls, handlers: what runs. */
+/* lunaq server ls, handlers: what runs. */
 #include "cli.h"
 
 #include "base/clock.h"
@@ -96,63 +96,6 @@ static int run_servers(struct cli *cli)
     return rc;
 }
 
-/* ---- cron ls ----------------------------------------------------------------
- */
-
-static int cron_json(const lunaq_cron_list *list)
-{
-    cJSON *all = cJSON_CreateArray();
-    for (size_t i = 0; i < lunaq_cron_list_count(list); i++) {
-        const lunaq_cron_info *c = lunaq_cron_list_at(list, i);
-        cJSON *o = cJSON_CreateObject();
-        cli_json_str(o, "id", c->id);
-        cli_json_str(o, "spec", c->spec);
-        cli_json_str(o, "type", c->type);
-        cli_json_str(o, "queue", c->queue);
-        cli_json_bytes(o, "payload", c->payload, c->payload_len);
-        cli_json_int(o, "next_at", c->next_at);
-        cli_json_int(o, "last_at", c->last_at);
-        cli_json_int(o, "servers", (int64_t)c->server_count);
-        cJSON_AddItemToArray(all, o);
-    }
-    return cli_json_print(all);
-}
-
-static int cron_table(const lunaq_cron_list *list)
-{
-    static const char *const titles[] = {"TYPE", "SPEC",    "QUEUE", "NEXT",
-                                         "LAST", "SERVERS", "ENTRY", NULL};
-    struct cli_table *t = cli_table_new(titles);
-    for (size_t i = 0; i < lunaq_cron_list_count(list); i++) {
-        const lunaq_cron_info *c = lunaq_cron_list_at(list, i);
-        char when[60];
-        cli_table_cell(t, "%s", c->type);
-        cli_table_cell(t, "%s", c->spec);
-        cli_table_cell(t, "%s", c->queue);
-        cli_table_cell(t, "%s", cli_when(when, sizeof when, c->next_at));
-        cli_table_cell(t, "%s",
-                       c->last_at ? cli_when(when, sizeof when, c->last_at)
-                                  : "never");
-        cli_table_cell(t, "%zu", c->server_count);
-        cli_table_cell(t, "%s", c->id);
-    }
-    return cli_table_print(t, "no periodic entries: no live server has any");
-}
-
-static int run_crons(struct cli *cli)
-{
-    lunaq_cron_list *list = NULL;
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_begin(cli, 0, 0);
-    if (rc)
-        return rc;
-    if (lunaq_cron_list_open(cli->client, &list, &err))
-        return cli_fail(&err);
-    rc = cli->json ? cron_json(list) : cron_table(list);
-    lunaq_cron_list_free(list);
-    return rc;
-}
-
 /* ---- handlers ---------------------------------------------------------------
  */
 
@@ -233,7 +176,6 @@ static int run_handlers(struct cli *cli)
 
 const struct cli_verb cli_server_verbs[] = {
     {"server", "ls", "", "list live servers", json_option, run_servers},
-    {"cron", "ls", "", "list periodic entries", json_option, run_crons},
     {"handlers", NULL, "", "list the handlers of live daemons", json_option,
      run_handlers},
     {NULL, NULL, NULL, NULL, NULL, NULL}};

@@ -52,6 +52,7 @@ enum lq_op_kind {
     LQ_OP_GOODBYE,
     LQ_OP_CRON_FIRE,
     LQ_OP_CRON_PUBLISH,
+    LQ_OP_CRON_RECORD,
     LQ_OP_LISTEN,
     LQ_OP_RESULT,
     LQ_OP_CANCEL,
@@ -67,6 +68,7 @@ enum lq_op_kind {
     LQ_OP_QUEUE_REMOVE,
     LQ_OP_SERVERS,
     LQ_OP_CRONS,
+    LQ_OP_CRON_HISTORY,
     LQ_OP_AUDIT,
     LQ_OP_SLOTS, /* these two: redis/cluster.h */
     LQ_OP_PART,
@@ -444,6 +446,17 @@ typedef struct lq_op_cron_fire {
     int64_t last_ms; /* result: the last instant now; 0 = never seen */
 } lq_op_cron_fire;
 
+/* Notes in an entry's history which task a tick enqueued.  The newest
+ * LQ_CRON_HISTORY_MAX stay, for LQ_CRON_HISTORY_MS after the last. */
+#define LQ_CRON_HISTORY_MAX 1000
+#define LQ_CRON_HISTORY_MS (INT64_C(90) * 24 * 3600 * 1000)
+typedef struct lq_op_cron_record {
+    lq_op op;
+    lq_str entry_id;
+    lq_str task_id;
+    int64_t at_ms; /* when it was enqueued */
+} lq_op_cron_record;
+
 /* Publishes the entries of a scheduler for inspectors; none: takes them away.
  */
 typedef struct lq_op_cron_publish {
@@ -607,6 +620,20 @@ typedef struct lq_op_crons {
     lq_str *entries; /* result: encoded lq_cron_msg */
     size_t count;
 } lq_op_crons;
+
+typedef struct lq_cron_event {
+    lq_str task_id;
+    int64_t at_ms;
+} lq_cron_event;
+
+/* What an entry enqueued, the newest first. */
+typedef struct lq_op_cron_history {
+    lq_op op;
+    lq_str entry_id;
+    size_t limit;          /* at most so many; 0 = LQ_CRON_HISTORY_MAX */
+    lq_cron_event *events; /* result */
+    size_t count;
+} lq_op_cron_history;
 
 /* Checks the invariants on all of a queue.  For tests and `doctor`. */
 typedef struct lq_op_audit {

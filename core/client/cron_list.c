@@ -3,18 +3,20 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "task/cron_options.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 static_assert(sizeof(lunaq_cron_info) ==
-                  offsetof(lunaq_cron_info, server_count) + sizeof(size_t),
+                  offsetof(lunaq_cron_info, servers) + sizeof(void *),
               "a new field must not hide in padding");
 
 struct lunaq_cron_list {
     lq_arena mem;
     lunaq_cron_info *items;
     size_t count;
+    lq_map by_id; /* while it is filled */
 };
 
 size_t lunaq_cron_list_count(const lunaq_cron_list *list)
@@ -31,34 +33,66 @@ void lunaq_cron_list_free(lunaq_cron_list *list)
 {
     if (!list)
         return;
+    lq_map_release(&list->by_id);
     lq_arena_release(&list->mem);
     lq_free(list);
 }
 
-/* The queue among the options: Queue("low"), quoted as Go quotes.  Escapes are
- * taken as the character behind the backslash, which is right for '"' and '\';
- * names with others do not exist in practice. */
-static char *queue_of(lq_arena *mem, const lq_cron_msg *m)
+static const char *text_or(lq_arena *mem, lq_str text, const char *otherwise)
 {
-    lq_str head = LQ_STR("Queue(\"");
-    for (size_t i = 0; i < m->option_count; i++) {
-        lq_str o = m->options[i];
-        if (!lq_str_starts(o, head) || o.len < head.len + 2)
-            continue;
-        char *name =
-            lq_arena_dup(mem, lq_str_n(o.p + head.len, o.len - head.len - 2));
-        if (!name)
-            return NULL;
-        char *to = name;
-        for (const char *from = name; *from; from++) {
-            if (*from == '\\' && from[1])
-                from++;
-            *to++ = *from;
-        }
-        *to = '\0';
-        return name;
+    return text.p ? lq_arena_dup(mem, text) : otherwise;
+}
+
+/* What its options say. */
+static void read_options(lunaq_cron_info *info, const lq_cron_msg *m,
+                         lq_arena *mem)
+{
+    struct {
+        const char *name;
+        const char **to, *otherwise;
+    } words[] = {{"Queue", &info->queue, "default"},
+                 {"Name", &info->name, ""},
+                 {"Missed", &info->missed, "once"},
+                 {"Dst", &info->dst, "vixie"}};
+    for (size_t i = 0; i < LQ_COUNT(words); i++)
+        *words[i].to = text_or(
+            mem,
+            lq_cron_option(m->options, m->option_count, words[i].name, mem),
+            words[i].otherwise);
+    info->tz = text_or(mem, lq_cron_spec_zone(m->spec), "UTC");
+}
+
+/* Adds the server that says it schedules the entry. */
+static bool add_server(lunaq_cron_info *info, lq_str server, lq_arena *mem)
+{
+    size_t n = 0;
+    if (!server.p)
+        return true;
+    while (info->servers && info->servers[n])
+        n++;
+    const char **servers = lq_arena_alloc(mem, (n + 2) * sizeof *servers);
+    if (!servers)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        servers[i] = info->servers[i];
+    servers[n] = lq_arena_dup(mem, server);
+    info->servers = servers;
+    return servers[n] != NULL;
+}
+
+/* Every daemon schedules, so every one announces the same entries: one line for
+ * each id, by the one that knows of the latest tick. */
+static bool merge(lunaq_cron_list *list, const lunaq_cron_info *info,
+                  lq_str server)
+{
+    lunaq_cron_info *seen = lq_map_get(&list->by_id, lq_str_c(info->id));
+    seen->server_count++;
+    if (info->last_at > seen->last_at ||
+        (info->last_at == seen->last_at && info->next_at < seen->next_at)) {
+        seen->last_at = info->last_at;
+        seen->next_at = info->next_at;
     }
-    return lq_arena_dup(mem, LQ_STR("default"));
+    return add_server(seen, server, &list->mem);
 }
 
 static int add(lunaq_cron_list *list, lq_str entry, lunaq_error *err)
@@ -75,31 +109,25 @@ static int add(lunaq_cron_list *list, lq_str entry, lunaq_error *err)
         .id = lq_arena_dup(mem, m.id),
         .spec = lq_arena_dup(mem, m.spec),
         .type = lq_arena_dup(mem, m.type),
-        .queue = queue_of(mem, &m),
         .payload = lq_arena_dup(mem, m.payload),
         .payload_len = m.payload.len,
         .next_at = m.next_ms,
         .last_at = m.prev_ms > 0 ? m.prev_ms : 0,
         .server_count = 1,
     };
+    read_options(info, &m, mem);
+    lq_str server = lq_cron_option(m.options, m.option_count, "Server", mem);
     lq_free((void *)(uintptr_t)m.options);
-    if (!info->id || !info->spec || !info->type || !info->queue ||
-        !info->payload)
+    bool ok = info->id && info->spec && info->type && info->queue &&
+              info->payload && info->name && info->missed && info->dst &&
+              info->tz;
+    if (ok && lq_map_get(&list->by_id, m.id))
+        return merge(list, info, server) ? LUNAQ_OK : lq_fail_nomem(err);
+    static const char *const none[] = {NULL};
+    info->servers = none;
+    if (!ok || !add_server(info, server, mem) ||
+        !lq_map_set(&list->by_id, m.id, info, NULL))
         return lq_fail_nomem(err);
-    /* Every daemon schedules, so every one announces the same entries: one
-     * line for each id, by the one that knows of the latest tick. */
-    for (size_t i = 0; i < list->count; i++) {
-        lunaq_cron_info *seen = &list->items[i];
-        if (strcmp(seen->id, info->id) != 0)
-            continue;
-        seen->server_count++;
-        if (info->last_at > seen->last_at ||
-            (info->last_at == seen->last_at && info->next_at < seen->next_at)) {
-            seen->last_at = info->last_at;
-            seen->next_at = info->next_at;
-        }
-        return LUNAQ_OK;
-    }
     list->count++;
     return LUNAQ_OK;
 }
@@ -131,6 +159,9 @@ int lunaq_cron_list_open(lunaq_client *client, lunaq_cron_list **out,
     }
     for (size_t i = 0; !rc && i < op.count; i++)
         rc = add(list, op.entries[i], err);
+    if (rc)
+        goto out;
+    lq_map_release(&list->by_id);
     qsort(list->items, list->count, sizeof *list->items, by_spec);
 out:
     lq_op_release(&op.op);

@@ -17,6 +17,8 @@ enum { PLACE_CONFIG, PLACE_HANDLERS };
 static void round_due(void *ud);
 static void tick_next(lq_scheduler *s);
 static void ticked(lq_op *op);
+static void record(lq_scheduler *s);
+static void recorded(lq_op *op);
 
 /* ---- entries ------------------------------------------------------------- */
 
@@ -150,13 +152,43 @@ static void ticked(lq_op *op)
             LQ_LOG(s->control->rt->o.log, ERROR, "cannot fire a periodic entry",
                    lq_fc("spec", e->spec), lq_fc("reason", op->err.message));
     }
+    bool enqueued = rc == LUNAQ_OK && s->fire.fired && e->item.code == LUNAQ_OK;
     lq_op_release(op);
+    if (enqueued) {
+        record(s);
+        return;
+    }
     s->at = e->next;
     if (lost) { /* the same tick again, in a while: the broker knows if it came
                  */
         lq_periodic_over_in(&s->round, 1000);
         return;
     }
+    tick_next(s);
+}
+
+/* The task's place in the entry's history, for people: when it is lost, so be
+ * it. */
+static void record(lq_scheduler *s)
+{
+    lq_op_init(&s->record.op, LQ_OP_CRON_RECORD);
+    s->record.op.done = recorded;
+    s->record.op.ud = s;
+    s->record.entry_id = lq_str_c(s->at->id);
+    s->record.task_id = s->at->item.task.id;
+    s->record.at_ms = lq_now_ms();
+    lq_link_submit(s->control->link, &s->record.op);
+}
+
+static void recorded(lq_op *op)
+{
+    lq_scheduler *s = op->ud;
+    if (op->rc && lq_log_gate(&s->control->rt->log_gate, 5000))
+        LQ_LOG(s->control->rt->o.log, WARN,
+               "a tick is missing in its entry's history",
+               lq_fc("spec", s->at->spec), lq_fc("reason", op->err.message));
+    lq_op_release(op);
+    s->at = s->at->next;
     tick_next(s);
 }
 

@@ -20,6 +20,7 @@ typedef struct lq_scheduler {
     lq_entry *at; /* whose tick is under way */
     bool reload;  /* the entries changed */
     lq_op_cron_fire fire;
+    lq_op_cron_record record;
     lq_op_cron_publish pub;
     lq_arena pub_mem;
     lq_buf pub_buf;

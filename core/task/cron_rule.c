@@ -12,6 +12,11 @@ const char *lq_missed_name(enum lq_missed missed)
     return missed_names[missed];
 }
 
+const char *lq_dst_name(enum lq_dst dst)
+{
+    return dst_names[dst];
+}
+
 /* Which of the words it is; the first when none is given; -1 = none of them. */
 static int word_of(const char *const *words, size_t count, const char *text)
 {

@@ -40,5 +40,6 @@ int lq_cron_rule_read(lq_cron_rule *out, lq_buf *shown, lq_zones *zones,
 int lq_cron_rule_check(const lq_cron_text *text, lunaq_error *err);
 
 const char *lq_missed_name(enum lq_missed missed);
+const char *lq_dst_name(enum lq_dst dst);
 
 #endif

@@ -253,7 +253,7 @@ static void bytes__heartbeat__has_asynqs_keys_and_times(void **state)
         number(REDIS("ZSCORE", "asynq:workers", "asynq:workers:{h:7:id}")) > 0);
 }
 
-static void bytes__cron__writes_history_and_last(void **state)
+static void bytes__cron__writes_last_and_history(void **state)
 {
     world *w = *state;
     lq_enqueue e;
@@ -271,7 +271,16 @@ static void bytes__cron__writes_history_and_last(void **state)
     lq_op_release(&op.op);
     lq_enqueue_release(&e);
     assert_bulk(REDIS("HGET", "lunaq:{" Q "}:cron", "entry"), "1700000000000");
+    lq_op_cron_record note = {.op.kind = LQ_OP_CRON_RECORD,
+                              .entry_id = LQ_STR("entry"),
+                              .task_id = LQ_STR("t1"),
+                              .at_ms = 1700000000500};
+    assert_int_equal(world_call(w, &note.op), LUNAQ_OK);
+    lq_op_release(&note.op);
     assert_int_reply(REDIS("ZCARD", "asynq:scheduler_history:entry"), 1);
+    assert_in_range(
+        (int64_t)number(REDIS("TTL", "asynq:scheduler_history:entry")),
+        90 * 86400 - 10, 90 * 86400);
     assert_int_reply(REDIS("SISMEMBER", "asynq:queues", Q), 1);
     assert_bulk(REDIS("HGET", T("t1"), "state"), "pending");
 }
@@ -381,7 +390,7 @@ size_t redis_bytes(struct CMUnitTest *out)
         WORLD_TEST(bytes__retry_and_archive__write_message_and_score),
         WORLD_TEST(bytes__crash_count__is_a_field_of_our_own),
         WORLD_TEST(bytes__heartbeat__has_asynqs_keys_and_times),
-        WORLD_TEST(bytes__cron__writes_history_and_last),
+        WORLD_TEST(bytes__cron__writes_last_and_history),
         WORLD_TEST(bytes__token__is_a_key_for_a_day),
         WORLD_TEST(listen__cancel_published__is_heard_until_the_end),
         WORLD_TEST(cancel__of_an_active_task__is_published),

@@ -280,6 +280,57 @@ static void cron__first_sight_later_than_believed__begins_anew(void **state)
     assert_int_equal(op.last_ms, 1700000000000);
 }
 
+static void note(world *w, const char *entry, const char *id, int64_t at_ms)
+{
+    lq_op_cron_record op = {.op.kind = LQ_OP_CRON_RECORD,
+                            .entry_id = lq_str_c(entry),
+                            .task_id = lq_str_c(id),
+                            .at_ms = at_ms};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    lq_op_release(&op.op);
+}
+
+static void cron_history__is_the_newest_first_of_one_entry(void **state)
+{
+    world *w = *state;
+    lq_op_cron_history op = {.op.kind = LQ_OP_CRON_HISTORY,
+                             .entry_id = LQ_STR("t|@daily")};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.count, 0);
+    note(w, "t|@daily", "one", 1700000000123);
+    note(w, "t|@daily|b", "other", 1700000001000);
+    note(w, "t|@daily", "two", 1700000002456);
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.count, 2);
+    assert_true(lq_str_eq(op.events[0].task_id, LQ_STR("two")));
+    assert_int_equal(op.events[0].at_ms, 1700000002456);
+    assert_true(lq_str_eq(op.events[1].task_id, LQ_STR("one")));
+    assert_int_equal(op.events[1].at_ms, 1700000000123);
+    op.limit = 1;
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.count, 1);
+    assert_true(lq_str_eq(op.events[0].task_id, LQ_STR("two")));
+    lq_op_release(&op.op);
+}
+
+static void cron_history__over_a_thousand__keeps_the_newest(void **state)
+{
+    world *w = *state;
+    lq_op_cron_history op = {.op.kind = LQ_OP_CRON_HISTORY,
+                             .entry_id = LQ_STR("e")};
+    for (int i = 0; i < LQ_CRON_HISTORY_MAX + 5; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%d", i);
+        note(w, "e", id, 1700000000000 + i * 1000);
+    }
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.count, LQ_CRON_HISTORY_MAX);
+    assert_true(lq_str_eq(op.events[0].task_id, LQ_STR("1004")));
+    assert_true(
+        lq_str_eq(op.events[LQ_CRON_HISTORY_MAX - 1].task_id, LQ_STR("5")));
+    lq_op_release(&op.op);
+}
+
 static void cron_publish__is_seen_until_taken_away(void **state)
 {
     world *w = *state;
@@ -392,6 +443,8 @@ size_t suite_due(struct CMUnitTest *out)
         WORLD_TEST(cron__tick__fires_once),
         WORLD_TEST(cron__last_is_later_than_believed__begins_anew),
         WORLD_TEST(cron__first_sight_later_than_believed__begins_anew),
+        WORLD_TEST(cron_history__is_the_newest_first_of_one_entry),
+        WORLD_TEST(cron_history__over_a_thousand__keeps_the_newest),
         WORLD_TEST(cron_publish__is_seen_until_taken_away),
         WORLD_TEST(heartbeat__is_seen_until_goodbye),
         WORLD_TEST(heartbeat__of_many_tasks__names_them_all),

@@ -388,17 +388,21 @@ static void crons__two_schedulers__give_one_line_an_entry(void **state)
 {
     struct world *w = *state;
     lunaq_cron_list *list = NULL;
-    lq_str options[] = {LQ_STR("MaxRetry(3)"), LQ_STR("Queue(\"lo\\\"w\")")};
+    lq_str options[] = {LQ_STR("MaxRetry(3)"), LQ_STR("Queue(\"lo\\\"w\")"),
+                        LQ_STR("Name(\"n\")"), LQ_STR("Missed(skip)"),
+                        LQ_STR("Server(\"h:7:a\")")};
     lq_cron_msg m = {.id = LQ_STR("e1"),
-                     .spec = LQ_STR("@every 1h"),
+                     .spec = LQ_STR("CRON_TZ=Asia/Tokyo 0 5 * * *"),
                      .type = LQ_STR("session:cleanup"),
                      .payload = LQ_STR("{}"),
                      .options = options,
-                     .option_count = 2,
+                     .option_count = LQ_COUNT(options),
                      .next_ms = 1900000000000};
     for (int i = 0; i < 2; i++) {
         lq_buf bytes;
         lq_buf_init(&bytes, 0);
+        if (i)
+            options[4] = LQ_STR("Server(\"h:7:b\")");
         m.prev_ms = i ? 1800000000000 : 0;
         m.next_ms = i ? 1900000000000 : 1800000000000;
         lq_cron_encode(&bytes, &m);
@@ -417,7 +421,14 @@ static void crons__two_schedulers__give_one_line_an_entry(void **state)
     assert_int_equal(lunaq_cron_list_count(list), 1);
     const lunaq_cron_info *c = lunaq_cron_list_at(list, 0);
     assert_string_equal(c->id, "e1");
-    assert_string_equal(c->spec, "@every 1h");
+    assert_string_equal(c->spec, "CRON_TZ=Asia/Tokyo 0 5 * * *");
+    assert_string_equal(c->tz, "Asia/Tokyo");
+    assert_string_equal(c->name, "n");
+    assert_string_equal(c->missed, "skip");
+    assert_string_equal(c->dst, "vixie");
+    assert_string_equal(c->servers[0], "h:7:a");
+    assert_string_equal(c->servers[1], "h:7:b");
+    assert_null(c->servers[2]);
     assert_string_equal(c->queue, "lo\"w");
     assert_int_equal(c->next_at, 1900000000000);
     assert_int_equal(c->last_at, 1800000000000);

@@ -50,6 +50,9 @@ good queue_ls_empty "no queues" queue ls
 good task_ls_empty "no tasks" task ls
 good server_ls_empty "lunaqd" server ls
 good cron_ls_empty "no periodic" cron ls
+good cron_history_empty "nothing was enqueued" cron history nightly
+json cron_history_empty_json '"events"' cron history nightly
+bad cron_history_of_what 2 "usage: lunaq cron history ENTRY" cron history
 good handlers_empty "no handlers" handlers
 good stats_empty "0 servers" stats
 for what in "queue ls" "task ls" "server ls" "cron ls" "handlers"; do

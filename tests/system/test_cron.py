@@ -139,6 +139,20 @@ class Cron(World):
         self.assertEqual(at // 1000 % hour, hour // 2)
         self.assertEqual(daemon.find(level="error"), [])
 
+    def test_history__is_kept_across_restarts(self):
+        for _ in range(2):
+            daemon = self.start()
+            n = len(self.ticks())
+            wait_for("a tick", lambda: len(self.ticks()) > n, 15, 0.1)
+            self.assertEqual(daemon.stop(), 0)
+        events = self.r("ZRANGE", f"asynq:scheduler_history:tick|@every {EVERY}s",
+                        0, -1)
+        ran = self.postgres.rows("select distinct id from effects order by 1")
+        self.assertGreaterEqual(len(events), 2)
+        self.assertEqual(len(events), len(ran))
+        for event, row in zip(events, ran):
+            self.assertIn(row[0].encode(), event)
+
     def test_entries__are_listed_for_asynqs_tools(self):
         daemon = self.start()
         wait_for("listed", lambda: self.r("ZCARD", "asynq:schedulers"), 10)

@@ -5,12 +5,10 @@
 #include "redis/inspect.h"
 #include "redis/inspect_rows.h"
 #include "redis/keys.h"
-#include "redis/ops_enqueue.h"
 #include "redis/rows.h"
 #include "task/token.h"
 
-extern const lq_script lq_script_token_renew, lq_script_inspect_pause,
-    lq_script_cron_history;
+extern const lq_script lq_script_token_renew, lq_script_inspect_pause;
 
 /* ---- TOKEN: one candidate a call, its key is its slot -------------------- */
 
@@ -225,8 +223,7 @@ static int pause_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 const lq_redis_op lq_cluster_row_pause = {
     .build = pause_build, .parse = pause_parse, .more = one_more};
 
-/* ---- CRON_FIRE: the queue's name, the tick, then the entry's history ------
- */
+/* ---- CRON_FIRE: the queue's name, then the tick -------------------------- */
 
 static uint32_t fire_count(lq_op *op)
 {
@@ -236,44 +233,32 @@ static uint32_t fire_count(lq_op *op)
 
 static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
-    const lq_op_cron_fire *o = (const lq_op_cron_fire *)op;
-    if (i < 2)
-        return lq_row_cron_fire.build(op, i, c);
-    lq_cmd_script(c, &lq_script_cron_history, 1);
-    lq_cmd_global_of(c, "scheduler_history:", o->entry_id);
-    lq_cron_event_build(c, o->item->task.id);
-    return LUNAQ_OK;
+    return lq_row_cron_fire.build(op, i, c);
 }
 
 static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
-    return i < 2 ? lq_row_cron_fire.parse(op, i, reply) : LUNAQ_OK;
+    return lq_row_cron_fire.parse(op, i, reply);
 }
 
 static uint32_t fire_more(lq_op *op)
 {
-    const lq_op_cron_fire *o = (const lq_op_cron_fire *)op;
-    static char named, fired;
-    if (!o->item || op->plan == &fired)
+    static char named;
+    if (!((lq_op_cron_fire *)op)->item || op->plan)
         return 0;
-    if (!op->plan) {
-        op->plan = &named;
-        return 1;
-    }
-    op->plan = &fired;
-    return o->fired && o->item->code == LUNAQ_OK ? 1 : 0;
+    op->plan = &named;
+    return 1;
 }
 
-/* The task is there, whatever becomes of its entry's history. */
+/* Without an answer to the name no task is there yet. */
 static int fire_lost(lq_op *op, uint32_t i, const lunaq_error *why)
 {
-    return i == 2 ? LUNAQ_OK
-                  : lq_fail(&op->err,
-                            i == 0 && why->code == LUNAQ_EUNKNOWN &&
-                                    ((lq_op_cron_fire *)op)->item
-                                ? LUNAQ_EBROKER
-                                : why->code,
-                            "%s", why->message);
+    return lq_fail(&op->err,
+                   i == 0 && why->code == LUNAQ_EUNKNOWN &&
+                           ((lq_op_cron_fire *)op)->item
+                       ? LUNAQ_EBROKER
+                       : why->code,
+                   "%s", why->message);
 }
 
 const lq_redis_op lq_cluster_row_cron_fire = {.count = fire_count,

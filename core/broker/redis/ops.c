@@ -24,6 +24,8 @@ const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind)
         [LQ_OP_GOODBYE] = &lq_row_goodbye,
         [LQ_OP_CRON_FIRE] = &lq_row_cron_fire,
         [LQ_OP_CRON_PUBLISH] = &lq_row_cron_publish,
+        [LQ_OP_CRON_RECORD] = &lq_row_cron_record,
+        [LQ_OP_CRON_HISTORY] = &lq_row_cron_history,
         [LQ_OP_LISTEN] = &lq_row_listen,
         [LQ_OP_RESULT] = &lq_row_result,
         [LQ_OP_CANCEL] = &lq_row_cancel,

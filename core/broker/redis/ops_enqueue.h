@@ -9,7 +9,4 @@ uint32_t lq_enqueue_item_build(lq_cmd *c, const lq_enqueue *e);
 /** Takes its answer; false when it is none. */
 bool lq_enqueue_item_parse(lq_enqueue *e, char answer);
 
-/** Appends the event that an entry's history keeps of a task (ops_cron.c). */
-void lq_cron_event_build(lq_cmd *c, lq_str task_id);
-
 #endif

@@ -23,7 +23,8 @@ extern const lq_redis_op lq_row_heartbeat, lq_row_goodbye, lq_row_cron_publish;
 extern const lq_redis_op lq_row_groups, lq_row_group_take, lq_row_group_finish,
     lq_row_group_back, lq_row_group_extend, lq_row_group_reclaim;
 /* ops_cron.c */
-extern const lq_redis_op lq_row_cron_fire;
+extern const lq_redis_op lq_row_cron_fire, lq_row_cron_record,
+    lq_row_cron_history;
 
 /* cluster.c: bundles, and the map */
 extern const lq_redis_op lq_row_part, lq_row_slots;

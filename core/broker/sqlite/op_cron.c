@@ -1,5 +1,5 @@
-/* Periodic entries: CRON_FIRE, CRON_PUBLISH. */
-#include "sqlite/ops.h"
+/* Periodic entries: CRON_FIRE, CRON_PUBLISH, CRON_RECORD, CRON_HISTORY. */
+#include "sqlite/inspect_rows.h"
 
 /* The last instant of an entry; negative: seen then, never fired; 0: never
  * seen. */
@@ -65,4 +65,50 @@ int lq_sqlite_cron_publish(lq_sqlite *q, lq_op *op, int64_t now_ms)
         (void)lq_query_run(&x);
     }
     return LUNAQ_OK;
+}
+
+int lq_sqlite_cron_record(lq_sqlite *q, lq_op *op, int64_t now_ms)
+{
+    const lq_op_cron_record *o = (const lq_op_cron_record *)op;
+    (void)now_ms;
+    lq_query x = lq_query_begin(q, LQ_SQL_HISTORY_ADD);
+    lq_query_text(&x, o->entry_id);
+    lq_query_int(&x, o->at_ms);
+    lq_query_text(&x, o->task_id);
+    (void)lq_query_run(&x);
+    x = lq_query_begin(q, LQ_SQL_HISTORY_TRIM);
+    lq_query_text(&x, o->entry_id);
+    lq_query_int(&x, LQ_CRON_HISTORY_MAX);
+    (void)lq_query_run(&x);
+    return LUNAQ_OK;
+}
+
+int lq_sqlite_cron_history(lq_sqlite *q, lq_op *op, int64_t now_ms)
+{
+    lq_op_cron_history *o = (lq_op_cron_history *)op;
+    size_t room = 0;
+    int rc = LUNAQ_OK;
+    (void)now_ms;
+    o->events = NULL;
+    o->count = 0;
+    lq_query x = lq_query_begin(q, LQ_SQL_HISTORY);
+    lq_query_text(&x, o->entry_id);
+    lq_query_int(&x, o->limit ? (int64_t)o->limit : LQ_CRON_HISTORY_MAX);
+    while (!rc && lq_query_row(&x)) {
+        lq_cron_event *events = lq_sqlite_room(&op->mem, o->events, o->count,
+                                               &room, sizeof *o->events);
+        if (!events) {
+            rc = lq_fail_nomem(&op->err);
+            break;
+        }
+        o->events = events;
+        events[o->count] =
+            (lq_cron_event){.task_id = lq_column_copy(&x, 0, &op->mem),
+                            .at_ms = lq_column_int(&x, 1)};
+        if (!events[o->count].task_id.p)
+            rc = lq_fail_nomem(&op->err);
+        o->count++;
+    }
+    lq_query_end(&x);
+    return rc;
 }

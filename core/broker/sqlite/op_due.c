@@ -120,6 +120,9 @@ int lq_sqlite_clean(lq_sqlite *q, lq_op *op, int64_t now_ms)
     x = lq_query_begin(q, LQ_SQL_CLEAN_NOTES);
     lq_query_int(&x, now_ms - NOTE_MS);
     (void)lq_query_run(&x);
+    x = lq_query_begin(q, LQ_SQL_CLEAN_HISTORY);
+    lq_query_int(&x, now_ms - LQ_CRON_HISTORY_MS);
+    (void)lq_query_run(&x);
     x = lq_query_begin(q, LQ_SQL_CLEAN_STATS);
     lq_query_int(&x, now_ms / 86400000 - STAT_DAYS);
     (void)lq_query_run(&x);

@@ -18,7 +18,8 @@ lq_sqlite_op_fn lq_sqlite_ping, lq_sqlite_token, lq_sqlite_token_renew,
     lq_sqlite_enqueue, lq_sqlite_step, lq_sqlite_extend, lq_sqlite_reconcile,
     lq_sqlite_expired, lq_sqlite_forward, lq_sqlite_clean, lq_sqlite_repair,
     lq_sqlite_peek, lq_sqlite_heartbeat, lq_sqlite_goodbye, lq_sqlite_cron_fire,
-    lq_sqlite_cron_publish, lq_sqlite_result, lq_sqlite_cancel, lq_sqlite_audit;
+    lq_sqlite_cron_publish, lq_sqlite_cron_record, lq_sqlite_cron_history,
+    lq_sqlite_result, lq_sqlite_cancel, lq_sqlite_audit;
 /* op_group.c, op_group_end.c */
 lq_sqlite_op_fn lq_sqlite_groups, lq_sqlite_group_take, lq_sqlite_group_finish,
     lq_sqlite_group_back, lq_sqlite_group_extend, lq_sqlite_group_reclaim;

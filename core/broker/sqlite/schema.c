@@ -153,7 +153,18 @@ static const char migration_3[] =
     "ALTER TABLE queue ADD COLUMN archive_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE queue ADD COLUMN completed_max INTEGER NOT NULL DEFAULT 0;";
 
-static const char *const migrations[] = {migration_1, migration_2, migration_3};
+/* What periodic entries enqueued. */
+static const char migration_4[] =
+    "CREATE TABLE cron_history ("
+    " seq INTEGER PRIMARY KEY,"
+    " entry TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " id TEXT NOT NULL);"
+    "CREATE INDEX cron_history_entry ON cron_history (entry, seq);"
+    "CREATE INDEX cron_history_at ON cron_history (at_ms);";
+
+static const char *const migrations[] = {migration_1, migration_2, migration_3,
+                                         migration_4};
 
 int lq_sqlite_schema_version(void)
 {

@@ -455,6 +455,12 @@ typedef struct lunaq_cron_info {
     int64_t next_at;
     int64_t last_at;     /* 0 = never */
     size_t server_count; /* how many live servers have it */
+    const char *name;    /* "" = none */
+    const char *tz;      /* of its spec; "UTC" */
+    const char *dst;     /* "vixie", "robfig" */
+    const char *missed;  /* "once", "skip", "all" */
+    const char *const
+        *servers; /* "host:pid:id", those that say so; NULL-ended */
 } lunaq_cron_info;
 
 typedef struct lunaq_cron_list lunaq_cron_list;
@@ -464,6 +470,28 @@ LUNAQ_API const lunaq_cron_info *lunaq_cron_list_at(const lunaq_cron_list *list,
 LUNAQ_API void lunaq_cron_list_free(lunaq_cron_list *list);
 LUNAQ_API int lunaq_cron_list_open(lunaq_client *client, lunaq_cron_list **out,
                                    lunaq_error *err);
+
+/** One tick of a periodic entry that enqueued a task. */
+typedef struct lunaq_cron_event {
+    size_t size;
+    const char *task_id;
+    int64_t at;
+} lunaq_cron_event;
+
+/** What an entry enqueued, the newest first: the last 1000, kept for 90 days
+ *  after the last.  An entry keeps its id, and so its history, across
+ *  restarts. */
+typedef struct lunaq_cron_history lunaq_cron_history;
+LUNAQ_API size_t lunaq_cron_history_count(const lunaq_cron_history *history);
+LUNAQ_API const lunaq_cron_event *
+lunaq_cron_history_at(const lunaq_cron_history *history, size_t i);
+LUNAQ_API void lunaq_cron_history_free(lunaq_cron_history *history);
+/** entry_id: as in lunaq_cron_info; limit: at most so many, 0 = all.  An entry
+ *  that nobody knows has an empty history. */
+LUNAQ_API int lunaq_cron_history_open(lunaq_client *client,
+                                      const char *entry_id, size_t limit,
+                                      lunaq_cron_history **out,
+                                      lunaq_error *err);
 
 /** What the daemons say of their handler files: one row a server and type. */
 typedef struct lunaq_handler_info {

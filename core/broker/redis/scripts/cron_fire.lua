@@ -1,10 +1,10 @@
 -- Fires a tick of a periodic entry, once.
 --
 -- KEYS  lunaq's cron (hash entry → last instant; negative: seen then, never
---       fired), the entry's history (or cron again: kept elsewhere), pending scheduled groups
+--       fired), pending scheduled groups
 -- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), then to read:
---       the latest instant that is believed (0 = any), to fire: event, prefix
---       of task keys, prefix of groups, the task as in enqueue
+--       the latest instant that is believed (0 = any), to fire: prefix of
+--       task keys, prefix of groups, the task as in enqueue
 -- Returns {1 = fired, 2 = set back, last ms as stored (0 = never seen), what
 --          became of the task or ''}
 -- Cost  O(1)
@@ -26,10 +26,10 @@ if instant < 0 or last and instant <= math.abs(last) then
   return {what, string.format('%.0f', last or 0), ''}
 end
 local queue = {
-  pending = KEYS[3], scheduled = KEYS[4], groups = KEYS[5],
-  prefix = ARGV[5], group_prefix = ARGV[6]
+  pending = KEYS[2], scheduled = KEYS[3], groups = KEYS[4],
+  prefix = ARGV[4], group_prefix = ARGV[5]
 }
-local bits, at = tonumber(ARGV[7]), 10
+local bits, at = tonumber(ARGV[6]), 9
 local due, unique, ttl, group = 0, nil, nil, nil
 if bits % 2 == 1 then
   due = tonumber(ARGV[at])
@@ -41,17 +41,9 @@ if bits % 4 >= 2 then
 end
 if bits >= 4 then group = ARGV[at] end
 local ready = {}
-local code = enqueue(queue, ready, ARGV[8], ARGV[9], due, unique, ttl, group)
+local code = enqueue(queue, ready, ARGV[7], ARGV[8], due, unique, ttl, group)
 -- A key of a wrong type: the tick is not used up.
 if code == 'W' then return {0, string.format('%.0f', last or 0), code} end
 call('HSET', KEYS[1], entry, ARGV[2])
 if ready[1] then call('LPUSH', queue.pending, ready[1]) end
-if code == 'P' or code == 'S' or code == 'G' then
-  if KEYS[2] ~= KEYS[1] and may_hold(KEYS[2], 'zset') then
-    call('ZREMRANGEBYRANK', KEYS[2], 0, -1000)
-    call('ZADD', KEYS[2], now_s, ARGV[4])
-    -- Asynq lets histories of forgotten entries stand for ever.
-    call('EXPIRE', KEYS[2], 7776000)
-  end
-end
 return {1, ARGV[2], code}
