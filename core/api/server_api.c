@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#define HEALTH_MS 15000
 #define CHECK_MS 5000 /* for the broker's first answer */
 
 /* ---- opening ------------------------------------------------------------- */
@@ -130,9 +131,14 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         .stuck = s->o.stuck,
         .stuck_userdata = s->o.stuck_userdata,
     };
+    const lunaq_server_hooks *hooks = lq_callbacks_hooks(s->callbacks);
+    o.health = hooks->on_health;
+    o.health_userdata = hooks->userdata;
+    o.health_interval_ms =
+        hooks->health_interval_ms ? hooks->health_interval_ms : HEALTH_MS;
     o.source.type = source_type;
     o.source.ud = s;
-    if (lq_callbacks_count(s->callbacks))
+    if (lq_callbacks_count(s->callbacks) || lq_callbacks_around(s->callbacks))
         o.runners[o.runner_count++] =
             (lq_runner_factory){lq_callback_runner_new, s->callbacks};
     if (s->app) {
@@ -223,6 +229,26 @@ int lunaq_server_handle_with(lunaq_server *server, const char *type,
                        "handlers are added before lunaq_server_start()");
     return lq_callbacks_add(server->callbacks, type, options, handler, userdata,
                             err);
+}
+
+int lunaq_server_use(lunaq_server *server, lunaq_handler_fn *fn, void *userdata,
+                     lunaq_error *err)
+{
+    if (!server || server->life != LIFE_OPEN)
+        return lq_fail(err, LUNAQ_ESTATE,
+                       "middleware is added before lunaq_server_start()");
+    return lq_callbacks_use(server->callbacks, fn, userdata, err);
+}
+
+int lunaq_server_hook(lunaq_server *server, const lunaq_server_hooks *hooks,
+                      lunaq_error *err)
+{
+    if (!server || server->life != LIFE_OPEN)
+        return lq_fail(err, LUNAQ_ESTATE,
+                       "hooks are set before lunaq_server_start()");
+    if (!hooks)
+        return lq_fail(err, LUNAQ_EINVAL, "lunaq_server_hook: no hooks");
+    return lq_callbacks_hook(server->callbacks, hooks, err);
 }
 
 /* ---- life ---------------------------------------------------------------- */

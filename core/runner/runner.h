@@ -88,6 +88,9 @@ static inline void lq_run_end(lq_run *run, const lq_verdict *verdict)
 typedef struct lq_runner_ops {
     /* True when this runner has a handler for the type.  NULL = for all. */
     bool (*handles)(lq_runner *r, lq_str type);
+    /* True when it takes runs whose type nobody handles, to fail them itself.
+     * NULL = no. */
+    bool (*wraps_unknown)(lq_runner *r);
     /* True when its handler for the type has a hook of this kind.  NULL = it
      * knows no hooks. */
     bool (*hooks)(lq_runner *r, enum lq_run_kind kind, lq_str type);

@@ -28,7 +28,19 @@ void lq_callbacks_free(lq_callbacks *c);
 int lq_callbacks_add(lq_callbacks *c, const char *type,
                      const lunaq_handler_options *options, lunaq_handler_fn *fn,
                      void *userdata, lunaq_error *err);
-/** How many were added. */
+/** Puts a function around every handler and around what nobody handles, inside
+ *  of those that were added before; it calls lunaq_run_next().  Before the
+ *  first runner is made. */
+int lq_callbacks_use(lq_callbacks *c, lunaq_handler_fn *fn, void *userdata,
+                     lunaq_error *err);
+/** What the server's program wants to be asked and told.  Before the first
+ *  runner is made.  LUNAQ_EINVAL: a field is not known. */
+int lq_callbacks_hook(lq_callbacks *c, const lunaq_server_hooks *hooks,
+                      lunaq_error *err);
+const lunaq_server_hooks *lq_callbacks_hooks(const lq_callbacks *c);
+/** There is middleware. */
+bool lq_callbacks_around(const lq_callbacks *c);
+/** How many handlers were added. */
 size_t lq_callbacks_count(const lq_callbacks *c);
 /** True when the type has a function: its own, or that of its longest prefix.
  *  Any thread. */

@@ -61,6 +61,8 @@ static void begin(lq_post *post)
         rc = lq_scheduler_start(&c->scheduler, c, &err);
     if (!rc)
         rc = lq_watchdog_start(&c->watchdog, &err);
+    if (!rc)
+        rc = lq_health_start(&c->health, c, &err);
     if (rc)
         LQ_LOG(c->rt->o.log, ERROR, "a background service did not start",
                lq_fc("reason", err.message));
@@ -119,6 +121,7 @@ static void *thread_main(void *arg)
     lq_internal_service_stop(&c->internal); /* what it ends, others started */
     lq_aggregator_stop(&c->aggregator);
     lq_forwarder_stop(&c->forwarder);
+    lq_health_stop(&c->health);
     lq_heartbeat_stop(&c->heartbeat);
     lq_janitor_stop(&c->janitor);
     lq_recoverer_stop(&c->recoverer);

@@ -10,6 +10,7 @@
 
 #include "runtime/aggregator.h"
 #include "runtime/forwarder.h"
+#include "runtime/health.h"
 #include "runtime/heartbeat.h"
 #include "runtime/internal_run.h"
 #include "runtime/janitor.h"
@@ -31,6 +32,7 @@ typedef struct lq_control {
     int open;            /* links still to be closed */
     lq_aggregator aggregator;
     lq_forwarder forwarder;
+    lq_health health;
     lq_heartbeat heartbeat;
     lq_internal_service internal; /* hooks of handlers, on workers */
     lq_janitor janitor;

@@ -67,6 +67,9 @@ typedef struct lq_runtime_options {
     const char *timezone; /* of specs that name none; NULL = UTC */
     lunaq_stuck_fn *stuck;
     void *stuck_userdata;
+    lunaq_health_fn *health; /* NULL = nobody asks */
+    void *health_userdata;
+    int64_t health_interval_ms;
 } lq_runtime_options;
 
 struct lq_worker;

@@ -231,6 +231,11 @@ static lq_runner *runner_for(lq_worker *w, lq_str type)
         if (!r->ops->handles || r->ops->handles(r, type))
             return r;
     }
+    for (size_t i = 0; i < w->rt->o.runner_count; i++) {
+        lq_runner *r = w->runners[i];
+        if (r->ops->wraps_unknown && r->ops->wraps_unknown(r))
+            return r;
+    }
     return NULL;
 }
 

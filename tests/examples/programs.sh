@@ -29,6 +29,8 @@ private_run embed "$examples/embed"
 pid=$!
 private_wait 15 "embed runs its C handler" grep -q 'image:resize {"width":80}' \
   embed.log
+private_wait 15 "its middleware counts the run" \
+  grep -q 'run 1: image:resize, attempt 1' embed.log
 private_wait 15 "embed runs its Lua handler" grep -q 'hello from Lua' embed.log
 done_all() { [ "$(redis-cli -s "$REDIS_SOCKET" keys 'asynq:*:t:*')" = '' ]; }
 private_wait 15 "nothing is left in Redis" done_all

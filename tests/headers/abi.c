@@ -36,6 +36,7 @@ ENDS_FULL(lunaq_cron_entry, missed);
 ENDS_FULL(lunaq_server_options, timezone);
 ENDS_FULL(lunaq_queue_options, completed_max);
 ENDS_FULL(lunaq_handler_options, timeout_ms);
+ENDS_FULL(lunaq_server_hooks, context);
 
 /* Frozen: it has no size that could tell. */
 static_assert(sizeof(lunaq_error) == sizeof(int) + 256,
@@ -65,7 +66,8 @@ size_t lunaq_test_initialisers(void)
     lunaq_server_options server = LUNAQ_SERVER_OPTIONS_INIT;
     lunaq_queue_options queue = LUNAQ_QUEUE_OPTIONS_INIT;
     lunaq_handler_options handler = LUNAQ_HANDLER_OPTIONS_INIT;
+    lunaq_server_hooks hooks = LUNAQ_SERVER_HOOKS_INIT;
     return (size_t)err.code + client.size + task.size + query.size +
            entry.size + entry.task.size + move.size + server.size + queue.size +
-           handler.size;
+           handler.size + hooks.size;
 }

@@ -189,6 +189,56 @@ LUNAQ_API int lunaq_server_handle_with(lunaq_server *server, const char *type,
                                        lunaq_handler_fn *handler,
                                        void *userdata, lunaq_error *err);
 
+/** Puts a middleware around every C handler, and around what nobody handles:
+ *  it does what it likes, calls lunaq_run_next(run), and returns what that
+ *  returned or something else.  The first that is added is the outermost.
+ *  Before lunaq_server_start() only. */
+LUNAQ_API int lunaq_server_use(lunaq_server *server, lunaq_handler_fn *fn,
+                               void *userdata, lunaq_error *err);
+
+/* What a program may be asked and told about the runs of its C handlers; a
+ * handler file has functions of its own.  Called on the thread that ran the
+ * handler, and may block.  error: its text, borrowed for the call. */
+
+/** 0: that error is no failure: the task is retried without using an attempt
+ *  and counted nowhere.  (Asynq's IsFailure.) */
+typedef int lunaq_is_failure_fn(lunaq_run *run, const char *error,
+                                void *userdata);
+/** In how many ms a failed task is tried again; < 0: by Asynq's curve.
+ *  lunaq_run_attempt() is the attempt that failed.  (RetryDelayFunc.) */
+typedef int64_t lunaq_retry_delay_fn(lunaq_run *run, const char *error,
+                                     void *userdata);
+/** A run failed, timed out or was canceled.  (ErrorHandler.) */
+typedef void lunaq_error_fn(lunaq_run *run, const char *error, void *userdata);
+/** A task was archived: by its handler, without attempts left, canceled, or
+ *  because its process died too often.  Best effort, after it was done. */
+typedef void lunaq_archived_fn(lunaq_run *run, const char *error,
+                               void *userdata);
+/** Whether the broker answers: code LUNAQ_OK, or why not with its message.
+ *  Called from the control thread, so it must not block.  (HealthCheckFunc.) */
+typedef void lunaq_health_fn(int code, const char *message, void *userdata);
+
+typedef struct lunaq_server_hooks {
+    size_t size;
+    lunaq_is_failure_fn *is_failure; /* each may be NULL */
+    lunaq_retry_delay_fn *retry_delay;
+    lunaq_error_fn *on_error;
+    lunaq_archived_fn *on_archive;
+    lunaq_health_fn *on_health;
+    int64_t health_interval_ms; /* 0 = 15000 */
+    void *userdata;             /* of them all */
+    void *context; /* what lunaq_run_context() returns; (BaseContext) */
+} lunaq_server_hooks;
+#define LUNAQ_SERVER_HOOKS_INIT                                                \
+    {                                                                          \
+        sizeof(lunaq_server_hooks), 0, 0, 0, 0, 0, 0, 0, 0                     \
+    }
+
+/** Sets them all.  Before lunaq_server_start() only. */
+LUNAQ_API int lunaq_server_hook(lunaq_server *server,
+                                const lunaq_server_hooks *hooks,
+                                lunaq_error *err);
+
 /** Starts the threads and returns. */
 LUNAQ_API int lunaq_server_start(lunaq_server *server, lunaq_error *err);
 /** Takes no more tasks; running ones go on.  Any thread. */
@@ -222,6 +272,14 @@ LUNAQ_API const char *lunaq_run_id(const lunaq_run *run);
 LUNAQ_API const char *lunaq_run_type(const lunaq_run *run);
 LUNAQ_API const char *lunaq_run_queue(const lunaq_run *run);
 LUNAQ_API const void *lunaq_run_payload(const lunaq_run *run, size_t *len);
+/** The group it was aggregated from or waited in; "" = none. */
+LUNAQ_API const char *lunaq_run_group(const lunaq_run *run);
+/** Its metadata, *count pairs; and the value of one, NULL when it is absent. */
+LUNAQ_API const lunaq_header *lunaq_run_headers(const lunaq_run *run,
+                                                size_t *count);
+LUNAQ_API const char *lunaq_run_header(const lunaq_run *run, const char *name);
+/** The server's lunaq_server_hooks.context. */
+LUNAQ_API void *lunaq_run_context(const lunaq_run *run);
 /** Which attempt this is, from 1, and how many there are at most. */
 LUNAQ_API int64_t lunaq_run_attempt(const lunaq_run *run);
 LUNAQ_API int64_t lunaq_run_attempts(const lunaq_run *run);
@@ -233,6 +291,18 @@ LUNAQ_API int lunaq_run_canceled(const lunaq_run *run);
 /** Sets the result that is kept for the task's retention; copies. */
 LUNAQ_API int lunaq_run_set_result(lunaq_run *run, const void *data,
                                    size_t len);
+
+/** The same, and stores it beside the task at once, so that inspectors can read
+ *  it while the handler runs; the task's last result stays.  Blocks until the
+ *  broker answered.  LUNAQ_ELEASE: the task is no longer this server's;
+ *  LUNAQ_EBROKER, LUNAQ_EUNKNOWN: the broker is away; LUNAQ_ECANCELED: the
+ *  server stops.  On the handler's thread only. */
+LUNAQ_API int lunaq_run_write_result(lunaq_run *run, const void *data,
+                                     size_t len);
+
+/** In a middleware: runs what is inside of it, at last the handler, and returns
+ *  what that returned.  LUNAQ_ERECURSE in a handler. */
+LUNAQ_API int lunaq_run_next(lunaq_run *run);
 
 /* Verdicts: `return lunaq_run_snooze(run, 30000, "not ready");`  why is copied
  * and may be NULL. */
