@@ -266,6 +266,23 @@ static bool describe_group(cJSON *row, const lq_lua_spec *spec)
                                    (double)spec->group.max_size);
 }
 
+static bool add_number(cJSON *row, const char *name, int64_t n)
+{
+    return n < 0 || cJSON_AddNumberToObject(row, name, (double)n);
+}
+
+/* What the file says of tasks that are enqueued without it. */
+static bool describe_defaults(cJSON *row, const lq_lua_spec *spec)
+{
+    bool lock = spec->unique_ms > 0 && spec->unique_by_count == 0;
+    return (!spec->queue ||
+            cJSON_AddStringToObject(row, "queue", spec->queue)) &&
+           add_number(row, "max_retry", spec->max_retry) &&
+           add_number(row, "timeout_ms", spec->timeout_ms) &&
+           add_number(row, "retention_ms", spec->retention_ms) &&
+           add_number(row, "unique_ms", lock ? spec->unique_ms : -1);
+}
+
 static bool describe_spec(cJSON *list, const lq_lua_spec *spec)
 {
     bool ok = true;
@@ -277,7 +294,8 @@ static bool describe_spec(cJSON *list, const lq_lua_spec *spec)
              cJSON_AddStringToObject(row, "file", spec->file->name) &&
              cJSON_AddStringToObject(row, "doc", spec->doc ? spec->doc : "") &&
              cJSON_AddStringToObject(row, "hash", hash) &&
-             describe_group(row, spec) && cJSON_AddItemToArray(list, row);
+             describe_defaults(row, spec) && describe_group(row, spec) &&
+             cJSON_AddItemToArray(list, row);
         if (!ok)
             cJSON_Delete(row);
     }

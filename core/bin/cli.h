@@ -146,6 +146,14 @@ typedef struct lq_buf lq_buf;
  *  numbers as they are.  NULL, or what is wrong with it (static). */
 const char *cli_json_canonical(lq_buf *out, const char *text, size_t len);
 
+/* ---- cli_defaults.c -------------------------------------------------------
+ */
+
+/** Fills what the command line left out of a task (type, queue …) with what its
+ *  handler file says, as live daemons tell it.  The task borrows from *list,
+ *  which the caller frees. */
+void cli_defaults(struct cli *cli, lunaq_task *task, lunaq_handler_list **list);
+
 /* ---- cli_payload.c --------------------------------------------------------
  */
 

@@ -18,9 +18,9 @@
 
 static const struct cli_option options[] = {
     {"payload", "FILE|-|TEXT", "the whole payload, instead of k=v"},
-    {"queue", "NAME", "the queue; default: default"},
-    {"max-retry", "N", "retries after the first attempt; default 25"},
-    {"timeout", "DURATION", "of one attempt; default 30m"},
+    {"queue", "NAME", "the queue; default: the handler's, or default"},
+    {"max-retry", "N", "retries; default: the handler's, or 25"},
+    {"timeout", "DURATION", "of one attempt; default: the handler's, or 30m"},
     {"deadline", "WHEN", "no attempt after it: an instant, or from now"},
     {"process-in", "DURATION", "not before this time has passed"},
     {"process-at", "INSTANT", "not before it: 2026-01-31T12:00:00Z"},
@@ -249,6 +249,7 @@ static int run_enqueue(struct cli *cli)
     lunaq_enqueued result = {0};
     lunaq_error err = LUNAQ_ERROR_INIT;
     bool wait = cli_get(cli, "wait") || cli_get(cli, "wait-timeout");
+    lunaq_handler_list *handlers = NULL;
     lq_buf payload;
     lq_buf_init(&payload, 0);
     int rc = cli_want_args(cli, 1, INT32_MAX);
@@ -263,11 +264,12 @@ static int run_enqueue(struct cli *cli)
     task.type = cli->args[0];
     task.payload = payload.p;
     task.payload_len = payload.len;
-    if (wait && task.retention_ms < WAIT_RETENTION_MS)
-        task.retention_ms = WAIT_RETENTION_MS;
     rc = CLI_FAILED;
     if (!cli_client(cli))
         goto out;
+    cli_defaults(cli, &task, &handlers);
+    if (wait && task.retention_ms < WAIT_RETENTION_MS)
+        task.retention_ms = WAIT_RETENTION_MS;
     int64_t started_ns = lq_mono_ns();
     if (lunaq_client_enqueue(cli->client, &task, &result, &err)) {
         rc = cli_fail(&err);
@@ -279,6 +281,7 @@ static int run_enqueue(struct cli *cli)
         rc = put_enqueued(cli, &task, &result);
     }
 out:
+    lunaq_handler_list_free(handlers);
     lq_buf_release(&payload);
     return rc;
 }

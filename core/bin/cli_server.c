@@ -99,6 +99,23 @@ static int run_servers(struct cli *cli)
 /* ---- handlers ---------------------------------------------------------------
  */
 
+/* What the file says; what it does not say is left out. */
+static void put_defaults(cJSON *o, const lunaq_handler_info *h)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } numbers[] = {{"max_retry", h->max_retry},
+                   {"timeout_ms", h->timeout_ms},
+                   {"retention_ms", h->retention_ms},
+                   {"unique_ms", h->unique_ms}};
+    if (h->queue[0])
+        cli_json_str(o, "queue", h->queue);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value >= 0)
+            cli_json_int(o, numbers[i].name, numbers[i].value);
+}
+
 static int handlers_json(const lunaq_handler_list *list)
 {
     cJSON *all = cJSON_CreateArray();
@@ -112,6 +129,7 @@ static int handlers_json(const lunaq_handler_list *list)
         cli_json_str(o, "doc", h->doc);
         cli_json_str(o, "hash", h->hash);
         cli_json_str(o, "rejected", h->rejected);
+        put_defaults(o, h);
         cJSON_AddItemToArray(all, o);
     }
     return cli_json_print(all);

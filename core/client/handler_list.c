@@ -2,7 +2,9 @@
  *
  * A daemon publishes it as JSON beside its server record:
  * {"generation": 7, "rejected": "",
- *  "handlers": [{"type": …, "file": …, "doc": …, "hash": …}, …]}
+ *  "handlers": [{"type": …, "file": …, "doc": …, "hash": …,
+ *                and what it says of: "queue", "max_retry", "timeout_ms",
+ *                "retention_ms", "unique_ms"}, …]}
  */
 #include "client/handle.h"
 
@@ -13,7 +15,7 @@
 #include <cjson/cJSON.h>
 
 static_assert(sizeof(lunaq_handler_info) ==
-                  offsetof(lunaq_handler_info, generation) + sizeof(int64_t),
+                  offsetof(lunaq_handler_info, unique_ms) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 struct lunaq_handler_list {
@@ -49,6 +51,15 @@ static char *text(lq_arena *mem, const cJSON *object, const char *name)
     return lq_arena_dup(mem, lq_str_c(cJSON_GetStringValue(v)));
 }
 
+/* A count or a duration, -1 when it is anything else. */
+static int64_t number(const cJSON *object, const char *name)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, name);
+    bool fits =
+        cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble < 9e15;
+    return fits ? (int64_t)v->valuedouble : -1;
+}
+
 static int add(lunaq_handler_list *list, lq_str server_id, const cJSON *extra,
                const cJSON *handler, lunaq_error *err)
 {
@@ -74,9 +85,14 @@ static int add(lunaq_handler_list *list, lq_str server_id, const cJSON *extra,
         .hash = text(mem, handler, "hash"),
         .rejected = text(mem, extra, "rejected"),
         .generation = g > 0 && g < 9e15 ? (int64_t)g : 0,
+        .queue = text(mem, handler, "queue"),
+        .max_retry = number(handler, "max_retry"),
+        .timeout_ms = number(handler, "timeout_ms"),
+        .retention_ms = number(handler, "retention_ms"),
+        .unique_ms = number(handler, "unique_ms"),
     };
     if (!info->server_id || !info->type || !info->file || !info->doc ||
-        !info->hash || !info->rejected)
+        !info->hash || !info->rejected || !info->queue)
         return lq_fail_nomem(err);
     list->count++;
     return LUNAQ_OK;

@@ -25,7 +25,7 @@ ENDS_FULL(lunaq_queue_info, completed_max);
 ENDS_FULL(lunaq_server_info, worker_count);
 ENDS_FULL(lunaq_cron_info, servers);
 ENDS_FULL(lunaq_cron_event, at);
-ENDS_FULL(lunaq_handler_info, generation);
+ENDS_FULL(lunaq_handler_info, unique_ms);
 ENDS_FULL(lunaq_broker_move_options, ud);
 ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_task_filter, state);

@@ -91,6 +91,29 @@ class Enqueue(Doing):
             (row["queue"], row["max_retry"], row["timeout_ms"], row["retention_ms"]),
             ("other", 0, 5000, 0))
 
+    def test_command_line__follows_the_handler_file_of_a_live_daemon(self):
+        self.write("handlers/locked.lua", """
+            return { queue = "idle", unique = "1h", run = function() end }
+        """)
+        self.write("handlers/any/_.lua", """
+            return { queue = "idle", max_retry = 0, run = function() end }
+        """)
+        self.start()
+        row = self.show(self.enqueue("with:defaults", "user:=1"))
+        self.assertEqual(
+            (row["queue"], row["max_retry"], row["timeout_ms"], row["retention_ms"]),
+            ("idle", 7, 90000, 7200000))
+        row = self.show(self.enqueue(
+            "with:defaults", "--queue", "other", "--max-retry", "1", "--timeout", "5s",
+            "--retention", "0"))
+        self.assertEqual(
+            (row["queue"], row["max_retry"], row["timeout_ms"], row["retention_ms"]),
+            ("other", 1, 5000, 0))
+        row = self.show(self.enqueue("any:thing"))
+        self.assertEqual((row["queue"], row["max_retry"]), ("idle", 0))
+        self.enqueue("locked")
+        self.assertIn("unique key", self.lunaq("enqueue", "locked", code=1))
+
     def test_duplicate_and_conflict__are_errors_of_their_own(self):
         daemon = self.start()
         self.assertEqual(self.do(daemon, """

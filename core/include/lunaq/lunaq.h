@@ -315,9 +315,9 @@ LUNAQ_API int lunaq_task_cancel(lunaq_client *client, const char *queue,
 LUNAQ_API int lunaq_task_end_attempt(lunaq_client *client, const char *queue,
                                      const char *id, lunaq_error *err);
 /** Gives a task that is scheduled, pending, waits for a retry or in a group, or
- *  is archived, another payload, at once.  All else stays, also its unique lock:
- *  that is still the one of the payload it was enqueued with.  LUNAQ_ESTATE:
- *  active or completed. */
+ *  is archived, another payload, at once.  All else stays, also its unique
+ * lock: that is still the one of the payload it was enqueued with.
+ * LUNAQ_ESTATE: active or completed. */
 LUNAQ_API int lunaq_task_update(lunaq_client *client, const char *queue,
                                 const char *id, const void *payload,
                                 size_t payload_len, lunaq_error *err);
@@ -503,6 +503,14 @@ typedef struct lunaq_handler_info {
     const char *hash;     /* of the source, first 12 hex digits */
     const char *rejected; /* why the newest edit is not live; "" when it is */
     int64_t generation;
+    /* What the file says of tasks that are enqueued without it.  "" or -1: it
+     * says nothing.  Whoever enqueues in another language may follow it. */
+    const char *queue;
+    int64_t max_retry;    /* 0 = none */
+    int64_t timeout_ms;   /* 0 = none */
+    int64_t retention_ms; /* 0 = none */
+    int64_t unique_ms;    /* 0 = none; -1 also when it locks on some members of
+                             the payload (unique.by) */
 } lunaq_handler_info;
 
 typedef struct lunaq_handler_list lunaq_handler_list;
