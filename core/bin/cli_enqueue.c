@@ -262,7 +262,8 @@ static int run_enqueue(struct cli *cli)
     if (rc)
         goto out;
     task.type = cli->args[0];
-    task.payload = payload.p;
+    /* None and an empty one are locked apart, as in Go. */
+    task.payload = payload.p || !cli_get(cli, "payload") ? payload.p : "";
     task.payload_len = payload.len;
     rc = CLI_FAILED;
     if (!cli_client(cli))

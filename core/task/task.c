@@ -231,7 +231,9 @@ static int init_times(lq_enqueue *e, const lunaq_task *t, int64_t now_ms,
     task->max_retry = t->max_retry == 0    ? LQ_MAX_RETRY_DEFAULT
                       : t->max_retry == -1 ? 0
                                            : (int32_t)t->max_retry;
-    task->timeout_s = t->timeout_ms == 0    ? LQ_TIMEOUT_DEFAULT_S
+    /* As Asynq: who gives a deadline alone wants no other limit. */
+    task->timeout_s = t->timeout_ms == 0
+                          ? (t->deadline_at ? 0 : LQ_TIMEOUT_DEFAULT_S)
                       : t->timeout_ms == -1 ? 0
                                             : seconds_up(t->timeout_ms);
     /* Cut, so that nothing goes on after it; 0 would mean none. */

@@ -224,6 +224,9 @@ static void times__at_their_edges(void **state)
     (void)state;
     lunaq_task t = task_of("x");
     lq_enqueue e;
+    t.deadline_at = NOW + 1;
+    assert_int_equal(lq_enqueue_init(&e, &t, NOW, NULL), LUNAQ_OK);
+    assert_int_equal(e.task.timeout_s, 0); /* the deadline is enough */
     t.timeout_ms = -1;
     t.process_at = NOW; /* is now */
     t.deadline_at = 1;

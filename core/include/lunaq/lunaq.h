@@ -168,8 +168,8 @@ typedef struct lunaq_task {
     const lunaq_header *headers;
     size_t header_count;
     int64_t max_retry;  /* retries after the first attempt; 0 = 25, -1 = none */
-    int64_t timeout_ms; /* of one attempt; 0 = 30 min, -1 = none; whole
-                           seconds, rounded up */
+    int64_t timeout_ms; /* of one attempt; 0 = 30 min, or none when a deadline
+                           is given; -1 = none; whole seconds, rounded up */
     int64_t deadline_at;   /* no attempt starts or goes on after it; 0 = none */
     int64_t process_at;    /* not before this instant; 0 = now */
     int64_t process_in_ms; /* the same, from now; 0 = now */
