@@ -130,6 +130,9 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         .timezone = s->o.timezone,
         .stuck = s->o.stuck,
         .stuck_userdata = s->o.stuck_userdata,
+        .order = s->o.order,
+        .order_userdata = s->o.order_userdata,
+        .orders_off = s->o.remote_control_off != 0,
     };
     const lunaq_server_hooks *hooks = lq_callbacks_hooks(s->callbacks);
     o.health = hooks->on_health;

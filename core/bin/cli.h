@@ -43,6 +43,7 @@ extern const struct cli_verb cli_broker_verbs[];
 extern const struct cli_verb cli_queue_verbs[];
 extern const struct cli_verb cli_server_verbs[];
 extern const struct cli_verb cli_fsck_verbs[];
+extern const struct cli_verb cli_order_verbs[];
 extern const struct cli_verb cli_update_verbs[];
 extern const struct cli_verb cli_cron_verbs[];
 extern const struct cli_verb cli_help_verbs[];

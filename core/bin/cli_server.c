@@ -22,6 +22,8 @@ static cJSON *server_json(const lunaq_server_info *s)
     cli_json_int(o, "concurrency", s->concurrency);
     cJSON_AddBoolToObject(o, "strict", s->strict != 0);
     cli_json_int(o, "started_at", s->started_at);
+    cJSON_AddBoolToObject(o, "lunaq", s->lunaq != 0);
+    cJSON_AddBoolToObject(o, "remote_control", s->remote_control != 0);
     cJSON *queues = cJSON_AddObjectToObject(o, "queues");
     for (size_t i = 0; i < s->queue_count; i++)
         cli_json_int(queues, s->queues[i].queue, s->queues[i].weight);

@@ -317,6 +317,14 @@ static void stuck(const char *type, const char *task_id, int64_t seconds,
     abort();
 }
 
+/* As if the signal had come; the library has told the log who asked. */
+static void ordered(lunaq_order order, const char *who, void *userdata)
+{
+    (void)who;
+    (void)userdata;
+    kill(getpid(), order == LUNAQ_ORDER_STOP ? SIGTERM : SIGTSTP);
+}
+
 /* Every waiting handler may hold a socket. */
 static void raise_file_limit(void)
 {
@@ -359,6 +367,7 @@ static int run(lunaqd *d)
     notify_open(&d->notify);
     d->config->options.stuck = stuck;
     d->config->options.stuck_userdata = d;
+    d->config->options.order = ordered;
     begin(d, STARTING);
     while (d->state != ENDED) {
         struct pollfd fds[] = {{.fd = d->signal_fd, .events = POLLIN},

@@ -70,6 +70,8 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_GROUP_RECLAIM] = "group reclaim",
         [LQ_OP_CHECK] = "check",
         [LQ_OP_UPDATE] = "update",
+        [LQ_OP_ORDER] = "order",
+        [LQ_OP_ORDER_TAKE] = "order take",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

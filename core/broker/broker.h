@@ -84,6 +84,8 @@ enum lq_op_kind {
     LQ_OP_GROUP_RECLAIM,
     LQ_OP_CHECK, /* broker/check.h */
     LQ_OP_UPDATE,
+    LQ_OP_ORDER, /* broker/order.h */
+    LQ_OP_ORDER_TAKE,
     LQ_OP_KINDS
 };
 

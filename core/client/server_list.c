@@ -5,9 +5,10 @@
 #include "base/error.h"
 
 #include <assert.h>
+#include <cjson/cJSON.h>
 
 static_assert(sizeof(lunaq_server_info) ==
-                  offsetof(lunaq_server_info, worker_count) + sizeof(size_t),
+                  offsetof(lunaq_server_info, remote_control) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 struct lunaq_server_list {
@@ -77,6 +78,16 @@ static bool fill_queues(lq_arena *mem, lunaq_server_info *info,
     return true;
 }
 
+/* What lunaq's servers publish beside Asynq's record. */
+static bool takes_orders(lq_str extra)
+{
+    cJSON *o = extra.p ? cJSON_ParseWithLength(extra.p, extra.len) : NULL;
+    bool yes =
+        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "remote_control"));
+    cJSON_Delete(o);
+    return yes;
+}
+
 static int add(lunaq_server_list *list, const lq_server_row *row,
                lunaq_error *err)
 {
@@ -96,6 +107,8 @@ static int add(lunaq_server_list *list, const lq_server_row *row,
         .concurrency = m.concurrency,
         .strict = m.strict,
         .started_at = m.start_ms,
+        .lunaq = row->extra.p != NULL,
+        .remote_control = takes_orders(row->extra),
     };
     bool ok = info->id && info->host && info->status &&
               fill_queues(mem, info, &m) && fill_workers(mem, info, row);

@@ -56,6 +56,8 @@ static void begin(lq_post *post)
     if (!rc)
         rc = lq_janitor_start(&c->janitor, c, &err);
     if (!rc)
+        rc = lq_orders_start(&c->orders, c, &err);
+    if (!rc)
         rc = lq_recoverer_start(&c->recoverer, c, &err);
     if (!rc)
         rc = lq_scheduler_start(&c->scheduler, c, &err);
@@ -124,6 +126,7 @@ static void *thread_main(void *arg)
     lq_health_stop(&c->health);
     lq_heartbeat_stop(&c->heartbeat);
     lq_janitor_stop(&c->janitor);
+    lq_orders_stop(&c->orders);
     lq_recoverer_stop(&c->recoverer);
     lq_scheduler_stop(&c->scheduler);
     lq_watchdog_stop(&c->watchdog);

@@ -15,6 +15,7 @@
 #include "runtime/internal_run.h"
 #include "runtime/janitor.h"
 #include "runtime/listener.h"
+#include "runtime/orders.h"
 #include "runtime/recoverer.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
@@ -37,6 +38,7 @@ typedef struct lq_control {
     lq_internal_service internal; /* hooks of handlers, on workers */
     lq_janitor janitor;
     lq_listener listener;
+    lq_orders orders;
     lq_recoverer recoverer;
     lq_scheduler scheduler;
     lq_watchdog watchdog;

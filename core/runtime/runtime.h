@@ -70,6 +70,9 @@ typedef struct lq_runtime_options {
     lunaq_health_fn *health; /* NULL = nobody asks */
     void *health_userdata;
     int64_t health_interval_ms;
+    lunaq_order_fn *order; /* told of orders from afar; NULL = nobody */
+    void *order_userdata;
+    bool orders_off; /* refuses them */
 } lq_runtime_options;
 
 struct lq_worker;

@@ -36,6 +36,13 @@ bad update_both 2 "one or the other" task update a-task-2 k=v --payload '{}'
 bad update_unknown 1 "no task" task update 01234567 k=v
 good many_rm "" queue rm many --force
 
+# ---- servers -----------------------------------------------------------------------
+
+good server_stop_all_none "nobody was told" server stop --all
+bad server_stop_unknown 1 "no server 01234567" server stop 01234567
+bad server_stop_nobody 2 "usage: lunaq server stop" server stop
+bad server_stop_both 2 "one or the other" server stop --all 01234567
+
 # ---- fsck ------------------------------------------------------------------------
 
 good fsck_empty "0 queues, 0 tasks: clean" fsck

@@ -113,6 +113,11 @@ void lq_cmd_own_server(lq_cmd *c, lq_str host, int32_t pid, lq_str server_id)
     cmd_server(c, own_global(c), "servers", host, pid, server_id);
 }
 
+void lq_cmd_own_order(lq_cmd *c, lq_str host, int32_t pid, lq_str server_id)
+{
+    cmd_server(c, own_global(c), "orders", host, pid, server_id);
+}
+
 void lq_cmd_scheduler(lq_cmd *c, lq_str scheduler_id)
 {
     lq_cmd_mark_key(c);

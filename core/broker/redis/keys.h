@@ -50,6 +50,8 @@ void lq_cmd_server(lq_cmd *c, const char *kind, lq_str host, int32_t pid,
                    lq_str server_id);
 /** Appends "lunaq:servers:{<host>:<pid>:<server_id>}". */
 void lq_cmd_own_server(lq_cmd *c, lq_str host, int32_t pid, lq_str server_id);
+/** Appends "lunaq:orders:{<host>:<pid>:<server_id>}". */
+void lq_cmd_own_order(lq_cmd *c, lq_str host, int32_t pid, lq_str server_id);
 /** Appends "asynq:schedulers:{<scheduler_id>}". */
 void lq_cmd_scheduler(lq_cmd *c, lq_str scheduler_id);
 /** Appends "lunaq:token:<token>". */

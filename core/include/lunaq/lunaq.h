@@ -433,6 +433,8 @@ typedef struct lunaq_server_info {
     size_t queue_count;
     const lunaq_worker_info *workers;
     size_t worker_count;
+    int64_t lunaq;          /* 1 = a server of lunaq's, 0 = Asynq's */
+    int64_t remote_control; /* 1 = it takes orders: lunaq_server_order() */
 } lunaq_server_info;
 
 typedef struct lunaq_server_list lunaq_server_list;
@@ -442,6 +444,19 @@ lunaq_server_list_at(const lunaq_server_list *list, size_t i);
 LUNAQ_API void lunaq_server_list_free(lunaq_server_list *list);
 LUNAQ_API int lunaq_server_list_open(lunaq_client *client,
                                      lunaq_server_list **out, lunaq_error *err);
+
+typedef enum lunaq_order {
+    LUNAQ_ORDER_QUIET = 1, /* take no more tasks; running ones go on */
+    LUNAQ_ORDER_STOP = 2   /* drain, and end */
+} lunaq_order;
+/** Tells a server from afar what to do.  server_id: its id, or a head or tail
+ *  of at least 6 characters.  who: goes into its log.  It is obeyed at once, or
+ *  with the next heartbeat; success means that it was said.  LUNAQ_ENOTFOUND:
+ *  no such server lives; LUNAQ_EAMBIGUOUS; LUNAQ_ESTATE: it is Asynq's, or
+ *  refuses orders. */
+LUNAQ_API int lunaq_server_order(lunaq_client *client, const char *server_id,
+                                 lunaq_order order, const char *who,
+                                 lunaq_error *err);
 
 /** A periodic entry that a live scheduler, lunaq's or Asynq's, announces. */
 typedef struct lunaq_cron_info {

@@ -55,6 +55,11 @@ typedef void lunaq_log_fn(lunaq_log_level level, const char *line,
 typedef void lunaq_stuck_fn(const char *type, const char *task_id,
                             int64_t seconds, void *userdata);
 
+/** Somebody told this server from afar to take no more tasks (it does not, from
+ *  now on) or to stop: then the program should call lunaq_server_stop(), soon,
+ *  from a thread of its own.  Called from the control thread. */
+typedef void lunaq_order_fn(lunaq_order order, const char *who, void *userdata);
+
 /** What is said of a served queue beyond its weight, as `queues` in
  *  lunaq.conf.lua. */
 typedef struct lunaq_queue_options {
@@ -133,13 +138,16 @@ typedef struct lunaq_server_options {
     const char *prefix;      /* as in lunaq_client_options */
     const lunaq_queue_options *queue_options; /* [0].size is the stride */
     size_t queue_option_count;
-    const char *timezone; /* of cron specs that name none: "Europe/Berlin";
-                             NULL = UTC */
+    const char *timezone;  /* of cron specs that name none: "Europe/Berlin";
+                              NULL = UTC */
+    lunaq_order_fn *order; /* NULL: an order to stop only quiets it */
+    void *order_userdata;
+    int64_t remote_control_off; /* 1: orders from afar are refused */
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0            \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0   \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
