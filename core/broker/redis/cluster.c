@@ -14,8 +14,9 @@ enum state { READY = 1, WAITING, SENT, ENDED };
 
 struct command {
     enum state state;
-    bool any; /* no key: any node will do */
-    bool ask; /* this once at `to` */
+    bool follows; /* WAITING until it is sent with the one before it */
+    bool any;     /* no key: any node will do */
+    bool ask;     /* this once at `to` */
     uint16_t slot;
     uint16_t to;   /* ask: the node */
     uint32_t hops; /* redirections and refusals so far */
@@ -195,6 +196,10 @@ static void lose(lq_cluster *c, struct work *w, uint32_t i,
         w->op->err = first;
     note(w, rc);
     become(c, w, i, ENDED);
+    /* What follows it has nothing to follow. */
+    while (++i < w->count && w->commands[i].follows)
+        if (w->commands[i].state == WAITING)
+            become(c, w, i, ENDED);
 }
 
 static void answer(lq_cluster *c, struct work *w, uint32_t i)
@@ -267,6 +272,8 @@ static int route(lq_cluster *c, struct work *w, uint32_t i)
     lq_str key = lq_cmd_key(cmd);
     m->any = key.p == NULL || w->op->kind == LQ_OP_LISTEN;
     m->slot = m->any ? 0 : lq_cluster_slot(key);
+    m->follows = m->any && w->row->follow && i > 0;
+    m->due = INT64_MAX;
     return LUNAQ_OK;
 }
 
@@ -289,8 +296,8 @@ static int add(lq_cluster *c, struct work *w, uint32_t n)
             return rc;
     }
     w->ended += n;
-    for (uint32_t k = 0; k < n; k++)
-        become(c, w, w->count++, READY);
+    for (uint32_t k = 0; k < n; k++, w->count++)
+        become(c, w, w->count, w->commands[w->count].follows ? WAITING : READY);
     return LUNAQ_OK;
 }
 
@@ -369,7 +376,7 @@ static bool goes_along(lq_cluster *c, const struct work *w, uint32_t i,
                        size_t node)
 {
     const struct command *m = &w->commands[i];
-    if (m->state != READY || m->ask)
+    if (m->follows || m->state != READY || m->ask)
         return false;
     return m->any ? node == LQ_CLUSTER_ANY : c->map.owner[m->slot] == node + 1;
 }
@@ -399,10 +406,8 @@ static lq_op *make_part(lq_cluster *c, struct work *w, uint32_t first,
                         size_t node)
 {
     bool ask = w->commands[first].ask;
-    uint32_t n = 1;
-    for (uint32_t i = first + 1; !ask && i < w->count; i++)
-        n += goes_along(c, w, i, node);
-    struct part *p = lq_calloc(1, sizeof(*p) + n * sizeof(p->items[0]));
+    struct part *p =
+        lq_calloc(1, sizeof(*p) + (w->count - first) * sizeof(p->items[0]));
     if (!p)
         return NULL;
     lq_op_init(&p->op, LQ_OP_PART);
@@ -410,10 +415,14 @@ static lq_op *make_part(lq_cluster *c, struct work *w, uint32_t first,
     p->work = w;
     p->at = node;
     p->ask = ask;
+    bool taken = true; /* the one before, which some follow */
     p->items[p->count++].i = first;
-    for (uint32_t i = first + 1; !ask && i < w->count; i++)
-        if (goes_along(c, w, i, node))
+    for (uint32_t i = first + 1; i < w->count && (taken || !ask); i++) {
+        if (!w->commands[i].follows)
+            taken = !ask && goes_along(c, w, i, node);
+        if (taken)
             p->items[p->count++].i = i;
+    }
     for (uint32_t k = 0; k < p->count; k++)
         become(c, w, p->items[k].i, SENT);
     c->out++;
@@ -526,7 +535,11 @@ void lq_cluster_ended(lq_cluster *c, lq_op *bundle, int64_t now_ms)
         c->stale = true;
     for (uint32_t k = 0; k < p->count; k++) {
         const struct item *t = &p->items[k];
-        if (t->answered) {
+        struct command *m = &w->commands[t->i];
+        if (m->follows && w->commands[t->i - 1].state != ENDED) {
+            m->due = INT64_MAX; /* goes with it again */
+            become(c, w, t->i, WAITING);
+        } else if (t->answered) {
             answer(c, w, t->i);
         } else if (t->said) {
             redirect(c, p, t, now_ms);
@@ -628,6 +641,10 @@ static int part_parse(lq_op *op, uint32_t i, const lq_reply *reply)
         return LUNAQ_OK;
     struct item *t = &p->items[i];
     bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
+    if (w->commands[t->i].follows && i > 0 && p->items[i - 1].said) {
+        t->said = p->items[i - 1].said; /* it confirms nothing */
+        return LUNAQ_OK;
+    }
     if (error) {
         lq_cluster_hint h = lq_cluster_hear(lq_reply_error(reply));
         if (h.said) {

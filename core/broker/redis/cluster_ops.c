@@ -120,48 +120,93 @@ const lq_redis_op lq_cluster_row_peek = {.count = peek_count,
                                          .parse = peek_parse,
                                          .lost = peek_lost};
 
-/* ---- ENQUEUE: the queues' names first, then a call a queue --------------- */
+/* ---- ENQUEUE: the queues' names first, then a call a queue --------------- *
+ *
+ * Behind each call, on its connection, what waits until it is durable. */
+
+struct enqueue {
+    uint32_t later;               /* commands after the names */
+    uint32_t each;                /* commands a queue */
+    int *confirmed;               /* per queue: levels that are reached */
+    uint32_t queue[LQ_BATCH_MAX]; /* of an item */
+};
 
 static uint32_t enqueue_count(lq_op *op)
 {
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
     uint32_t all = lq_row_enqueue.count(op);
-    uint32_t *later = lq_arena_alloc(&op->mem, sizeof(*later));
-    if (!later || ((lq_op_enqueue *)op)->known_queues)
-        return all;
-    *later = all ? all - 1 : 0;
-    op->plan = later;
-    return all ? 1 : 0;
+    struct enqueue *p = lq_arena_alloc(&op->mem, sizeof(*p));
+    if (p)
+        p->confirmed = lq_arena_alloc(&op->mem, (o->scripts + 1) * sizeof(int));
+    op->plan = p && p->confirmed ? p : NULL;
+    if (!all || !op->plan)
+        return all; /* its build says so */
+    p->each = 1 + lq_enqueue_confirms(o);
+    for (size_t k = 0; k < o->count && k < LQ_BATCH_MAX; k++)
+        p->queue[k] = (uint32_t)(-o->items[k]->code - 1);
+    p->later = o->known_queues ? 0 : o->scripts * p->each;
+    return o->known_queues ? o->scripts * p->each : 1;
 }
 
 static uint32_t enqueue_more(lq_op *op)
 {
-    uint32_t *later = op->plan;
-    uint32_t n = later ? *later : 0;
-    op->plan = NULL;
+    struct enqueue *p = op->plan;
+    uint32_t n = p->later;
+    p->later = 0;
     return n;
+}
+
+/* Which queue a command is for; LQ_BATCH_MAX: the names.  *as: what it is among
+ * the commands of a single server. */
+static uint32_t queue_of(const lq_op_enqueue *o, uint32_t i, uint32_t *as)
+{
+    const struct enqueue *p = o->op.plan;
+    uint32_t names = o->known_queues ? 0 : 1;
+    *as = i;
+    if (i < names)
+        return LQ_BATCH_MAX;
+    uint32_t queue = (i - names) / p->each, at = (i - names) % p->each;
+    *as = names + (at ? o->scripts + at - 1 : queue);
+    return queue;
 }
 
 static int enqueue_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
-    return lq_row_enqueue.build(op, i, c);
+    uint32_t as;
+    if (!op->plan)
+        return lq_fail_nomem(&op->err);
+    queue_of((lq_op_enqueue *)op, i, &as);
+    return lq_row_enqueue.build(op, as, c);
 }
 
 static int enqueue_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
-    return lq_row_enqueue.parse(op, i, reply);
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
+    struct enqueue *p = op->plan;
+    uint32_t as, queue = queue_of(o, i, &as);
+    o->confirmed = 0;
+    int rc = lq_row_enqueue.parse(op, as, reply);
+    if (queue < o->scripts)
+        p->confirmed[queue] |= o->confirmed;
+    return rc;
 }
 
 static int enqueue_lost(lq_op *op, uint32_t i, const lunaq_error *why)
 {
     lq_op_enqueue *o = (lq_op_enqueue *)op;
     int code = why->code;
-    if (!o->known_queues && i-- == 0) {
+    uint32_t as, queue = op->plan ? queue_of(o, i, &as) : LQ_BATCH_MAX;
+    if (queue == LQ_BATCH_MAX) {
         /* Only a name was sent: no task is anywhere. */
         if (code == LUNAQ_EUNKNOWN)
             code = LUNAQ_EBROKER;
+    } else if (as >= o->scripts + (o->known_queues ? 0 : 1)) {
+        lq_fail(&op->err, LUNAQ_EUNKNOWN, "enqueued, but not confirmed: %s",
+                why->message);
+        return LUNAQ_OK;
     } else {
         for (size_t k = 0; k < o->count; k++)
-            if (o->items[k]->code == -(int)i - 1)
+            if (o->items[k]->code == -(int)queue - 1)
                 o->items[k]->code = code;
     }
     return lq_fail(&op->err, code, "%s", why->message);
@@ -169,7 +214,15 @@ static int enqueue_lost(lq_op *op, uint32_t i, const lunaq_error *why)
 
 static int enqueue_end(lq_op *op)
 {
-    return lq_row_enqueue.end(op);
+    lq_op_enqueue *o = (lq_op_enqueue *)op;
+    const struct enqueue *p = op->plan;
+    for (size_t k = 0; k < o->count; k++) {
+        if (o->items[k]->code < 0)
+            o->items[k]->code = op->rc;
+        o->confirmed = p && k < LQ_BATCH_MAX ? p->confirmed[p->queue[k]] : 0;
+        lq_enqueue_item_settle(o, o->items[k]);
+    }
+    return op->rc;
 }
 
 const lq_redis_op lq_cluster_row_enqueue = {.count = enqueue_count,
@@ -178,7 +231,8 @@ const lq_redis_op lq_cluster_row_enqueue = {.count = enqueue_count,
                                             .more = enqueue_more,
                                             .lost = enqueue_lost,
                                             .end = enqueue_end,
-                                            .errors = true};
+                                            .errors = true,
+                                            .follow = true};
 
 /* ---- QUEUE_PAUSE: is there such a queue?  Then the mark -------------------
  */

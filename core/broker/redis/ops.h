@@ -83,6 +83,8 @@ typedef struct lq_redis_op {
      * EUNKNOWN, ECANCELED; why says more.  Returns what parse would.  NULL: the
      * operation ends with it. */
     int (*lost)(lq_op *op, uint32_t i, const lunaq_error *why);
+    bool follow;  /* in a cluster: a command without a key goes with the one
+                     before it, on its connection */
     bool errors;  /* parse wants error replies too */
     bool endless; /* replies go on coming; ends with the connection */
 } lq_redis_op;

@@ -85,8 +85,7 @@ static uint32_t enqueue_count(lq_op *op)
     o->confirmed = 0;
     if (!queues)
         return 0;
-    return o->scripts + (o->known_queues ? 0 : 1) +
-           (uint32_t)__builtin_popcount((unsigned)wanted(o));
+    return o->scripts + (o->known_queues ? 0 : 1) + lq_enqueue_confirms(o);
 }
 
 /* ---- durable ------------------------------------------------------------- */
@@ -148,7 +147,12 @@ static int parse_durable(lq_op_enqueue *o, int level, const lq_reply *reply)
     return LUNAQ_OK;
 }
 
-static void settle_durable(const lq_op_enqueue *o, lq_enqueue *e)
+uint32_t lq_enqueue_confirms(const lq_op_enqueue *o)
+{
+    return (uint32_t)__builtin_popcount((unsigned)wanted(o));
+}
+
+void lq_enqueue_item_settle(const lq_op_enqueue *o, lq_enqueue *e)
 {
     e->reached = LUNAQ_DURABLE_DEFAULT;
     if (e->code != LUNAQ_OK && e->code != LUNAQ_EEXIST)
@@ -200,7 +204,7 @@ static int enqueue_build(lq_op *op, uint32_t i, lq_cmd *c)
     if (o->count > LQ_BATCH_MAX)
         return lq_fail(&op->err, LUNAQ_EINVAL,
                        "redis: enqueue: at most %d tasks in one", LQ_BATCH_MAX);
-    if (i == 0) {
+    if (i == 0 || c->cluster) {
         int rc = check_durable(o, c, &op->err);
         if (rc)
             return rc;
@@ -274,7 +278,7 @@ static int enqueue_end(lq_op *op)
     for (size_t k = 0; k < o->count; k++) {
         if (o->items[k]->code < 0)
             o->items[k]->code = op->rc;
-        settle_durable(o, o->items[k]);
+        lq_enqueue_item_settle(o, o->items[k]);
     }
     return op->rc;
 }
