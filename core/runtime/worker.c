@@ -11,6 +11,7 @@
 
 #define WAITERS_MAX 16 /* more queues than this are polled */
 #define POLL_MS 500
+#define REST_MS 200     /* of a queue, half of it to one and a half */
 #define REFUSED_MS 1000 /* between tries of what the broker refused */
 
 static void step(lq_worker *w);                /* 1: settle and take … */
@@ -21,11 +22,42 @@ static void start_taken(lq_worker *, const lq_op_step *,
 
 /* ---- steps --------------------------------------------------------------- */
 
+/* Its node did not answer a moment ago; the other queues do not wait for it. */
+static bool is_resting(const lq_worker *w, size_t queue)
+{
+    return w->resting >> queue & 1;
+}
+
+static bool is_out_of_reach(int code)
+{
+    return code == LUNAQ_EBROKER || code == LUNAQ_EUNKNOWN ||
+           code == LUNAQ_ECANCELED;
+}
+
+static void rest(lq_worker *w, size_t queue)
+{
+    w->resting |= (uint64_t)1 << queue;
+    if (!lq_timer_active(w->rest_timer))
+        lq_timer_start(w->rest_timer,
+                       REST_MS / 2 + (int64_t)lq_random(REST_MS));
+}
+
+static void rested(void *ud)
+{
+    lq_worker *w = ud;
+    for (size_t i = 0; i < w->rt->o.queue_count; i++)
+        if (is_resting(w, i))
+            w->queues[i].drained = false;
+    w->resting = 0;
+    lq_turn_arm(w->turn);
+}
+
 static size_t ready_total(const lq_worker *w)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        n += w->queues[i].ready_count;
+        if (!is_resting(w, i))
+            n += w->queues[i].ready_count;
     return n;
 }
 
@@ -34,7 +66,7 @@ static bool all_drained(lq_worker *w)
 {
     uint64_t paused = atomic_load(&w->rt->paused);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        if (!w->queues[i].drained && !(paused >> i & 1) &&
+        if (!w->queues[i].drained && !(paused >> i & 1) && !is_resting(w, i) &&
             !lq_worker_caps_full(w, i))
             return false;
     return true;
@@ -62,7 +94,7 @@ static void arm_waiters(lq_worker *w)
         return;
     }
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
-        if (w->queues[i].drained && !(paused >> i & 1) &&
+        if (w->queues[i].drained && !(paused >> i & 1) && !is_resting(w, i) &&
             !lq_worker_caps_full(w, i))
             lq_waiter_arm(&w->queues[i].waiter,
                           !lq_queue_cap(w->rt, i) && w->free_count > taking(w));
@@ -88,7 +120,8 @@ static void fill_queues(lq_worker *w, const uint32_t *want)
         lq_worker_queue *q = &w->queues[i];
         *sq = (lq_step_queue){.name = lq_queue_name(w->rt, i),
                               .outcomes = w->step_outcomes + at};
-        while (at < LQ_BATCH_MAX && !lq_list_empty(&q->ready)) {
+        while (at < LQ_BATCH_MAX && !is_resting(w, i) &&
+               !lq_list_empty(&q->ready)) {
             lq_slot *s = LQ_OF(lq_list_shift(&q->ready), lq_slot, node);
             q->ready_count--;
             s->state = LQ_SLOT_SENT;
@@ -99,7 +132,8 @@ static void fill_queues(lq_worker *w, const uint32_t *want)
         sq->most = lq_worker_caps_most(w, i, sq->outcome_count);
         sq->capped = sq->most != UINT32_MAX;
         sq->want = want[i] < sq->most ? want[i] : sq->most;
-        if (sq->most == 0 && sq->outcome_count == 0 && w->step.free > 0)
+        if (((sq->most == 0 && w->step.free > 0) || is_resting(w, i)) &&
+            sq->outcome_count == 0)
             continue;
         w->step_order[n++] = i;
     }
@@ -130,7 +164,7 @@ static void step(lq_worker *w)
     for (size_t i = 0; i < rt->o.queue_count; i++)
         weights[i] = (lq_weight){
             (uint32_t)rt->o.queues[i].weight,
-            (paused >> i & 1) ||
+            (paused >> i & 1) || is_resting(w, i) ||
                 lq_worker_caps_most(w, i, w->queues[i].ready_count) == 0};
     lq_weights_plan(weights, rt->o.queue_count, (uint32_t)room, rt->o.strict,
                     lq_random, w->step_order, want);
@@ -165,7 +199,8 @@ static void settle_sent(lq_worker *w, int rc)
     lq_list *node;
     while ((node = lq_list_shift(&w->sent)) != NULL) {
         lq_slot *s = LQ_OF(node, lq_slot, node);
-        if (rc || s->outcome.code == LUNAQ_EFULL) {
+        if (rc || s->outcome.code == LUNAQ_EFULL ||
+            is_out_of_reach(s->outcome.code)) {
             back_to_ready(w, s);
             continue;
         }
@@ -201,6 +236,8 @@ static uint64_t read_queues(lq_worker *w)
         size_t i = w->step_order[k];
         lq_step_queue *sq = &w->step_queues[k];
         log_refused(w, sq);
+        if (is_out_of_reach(sq->code))
+            rest(w, i);
         if (w->step.free == 0)
             continue;
         asked |= (uint64_t)1 << i;
@@ -433,6 +470,8 @@ static int make_parts(lq_worker *w, lunaq_error *err)
     if (!rc)
         rc = lq_timer_new(&w->poll_timer, w->loop, poll_due, w, err);
     if (!rc)
+        rc = lq_timer_new(&w->rest_timer, w->loop, rested, w, err);
+    if (!rc)
         rc = lq_timer_new(&w->reconcile_timer, w->loop, lq_tokens_reconcile, w,
                           err);
     for (size_t i = 0; !rc && i < w->rt->o.runner_count; i++)
@@ -454,6 +493,7 @@ static void free_parts(lq_worker *w)
     lq_turn_close(w->turn);
     lq_timer_close(w->retry_timer);
     lq_timer_close(w->poll_timer);
+    lq_timer_close(w->rest_timer);
     lq_timer_close(w->reconcile_timer);
 }
 

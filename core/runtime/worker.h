@@ -51,6 +51,8 @@ typedef struct lq_worker {
     lq_loop *loop;
     lq_turn *turn;
     lq_link *link;
+    uint64_t resting; /* queues whose node was out of reach just now */
+    lq_timer *rest_timer;
     bool connected;
     bool link_up;    /* and we have a token */
     lq_list orphans; /* operations submitted when there is no link any more */

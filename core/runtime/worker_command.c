@@ -82,6 +82,7 @@ static void do_close(lq_worker *w)
     w->unsure = lq_tokens_unsure(w) || (w->stepping && w->step.free > 0);
     lq_timer_stop(w->retry_timer);
     lq_timer_stop(w->poll_timer);
+    lq_timer_stop(w->rest_timer);
     lq_timer_stop(w->reconcile_timer);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         lq_waiter_close(&w->queues[i].waiter);

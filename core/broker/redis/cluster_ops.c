@@ -5,6 +5,7 @@
 #include "redis/inspect.h"
 #include "redis/inspect_rows.h"
 #include "redis/keys.h"
+#include "redis/ops_enqueue.h"
 #include "redis/rows.h"
 #include "task/token.h"
 
@@ -297,10 +298,9 @@ static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 
 static uint32_t fire_more(lq_op *op)
 {
-    static char named;
     if (!((lq_op_cron_fire *)op)->item || op->plan)
         return 0;
-    op->plan = &named;
+    op->plan = op;
     return 1;
 }
 

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "loop/loop.h"
 #include "redis/session.h"
+#include "redis_uv/cluster_uv.h"
 #include <assert.h>
 
 #define CONNECT_MS 5000
@@ -433,7 +434,9 @@ int lq_redis_link_open(lq_link **out, lq_loop *loop, const void *broker,
     lq_url url;
     *out = NULL;
     int rc = lq_url_parse(&url, broker, err);
-    if (!rc)
+    if (!rc && url.scheme == LQ_URL_REDIS_CLUSTER)
+        rc = lq_cluster_link_open(out, loop, &url, events, ud, err);
+    else if (!rc)
         rc = lq_redis_link_open_url(out, loop, &url, events, ud, err);
     lq_url_release(&url);
     return rc;
