@@ -128,6 +128,7 @@ static void node_up(void *ud)
     if (n->owner->closing)
         return;
     n->state = OK;
+    n->owner->map_min_ms = 0; /* it can be asked at once */
     while ((node = lq_list_shift(&n->waiting)))
         node_send(n, LQ_OF(node, lq_op, node));
     lq_turn_arm(n->owner->turn);
