@@ -128,6 +128,9 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         .cron = s->cron,
         .cron_count = s->o.cron_count,
         .timezone = s->o.timezone,
+        .group = {s->o.group_grace_ms, s->o.group_max_delay_ms,
+                  s->o.group_max_size},
+        .aggregate = s->o.aggregate != NULL,
         .stuck = s->o.stuck,
         .stuck_userdata = s->o.stuck_userdata,
         .order = s->o.order,
@@ -141,7 +144,11 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         hooks->health_interval_ms ? hooks->health_interval_ms : HEALTH_MS;
     o.source.type = source_type;
     o.source.ud = s;
-    if (lq_callbacks_count(s->callbacks) || lq_callbacks_around(s->callbacks))
+    if (s->o.aggregate)
+        lq_callbacks_aggregate(s->callbacks, s->o.aggregate,
+                               s->o.aggregate_userdata);
+    if (lq_callbacks_count(s->callbacks) || lq_callbacks_around(s->callbacks) ||
+        s->o.aggregate)
         o.runners[o.runner_count++] =
             (lq_runner_factory){lq_callback_runner_new, s->callbacks};
     if (s->app) {

@@ -70,6 +70,21 @@ static lq_queue_settings *settings_of(lunaq_server *s, const char *queue)
     return NULL;
 }
 
+/* Asynq's clock has whole seconds. */
+static int check_group(int64_t grace_ms, int64_t max_delay_ms, int64_t max_size,
+                       lunaq_error *err)
+{
+    int rc = grace_ms ? check_range("group_grace (ms)", grace_ms, 1000,
+                                    INT64_MAX / 2000, err)
+                      : LUNAQ_OK;
+    if (!rc)
+        rc = check_range("group_max_delay (ms)", max_delay_ms, -1,
+                         INT64_MAX / 2000, err);
+    if (!rc)
+        rc = check_range("group_max_size", max_size, -1, INT32_MAX, err);
+    return rc;
+}
+
 static int copy_queue_options(lunaq_server *s, lunaq_error *err)
 {
     const char *from = (const char *)s->o.queue_options;
@@ -99,8 +114,13 @@ static int copy_queue_options(lunaq_server *s, lunaq_error *err)
         if (!rc)
             rc = check_range("completed_max of a queue", o.completed_max, -1,
                              INT32_MAX, err);
+        if (!rc)
+            rc = check_group(o.group_grace_ms, o.group_max_delay_ms,
+                             o.group_max_size, err);
         if (rc)
             return rc;
+        to->group = (lq_group_rule){o.group_grace_ms, o.group_max_delay_ms,
+                                    o.group_max_size};
         to->concurrency = (uint32_t)o.concurrency;
         to->limits =
             (lq_queue_limits){o.archive_max, o.archive_ms, o.completed_max};
@@ -176,6 +196,9 @@ static int set_numbers(lunaq_server_options *o, lunaq_error *err)
     if (!rc)
         rc = check_range("db.pool", o->db_pool, 1, 10000, err);
     o->log_level = or_default(o->log_level, LUNAQ_LOG_INFO);
+    if (!rc)
+        rc = check_group(o->group_grace_ms, o->group_max_delay_ms,
+                         o->group_max_size, err);
     return rc;
 }
 

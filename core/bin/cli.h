@@ -41,6 +41,7 @@ extern const struct cli_verb cli_task_verbs[];
 extern const struct cli_verb cli_move_verbs[];
 extern const struct cli_verb cli_broker_verbs[];
 extern const struct cli_verb cli_queue_verbs[];
+extern const struct cli_verb cli_group_verbs[];
 extern const struct cli_verb cli_server_verbs[];
 extern const struct cli_verb cli_fsck_verbs[];
 extern const struct cli_verb cli_order_verbs[];

@@ -45,7 +45,7 @@ typedef struct config_key {
     const char *help;
 } config_key;
 
-#define CONFIG_KEY_MAX 32
+#define CONFIG_KEY_MAX 48
 /* The folder in the home where the default broker and database are. */
 #define CONFIG_DATA ".lunaq"
 extern const config_key config_keys[];

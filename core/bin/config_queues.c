@@ -22,6 +22,12 @@ static const struct {
      100 * INT64_C(366) * 86400},
     {"completed_max", false, offsetof(lunaq_queue_options, completed_max), -1,
      INT32_MAX},
+    {"group_grace", true, offsetof(lunaq_queue_options, group_grace_ms), 0,
+     30 * 86400},
+    {"group_max_delay", true, offsetof(lunaq_queue_options, group_max_delay_ms),
+     -1, 30 * 86400},
+    {"group_max_size", false, offsetof(lunaq_queue_options, group_max_size), -1,
+     INT32_MAX},
 };
 enum { MEMBER_COUNT = sizeof(members) / sizeof(members[0]) };
 

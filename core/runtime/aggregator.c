@@ -2,6 +2,7 @@
 #include "runtime/aggregator.h"
 
 #include "base/clock.h"
+#include "base/log_format.h"
 #include "runtime/aggregation.h"
 #include "runtime/control.h"
 
@@ -27,34 +28,56 @@ static int64_t first_said(int64_t a, int64_t b, int64_t c)
     return v > 0 ? v : 0;
 }
 
+/* What a queue's groups are due by when their handler says nothing. */
+static lq_group_rule rule_of(const lq_runtime_options *o, size_t queue)
+{
+    static const lq_group_rule nothing = {0};
+    const lq_group_rule *q = o->settings ? &o->settings[queue].group : &nothing;
+    lq_group_rule rule = {
+        first_said(q->grace_ms, o->group.grace_ms, LQ_GROUP_GRACE_MS),
+        first_said(q->max_delay_ms, o->group.max_delay_ms, 0),
+        first_said(q->max_size, o->group.max_size, 0)};
+    if (rule.grace_ms < GRACE_MIN_MS)
+        rule.grace_ms = GRACE_MIN_MS;
+    return rule;
+}
+
 bool lq_aggregator_type(const lq_aggregator *a, size_t queue, lq_str type,
                         lq_type_options *o)
 {
     const lq_runtime_options *ro = &a->control->rt->o;
     const lq_handler_source *source = &ro->source;
-    static const lq_group_rule nothing = {0};
-    const lq_group_rule *of_queue =
-        ro->settings ? &ro->settings[queue].group : &nothing;
+    lq_group_rule rule = rule_of(ro, queue);
 
     *o = (lq_type_options){.timeout_ms = -1, .max_retry = -1};
-    if (ro->aggregate) {
+    if (ro->aggregate)
         o->grouped = o->aggregates = true; /* all types, one owner */
-    } else if (!source->type || !source->type(source->ud, type, o)) {
-        o->grouped = false;
-        o->group = nothing;
-    }
-    lq_group_rule said = o->group;
-    o->group.grace_ms =
-        first_said(said.grace_ms, of_queue->grace_ms, ro->group.grace_ms);
-    o->group.max_delay_ms = first_said(
-        said.max_delay_ms, of_queue->max_delay_ms, ro->group.max_delay_ms);
-    o->group.max_size =
-        first_said(said.max_size, of_queue->max_size, ro->group.max_size);
-    if (o->group.grace_ms == 0)
-        o->group.grace_ms = LQ_GROUP_GRACE_MS;
-    if (o->group.grace_ms < GRACE_MIN_MS)
-        o->group.grace_ms = GRACE_MIN_MS;
+    else if (!source->type || !source->type(source->ud, type, o))
+        *o = (lq_type_options){.grouped = false};
+    o->group.grace_ms = first_said(o->group.grace_ms, rule.grace_ms, 0);
+    o->group.max_delay_ms =
+        first_said(o->group.max_delay_ms, rule.max_delay_ms, 0);
+    o->group.max_size = first_said(o->group.max_size, rule.max_size, 0);
     return o->grouped;
+}
+
+void lq_aggregator_describe(const lq_aggregator *a, lq_buf *json)
+{
+    const lq_runtime *rt = a->control->rt;
+    lq_buf_printf(json, "\"groups\":{\"all\":%s,\"queues\":{",
+                  rt->o.aggregate ? "true" : "false");
+    for (size_t i = 0; i < rt->o.queue_count; i++) {
+        lq_group_rule rule = rule_of(&rt->o, i);
+        if (i)
+            lq_buf_add_char(json, ',');
+        lq_log_json_string(json, lq_queue_name(rt, i));
+        lq_buf_printf(json,
+                      ":{\"grace_ms\":%lld,\"max_delay_ms\":%lld,"
+                      "\"max_size\":%lld}",
+                      (long long)rule.grace_ms, (long long)rule.max_delay_ms,
+                      (long long)rule.max_size);
+    }
+    lq_buf_add_c(json, "}}");
 }
 
 static bool aggregates(const lq_aggregator *a)
@@ -124,8 +147,10 @@ static void queue_walked(lq_aggregator *a)
 {
     int64_t wait = a->seen * 1000 / GROUPS_A_SECOND;
     wait = wait < 900 ? 900 : wait > LOOK_MAX_MS ? LOOK_MAX_MS : wait;
-    if (!aggregates(a))
-        wait = LOOK_IDLE_MS;
+    if (!aggregates(a)) {
+        wait = IDLE_GRACES * rule_of(&a->control->rt->o, a->queue).grace_ms;
+        wait = wait < LOOK_IDLE_MS ? wait : LOOK_IDLE_MS;
+    }
     if (a->soonest_ms >= 0 && a->soonest_ms < wait)
         wait = a->soonest_ms;
     warn_of_idle(a);

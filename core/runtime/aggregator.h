@@ -49,6 +49,10 @@ void lq_aggregator_looked(lq_aggregator *a, const lq_peek *peeks);
 /** An aggregation has left the list. */
 void lq_aggregator_ended(lq_aggregator *a);
 
+/** Appends the member "groups" of what a server publishes: whether it has an
+ *  aggregator of its own, and each queue's rule. */
+void lq_aggregator_describe(const lq_aggregator *a, lq_buf *json);
+
 /** Says how a type's tasks in groups are aggregated here.  False: not at all;
  *  *o is then only of use for its rule. */
 bool lq_aggregator_type(const lq_aggregator *a, size_t queue, lq_str type,

@@ -150,6 +150,13 @@ int lq_callbacks_add(lq_callbacks *c, const char *type,
     return rc;
 }
 
+void lq_callbacks_aggregate(lq_callbacks *c, lunaq_aggregate_fn *fn,
+                            void *userdata)
+{
+    c->aggregate = fn;
+    c->aggregate_userdata = userdata;
+}
+
 size_t lq_callbacks_count(const lq_callbacks *c)
 {
     return c->count;

@@ -40,6 +40,10 @@ int lq_callbacks_hook(lq_callbacks *c, const lunaq_server_hooks *hooks,
 const lunaq_server_hooks *lq_callbacks_hooks(const lq_callbacks *c);
 /** There is middleware. */
 bool lq_callbacks_around(const lq_callbacks *c);
+/** Sets the server's aggregator, which gets all groups.  Before the first
+ *  runner is made. */
+void lq_callbacks_aggregate(lq_callbacks *c, lunaq_aggregate_fn *fn,
+                            void *userdata);
 /** How many handlers were added. */
 size_t lq_callbacks_count(const lq_callbacks *c);
 /** True when the type has a function: its own, or that of its longest prefix.

@@ -58,6 +58,8 @@ int lq_callback_call(lunaq_run *r)
 {
     if (r->fn == lq_callback_tell_archived)
         return r->fn(r, r->userdata);
+    if (r->batch)
+        return r->pool->aggregate(r->batch, r->pool->aggregate_userdata);
     return lunaq_run_next(r);
 }
 
@@ -102,7 +104,7 @@ void lq_callback_judge(lunaq_run *r)
     const lunaq_server_hooks *h = &r->pool->around.hooks;
     lq_verdict *v = &r->verdict;
 
-    if (r->fn == lq_callback_tell_archived || !went_wrong(r))
+    if (r->fn == lq_callback_tell_archived || r->batch || !went_wrong(r))
         return;
     /* Every message of a verdict is NUL-terminated. */
     const char *error = v->message.p ? v->message.p : "";

@@ -26,6 +26,8 @@ struct lq_callbacks {
     size_t count;
     size_t max;
     lq_callback_around around;
+    lunaq_aggregate_fn *aggregate; /* of the server; or NULL */
+    void *aggregate_userdata;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work, written;

@@ -9,6 +9,7 @@
 #include "runtime/callback_parts.h"
 
 #include "base/alloc.h"
+#include "runtime/callback_group.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -156,6 +157,8 @@ static bool runner_hooks(lq_runner *runner, enum lq_run_kind kind, lq_str type)
 {
     const lq_callbacks *c =
         LQ_OF(runner, struct lq_callback_runner, runner)->pool;
+    if (kind == LQ_RUN_AGGREGATE)
+        return c->aggregate != NULL;
     return kind == LQ_RUN_ARCHIVED && c->around.hooks.on_archive &&
            lq_callbacks_handles(c, type);
 }
@@ -176,6 +179,8 @@ static void run_ended(lq_post *post)
     lunaq_run *r = LQ_OF(post, lunaq_run, post);
 
     r->run->runner_data = NULL;
+    if (r->batch && r->verdict.kind == LQ_SUCCEEDED)
+        lq_callback_group_answer(r->batch, r->run->out);
     lq_run_end(r->run, &r->verdict);
     lq_callback_run_free(r);
 }
@@ -185,22 +190,30 @@ static void runner_start(lq_runner *runner, lq_run *run)
     struct lq_callback_runner *self =
         LQ_OF(runner, struct lq_callback_runner, runner);
     bool task = run->kind == LQ_RUN_TASK;
-    const lq_callback_entry *e = lq_callback_find(self->pool, run->task.type);
+    bool group = run->kind == LQ_RUN_AGGREGATE;
+    const lq_callback_entry *e =
+        group ? NULL : lq_callback_find(self->pool, run->task.type);
     lunaq_run *r;
 
     run->runner_data = NULL;
-    if (!e && !(task && self->pool->around.count)) {
+    if (!e && !group && !(task && self->pool->around.count)) {
         run_fail(run, "no handler of this type");
         return;
     }
     r = lq_callback_run_new(run);
+    if (r && group && !(r->batch = lq_callback_group_new(r, run->in))) {
+        lq_callback_run_free(r);
+        r = NULL;
+    }
     if (!r) {
         run_fail(run, lunaq_strerror(LUNAQ_ENOMEM));
         return;
     }
     r->runner = self;
     r->pool = self->pool;
-    r->fn = !task ? lq_callback_tell_archived : e ? e->fn : NULL;
+    r->fn = task    ? (e ? e->fn : NULL)
+            : group ? NULL
+                    : lq_callback_tell_archived;
     r->userdata = e ? e->userdata : NULL;
     r->post.fn = run_ended;
     run->runner_data = r;

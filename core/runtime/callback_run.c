@@ -2,6 +2,7 @@
 #include "runtime/callback_run.h"
 
 #include "base/alloc.h"
+#include "runtime/callback_group.h"
 
 /* What a verdict function returns, for the handler to return: a number that is
  * no error code.  The verdict itself is kept in the run. */
@@ -65,6 +66,7 @@ void lq_callback_run_free(lunaq_run *r)
 {
     if (!r)
         return;
+    lq_callback_group_free(r->batch);
     lq_free(r->why);
     lq_free(r->result);
     lq_free(r);

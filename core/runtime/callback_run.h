@@ -42,6 +42,8 @@ struct lunaq_run {
     size_t header_count;
     int64_t attempt, attempts, deadline_ms;
 
+    struct lunaq_group *batch; /* an aggregator's; NULL: a task's run */
+
     /* what the handler said */
     enum lq_verdict_kind kind; /* 0 = nothing yet */
     int64_t delay_ms;

@@ -185,12 +185,14 @@ static void describe(lq_heartbeat *h)
     lq_buf_clear(&h->extra_buf);
     if (rt->o.source.describe)
         rt->o.source.describe(rt->o.source.ud, &h->extra_buf);
-    /* What the source wrote is an object: a member goes before its end. */
+    /* What the source wrote is an object: members go before its end. */
     bool open = h->extra_buf.len > 2 && !h->extra_buf.failed;
     if (open)
         h->extra_buf.len--;
-    lq_buf_printf(&h->extra_buf, "%s\"remote_control\":%s}", open ? "," : "{",
+    lq_buf_printf(&h->extra_buf, "%s\"remote_control\":%s,", open ? "," : "{",
                   rt->o.orders_off ? "false" : "true");
+    lq_aggregator_describe(&h->control->aggregator, &h->extra_buf);
+    lq_buf_add_char(&h->extra_buf, '}');
     if (!h->extra_buf.failed)
         h->beat.extra = lq_buf_str(&h->extra_buf);
     h->extra_at_ms = now;

@@ -26,6 +26,7 @@ ENDS_FULL(lunaq_server_info, remote_control);
 ENDS_FULL(lunaq_cron_info, servers);
 ENDS_FULL(lunaq_cron_event, at);
 ENDS_FULL(lunaq_handler_info, unique_ms);
+ENDS_FULL(lunaq_group_info, failures);
 ENDS_FULL(lunaq_broker_move_options, ud);
 ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_task_filter, state);
@@ -33,8 +34,8 @@ ENDS_FULL(lunaq_fault, repaired);
 ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
 ENDS_FULL(lunaq_cron_entry, missed);
-ENDS_FULL(lunaq_server_options, remote_control_off);
-ENDS_FULL(lunaq_queue_options, completed_max);
+ENDS_FULL(lunaq_server_options, group_max_size);
+ENDS_FULL(lunaq_queue_options, group_max_size);
 ENDS_FULL(lunaq_handler_options, timeout_ms);
 ENDS_FULL(lunaq_server_hooks, context);
 

@@ -404,6 +404,33 @@ LUNAQ_API int lunaq_queue_history(lunaq_client *client, const char *queue,
                                   size_t days, int64_t *processed,
                                   int64_t *failed, lunaq_error *err);
 
+/** A group with tasks that wait to be aggregated, or are being aggregated. */
+typedef struct lunaq_group_info {
+    size_t size;
+    const char *queue;
+    const char *name;
+    const char *type;    /* of its oldest task */
+    const char *error;   /* why it could not be aggregated; "" = it was not
+                            tried, or went well */
+    int64_t tasks;       /* that wait */
+    int64_t aggregating; /* that an aggregator holds now */
+    int64_t oldest_at;   /* since when its oldest waits; 0 = none waits */
+    int64_t newest_at;   /* … its newest */
+    int64_t due_at;      /* when a live server of lunaq aggregates it; 0 = none
+                            of them will */
+    int64_t failures;    /* of aggregating it, in a row */
+} lunaq_group_info;
+
+typedef struct lunaq_group_list lunaq_group_list;
+LUNAQ_API size_t lunaq_group_list_count(const lunaq_group_list *list);
+LUNAQ_API const lunaq_group_info *
+lunaq_group_list_at(const lunaq_group_list *list, size_t i);
+LUNAQ_API void lunaq_group_list_free(lunaq_group_list *list);
+/** Groups of all queues, or of the one given, by queue and name; at most
+ *  100,000 a queue.  Their tasks: lunaq_task_list_open(). */
+LUNAQ_API int lunaq_group_list_open(lunaq_client *client, const char *queue,
+                                    lunaq_group_list **out, lunaq_error *err);
+
 /** A task in a server's hands. */
 typedef struct lunaq_worker_info {
     const char *task_id;

@@ -75,10 +75,12 @@ typedef struct lunaq_queue_options {
                               up */
     int64_t completed_max; /* completed tasks, which are kept for their
                               retention; 0 = no limit */
+    /* When its groups are due; 0 = as the server's, -1 = no limit. */
+    int64_t group_grace_ms, group_max_delay_ms, group_max_size;
 } lunaq_queue_options;
 #define LUNAQ_QUEUE_OPTIONS_INIT                                               \
     {                                                                          \
-        sizeof(lunaq_queue_options), 0, 0, 0, 0, 0                             \
+        sizeof(lunaq_queue_options), 0, 0, 0, 0, 0, 0, 0, 0                    \
     }
 
 /** A periodic task, as `cron` in a handler file. */
@@ -99,6 +101,14 @@ typedef struct lunaq_cron_entry {
     {                                                                          \
         sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT, 0, 0, 0               \
     }
+
+/** The tasks of a group that is due.  Borrowed until the aggregator returns. */
+typedef struct lunaq_group lunaq_group;
+/** Makes one task of a group's tasks: lunaq_group_set_task().  It takes their
+ *  place in one move with their deletion; when none was set, or for any return
+ *  but LUNAQ_OK, they stay in their group and it is tried again later.  Called
+ *  on a thread of the callback pool; may block, for at most a minute. */
+typedef int lunaq_aggregate_fn(lunaq_group *group, void *userdata);
 
 typedef struct lunaq_server_options {
     size_t size;
@@ -143,11 +153,20 @@ typedef struct lunaq_server_options {
     lunaq_order_fn *order; /* NULL: an order to stop only quiets it */
     void *order_userdata;
     int64_t remote_control_off; /* 1: orders from afar are refused */
+    /* Asynq's GroupAggregator: gets the tasks of all groups of the served
+     * queues, whatever their types.  NULL: handler files with `group` do. */
+    lunaq_aggregate_fn *aggregate;
+    void *aggregate_userdata;
+    int64_t group_grace_ms;     /* a group is due so long after its last task
+                                   came; 0 = 60000; at least 1000 */
+    int64_t group_max_delay_ms; /* … or so long after its first; 0 = no limit */
+    int64_t group_max_size;     /* … or with so many; 0 = no limit */
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0   \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
+            0, 0, 0, 0, 0                                                      \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
@@ -327,6 +346,23 @@ LUNAQ_API int lunaq_run_snooze(lunaq_run *run, int64_t delay_ms,
 LUNAQ_API int lunaq_run_skip_retry(lunaq_run *run, const char *why);
 /** It is not wanted any more: dropped. */
 LUNAQ_API int lunaq_run_discard(lunaq_run *run, const char *why);
+
+/* ---- inside an aggregator ------------------------------------------------ */
+
+/* Borrowed until the aggregator returns. */
+LUNAQ_API const char *lunaq_group_name(const lunaq_group *group);
+LUNAQ_API const char *lunaq_group_queue(const lunaq_group *group);
+LUNAQ_API size_t lunaq_group_count(const lunaq_group *group);
+/** The i-th task, the oldest first: its type, task_id, payload and headers.
+ *  NULL past the end. */
+LUNAQ_API const lunaq_task *lunaq_group_task(const lunaq_group *group,
+                                             size_t i);
+/** Sets the task that takes their place; copies.  Its queue is the group's:
+ *  NULL or that one.  LUNAQ_EINVAL names a field that cannot be. */
+LUNAQ_API int lunaq_group_set_task(lunaq_group *group, const lunaq_task *task,
+                                   lunaq_error *err);
+/** Says why it failed: `return lunaq_group_fail(group, "no template");` */
+LUNAQ_API int lunaq_group_fail(lunaq_group *group, const char *why);
 
 #ifdef __cplusplus
 }
