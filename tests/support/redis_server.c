@@ -179,10 +179,10 @@ void redis_server_stop(redis_server *s)
     s->socket[0] = 0;
 }
 
-/* Reads until the server has closed: the command was followed by QUIT. */
-char *redis_server_command(const redis_server *s, const char *const *words)
+/* Reads until the server has closed: the command was followed by QUIT, and by
+ * the end of what we send, for a sentinel, which knows no QUIT. */
+static char *ask(int fd, const char *const *words)
 {
-    int fd = connect_to(s);
     char *reply = NULL;
     size_t len = 0;
     FILE *out = fd < 0 ? NULL : fdopen(fd, "r+");
@@ -199,6 +199,7 @@ char *redis_server_command(const redis_server *s, const char *const *words)
         fprintf(out, "$%zu\r\n%s\r\n", strlen(words[i]), words[i]);
     fprintf(out, "*1\r\n$4\r\nQUIT\r\n");
     fflush(out);
+    (void)shutdown(fd, SHUT_WR);
     for (;;) {
         char chunk[4096];
         ssize_t got = read(fd, chunk, sizeof(chunk));
@@ -216,4 +217,22 @@ char *redis_server_command(const redis_server *s, const char *const *words)
     if (len >= 5 && memcmp(reply + len - 5, "+OK\r\n", 5) == 0)
         reply[len - 5] = 0;
     return reply;
+}
+
+char *redis_server_command(const redis_server *s, const char *const *words)
+{
+    return ask(connect_to(s), words);
+}
+
+char *redis_port_command(int port, const char *const *words)
+{
+    const struct sockaddr_in a = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof(a)) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return ask(fd, words);
 }

@@ -39,5 +39,7 @@ void redis_server_stop(redis_server *s);
 /** Sends one command of words (NULL-terminated list) and returns the reply's
  *  raw bytes, NUL-terminated, to be freed by free(); NULL on failure. */
 char *redis_server_command(const redis_server *s, const char *const *words);
+/** The same to a port of loopback. */
+char *redis_port_command(int port, const char *const *words);
 
 #endif
