@@ -175,7 +175,7 @@ class Enqueue(Doing):
 class Results(Doing):
     handlers = {
         "early.lua": """
-            return { retention = "1h", backoff = "1s", run = function(task)
+            return { retention = "1h", backoff = "1h", run = function(task)
               task:result({ half = task.attempt })
               log.info("half way", { of = task.id })
               lunaq.sleep(task.payload.seconds)
@@ -215,13 +215,15 @@ class Results(Doing):
         task = self.early(daemon, "{ seconds = 0, fail = true }")
         row = self.wait_state("retry", task)
         self.assertEqual(row["result"], '{"half":1}')
+        self.lunaq("task", "run", task)
         row = self.wait_state("completed", task)
         self.assertEqual(row["result"], '{"half":2}')
 
     def test_completed_task__goes_when_its_retention_ends(self):
         daemon = self.start()
         task = self.early(daemon, "{ seconds = 0 }", "2s")
-        self.wait_state("completed", task)
+        daemon.wait("succeeded", task_id=task)
+        wait_for("it is settled", lambda: self.counters() == (2, 0))
         wait_for("it is gone", lambda: json.loads(self.lunaq(
             "task", "ls", "--json", "--state", "completed")) == [], 30, 0.2)
         self.assertIn("no task", self.lunaq("task", "show", task, code=1))
