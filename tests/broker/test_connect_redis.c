@@ -372,6 +372,74 @@ static void database__each__has_its_own_tasks(void **state)
     free(reply);
 }
 
+/* ---- sentinels ----------------------------------------------------------- */
+
+static void answer(fake_server *s, int fd, int nth, void *ud)
+{
+    (void)s;
+    (void)nth;
+    if (fake_expect(fd, "by-name"))
+        fake_say(fd, ud);
+    fake_drain(fd);
+}
+
+/* In order: one that is not there, one that is something else, one that knows
+ * nothing, one that names nobody's port, one that names a replica, and one that
+ * is right. */
+static void sentinels__only_the_last_is_right__connects(void **state)
+{
+    static char junk[] = "HTTP/1.1 400 Bad Request\r\n", none[] = "*-1\r\n";
+    char closed[64], stale[64], right[64], url[400];
+    redis_server replica;
+    char port[8];
+    const char *args[] = {"--port",    port,           "--replicaof",
+                          "127.0.0.1", open_one.plain, NULL};
+    fake_server *fakes[5];
+    (void)state;
+    snprintf(port, sizeof(port), "%d", redis_server_free_port());
+    assert_int_equal(redis_server_start_with(&replica, args), 0);
+    const struct {
+        char *text;
+        int number;
+    } named[] = {{closed, fake_refusing_port()},
+                 {stale, atoi(port)},
+                 {right, atoi(open_one.plain)}};
+    for (size_t i = 0; i < LQ_COUNT(named); i++) {
+        char number[8];
+        snprintf(number, sizeof(number), "%d", named[i].number);
+        snprintf(named[i].text, sizeof(closed),
+                 "*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n", strlen(number),
+                 number);
+    }
+    char *const words[] = {junk, none, closed, stale, right};
+    size_t n =
+        (size_t)snprintf(url, sizeof(url), "redis-sentinel://127.0.0.1:%d",
+                         fake_refusing_port());
+    for (size_t i = 0; i < LQ_COUNT(fakes); i++) {
+        fakes[i] = fake_server_new(NULL, answer, words[i]);
+        n += (size_t)snprintf(url + n, sizeof(url) - n, ",127.0.0.1:%d",
+                              fake_server_port(fakes[i]));
+    }
+    snprintf(url + n, sizeof(url) - n, "/4?master=m");
+    try(url, 0, "");
+    for (size_t i = 0; i < LQ_COUNT(fakes); i++)
+        fake_server_free(fakes[i]);
+    redis_server_stop(&replica);
+}
+
+static void sentinels__none_knows__says_so(void **state)
+{
+    static char none[] = "*-1\r\n";
+    fake_server *fake = fake_server_new(NULL, answer, none);
+    (void)state;
+    patience_ms = 2000;
+    try(with("redis-sentinel://127.0.0.1:%d,127.0.0.1:%d?master=m",
+             fake_refusing_port(), fake_server_port(fake)),
+        LUNAQ_ECONFIG, "knows no master 'm'");
+    patience_ms = 10000;
+    fake_server_free(fake);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +455,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(plain__other_end_is_tls__says_so),
         cmocka_unit_test(tls__files_that_will_not_do__are_named_at_open),
         cmocka_unit_test(login__limited_user__works_with_its_password),
+        cmocka_unit_test(sentinels__only_the_last_is_right__connects),
+        cmocka_unit_test(sentinels__none_knows__says_so),
         cmocka_unit_test(login__wrong__is_refused_without_the_password),
     };
     if (argc > 1)
