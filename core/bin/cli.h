@@ -109,6 +109,8 @@ int cli_table_print(struct cli_table *t, const char *empty);
 void cli_put_text(FILE *to, const char *p, size_t len);
 /** "17s", "5m", "1h30m", into out. */
 char *cli_duration(char *out, size_t size, int64_t ms);
+/** "17 B", "1.5 MiB". */
+char *cli_bytes(char *out, size_t size, int64_t bytes);
 /** "in 17s", "5m ago", or "-" for 0. */
 char *cli_when(char *out, size_t size, int64_t at);
 /** "2026-01-31T12:00:00Z", or "-" for 0. */

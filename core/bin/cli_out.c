@@ -210,6 +210,20 @@ char *cli_duration(char *out, size_t size, int64_t ms)
     return out;
 }
 
+char *cli_bytes(char *out, size_t size, int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double n = (double)bytes;
+    size_t unit = 0;
+    while (n >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+        n /= 1024;
+        unit++;
+    }
+    snprintf(out, size, n < 10 && unit > 0 ? "%.1f %s" : "%.0f %s", n,
+             units[unit]);
+    return out;
+}
+
 char *cli_when(char *out, size_t size, int64_t at)
 {
     if (at <= 0) {

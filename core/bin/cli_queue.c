@@ -38,6 +38,7 @@ static cJSON *to_json(const lunaq_queue_info *q)
     cli_json_int(o, "archive_ms", q->archive_ms);
     cli_json_int(o, "completed_max", q->completed_max);
     cli_json_int(o, "latency_ms", q->latency_ms);
+    cli_json_int(o, "memory_bytes", q->memory_bytes);
     cli_json_int(o, "paused_at", q->paused_at);
     cJSON_AddBoolToObject(o, "paused", q->paused_at != 0);
     return o;
@@ -127,20 +128,9 @@ static void put_limit(const char *name, int64_t n, const char *fallback)
         printf("%-16s %s\n", name, n < 0 ? "no limit" : fallback);
 }
 
-static int run_show(struct cli *cli)
+static void put_queue(const lunaq_queue_info *q)
 {
     char text[60];
-    lunaq_queue_list *list = NULL;
-    int rc = cli_want_args(cli, 1, 1);
-    if (!rc)
-        rc = open_list(cli, cli->args[0], &list);
-    if (rc)
-        return rc;
-    const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
-    if (cli->json) {
-        rc = cli_json_print(to_json(q));
-        goto out;
-    }
     printf("%-16s %s\n", "queue", q->name);
     if (q->paused_at)
         printf("%-16s paused, %s\n", "state",
@@ -149,6 +139,8 @@ static int run_show(struct cli *cli)
         printf("%-16s open\n", "state");
     printf("%-16s %s\n", "latency",
            cli_duration(text, sizeof text, q->latency_ms));
+    printf("%-16s %s\n", "memory",
+           cli_bytes(text, sizeof text, q->memory_bytes));
     put_count("pending", q->pending);
     put_count("active", q->active);
     put_count("scheduled", q->scheduled);
@@ -169,8 +161,33 @@ static int run_show(struct cli *cli)
     else
         put_limit("archive", q->archive_ms, "90d");
     put_limit("completed max", q->completed_max, "no limit");
-out:
-    lunaq_queue_list_free(list);
+}
+
+/* Several names: an array of the same. */
+static int run_show(struct cli *cli)
+{
+    cJSON *all = NULL;
+    int rc = cli_want_args(cli, 1, INT32_MAX);
+    if (!rc && cli->json && cli->arg_count > 1)
+        all = cJSON_CreateArray();
+    for (int i = 0; !rc && i < cli->arg_count; i++) {
+        lunaq_queue_list *list = NULL;
+        rc = open_list(cli, cli->args[i], &list);
+        const lunaq_queue_info *q = rc ? NULL : lunaq_queue_list_at(list, 0);
+        if (q && all)
+            cJSON_AddItemToArray(all, to_json(q));
+        else if (q && cli->json)
+            rc = cli_json_print(to_json(q));
+        else if (q) {
+            if (i > 0)
+                putchar('\n');
+            put_queue(q);
+        }
+        lunaq_queue_list_free(list);
+    }
+    if (all && !rc)
+        return cli_json_print(all);
+    cJSON_Delete(all);
     return rc;
 }
 
@@ -217,44 +234,55 @@ static int run_history(struct cli *cli)
 /* ---- queue pause, resume, rm ------------------------------------------------
  */
 
-static int done(struct cli *cli, int rc, const lunaq_error *err,
-                const char *what)
+/* One after the other; the worst exit code counts. */
+static int each(struct cli *cli, const char *what,
+                int (*change)(struct cli *cli, const char *queue,
+                              lunaq_error *err))
 {
-    if (rc)
-        return cli_fail(err);
-    printf("%s  %s\n", cli->args[0], what);
-    return CLI_OK;
+    int worst = cli_begin(cli, 1, INT32_MAX);
+    if (worst)
+        return worst;
+    for (int i = 0; i < cli->arg_count; i++) {
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        int rc = CLI_OK;
+        if (change(cli, cli->args[i], &err))
+            rc = cli_fail(&err);
+        else
+            printf("%s  %s\n", cli->args[i], what);
+        worst = rc > worst ? rc : worst;
+    }
+    return worst;
+}
+
+static int pause_one(struct cli *cli, const char *queue, lunaq_error *err)
+{
+    return lunaq_queue_pause(cli->client, queue, err);
+}
+
+static int resume_one(struct cli *cli, const char *queue, lunaq_error *err)
+{
+    return lunaq_queue_resume(cli->client, queue, err);
+}
+
+static int remove_one(struct cli *cli, const char *queue, lunaq_error *err)
+{
+    return lunaq_queue_remove(cli->client, queue, cli_get(cli, "force") != NULL,
+                              err);
 }
 
 static int run_pause(struct cli *cli)
 {
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_begin(cli, 1, 1);
-    if (rc)
-        return rc;
-    rc = lunaq_queue_pause(cli->client, cli->args[0], &err);
-    return done(cli, rc, &err, "paused");
+    return each(cli, "paused", pause_one);
 }
 
 static int run_resume(struct cli *cli)
 {
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_begin(cli, 1, 1);
-    if (rc)
-        return rc;
-    rc = lunaq_queue_resume(cli->client, cli->args[0], &err);
-    return done(cli, rc, &err, "open");
+    return each(cli, "open", resume_one);
 }
 
 static int run_rm(struct cli *cli)
 {
-    lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_begin(cli, 1, 1);
-    if (rc)
-        return rc;
-    rc = lunaq_queue_remove(cli->client, cli->args[0],
-                            cli_get(cli, "force") != NULL, &err);
-    return done(cli, rc, &err, "removed");
+    return each(cli, "removed", remove_one);
 }
 
 /* ---- stats ------------------------------------------------------------------
@@ -274,6 +302,7 @@ static void sum_up(lunaq_queue_info *sum, const lunaq_queue_info *q)
     sum->failed_today += q->failed_today;
     sum->processed_total += q->processed_total;
     sum->failed_total += q->failed_total;
+    sum->memory_bytes += q->memory_bytes;
     sum->dropped_total += q->dropped_total;
     if (q->latency_ms > sum->latency_ms)
         sum->latency_ms = q->latency_ms;
@@ -281,6 +310,7 @@ static void sum_up(lunaq_queue_info *sum, const lunaq_queue_info *q)
 
 static void stats_row(struct cli_table *t, const lunaq_queue_info *q)
 {
+    char text[40];
     cli_table_cell(t, "%s", q->name);
     count_cell(t, q->pending);
     count_cell(t, q->active);
@@ -292,14 +322,15 @@ static void stats_row(struct cli_table *t, const lunaq_queue_info *q)
     count_cell(t, q->failed_total);
     count_cell(t, q->dropped_total);
     latency_cell(t, q->latency_ms);
+    cli_table_cell(t, "%s", cli_bytes(text, sizeof text, q->memory_bytes));
 }
 
 static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
                      const lunaq_server_list *servers)
 {
     static const char *const titles[] = {
-        "QUEUE",  "PENDING", "ACTIVE", "LATER",   "ARCHIVED", "TODAY",
-        "FAILED", "TOTAL",   "FAILED", "DROPPED", "LATENCY",  NULL};
+        "QUEUE", "PENDING", "ACTIVE",  "LATER",   "ARCHIVED", "TODAY", "FAILED",
+        "TOTAL", "FAILED",  "DROPPED", "LATENCY", "MEMORY",   NULL};
     lunaq_queue_info sum = {.name = "all"};
     int64_t slots = 0, busy = 0;
     struct cli_table *t = cli->json ? NULL : cli_table_new(titles);
@@ -352,12 +383,14 @@ static int run_stats(struct cli *cli)
 
 const struct cli_verb cli_queue_verbs[] = {
     {"queue", "ls", "", "list queues", json_option, run_ls},
-    {"queue", "show", "NAME", "print all about a queue", json_option, run_show},
+    {"queue", "show", "NAME ...", "print all about a queue", json_option,
+     run_show},
     {"queue", "history", "NAME", "attempts and failures by day",
      history_options, run_history},
-    {"queue", "pause", "NAME", "take no more from a queue", NULL, run_pause},
-    {"queue", "resume", "NAME", "take from it again", NULL, run_resume},
-    {"queue", "rm", "NAME", "remove a queue and all that belongs to it",
+    {"queue", "pause", "NAME ...", "take no more from a queue", NULL,
+     run_pause},
+    {"queue", "resume", "NAME ...", "take from it again", NULL, run_resume},
+    {"queue", "rm", "NAME ...", "remove a queue and all that belongs to it",
      rm_options, run_rm},
     {"stats", NULL, "", "all queues and servers in numbers", json_option,
      run_stats},

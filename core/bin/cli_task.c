@@ -61,6 +61,11 @@ static cJSON *to_json(const lunaq_task_info *t)
     cli_json_int(o, "completed_at", t->completed_at);
     cli_json_int(o, "next_at", t->next_at);
     cli_json_int(o, "lease_at", t->lease_at);
+    cJSON_AddBoolToObject(o, "orphaned", t->orphaned != 0);
+    cli_json_int(o, "pending_at", t->pending_at);
+    cli_json_str(o, "unique_key", t->unique_key);
+    cli_json_int(o, "unique_left_ms", t->unique_left_ms);
+    cli_json_str(o, "cancel", t->cancel);
     return o;
 }
 
@@ -89,7 +94,7 @@ static void next_cell(struct cli_table *table, const lunaq_task_info *t)
                        cli_when(when, sizeof when, t->next_at));
         break;
     case LUNAQ_ACTIVE:
-        cli_table_cell(table, "lease %s",
+        cli_table_cell(table, "%s %s", t->orphaned ? "orphaned" : "lease",
                        cli_when(when, sizeof when, t->lease_at));
         break;
     default:
@@ -207,7 +212,17 @@ static void put_task(const lunaq_task_info *t)
     put_time("failed", t->last_failed_at);
     put_time("completed", t->completed_at);
     put_time(t->state == LUNAQ_COMPLETED ? "deleted" : "next", t->next_at);
+    put_time("pending", t->pending_at);
     put_time("lease", t->lease_at);
+    if (t->orphaned)
+        put_line("orphaned", "its holder is gone; it will be recovered");
+    if (t->state == LUNAQ_ACTIVE)
+        put_line("cancel", t->cancel);
+    put_line("unique", t->unique_key);
+    if (t->unique_left_ms > 0)
+        put_duration("locked for", t->unique_left_ms / 1000 * 1000);
+    else if (t->unique_left_ms < 0)
+        put_line("locked for", "ever; 'lunaq fsck --repair' ends it");
     put_duration("timeout", t->timeout_ms);
     put_time("deadline", t->deadline_at);
     put_duration("retention", t->retention_ms);

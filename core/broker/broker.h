@@ -533,7 +533,11 @@ typedef struct lq_task_row {
     lq_str msg; /* p NULL: dangling */
     lq_str result;
     int64_t crashes;
-    int64_t at_ms; /* its score: due, died, deleted at; active: lease end */
+    int64_t at_ms;    /* its score: due, died, deleted at; active: lease end */
+    lq_str cancel;    /* who asked to cancel it and why; p NULL = nobody */
+    int64_t since_ms; /* pending: since when; 0 = not known */
+    int64_t lock_ms;  /* TASK_GET: how long it holds its unique lock still;
+                         0 = it does not, -1 = for ever */
 } lq_task_row;
 
 /* Looks an id up in the given queues.  Rows of the queues that have it. */
@@ -577,6 +581,7 @@ typedef struct lq_op_queue_stats {
     lq_op op; /* rc ENOTFOUND: no such queue */
     lq_str queue;
     int64_t now_ms; /* the caller's clock, for the names of day counters */
+    bool memory;    /* memory_bytes, too, which takes longer */
     lunaq_queue_info info; /* result; name points into op.mem */
 } lq_op_queue_stats;
 

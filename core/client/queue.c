@@ -10,7 +10,7 @@
 #define REMOVE_ROUNDS 10 /* of deleting what producers add meanwhile */
 
 static_assert(sizeof(lunaq_queue_info) ==
-                  offsetof(lunaq_queue_info, completed_max) + sizeof(int64_t),
+                  offsetof(lunaq_queue_info, memory_bytes) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 struct lunaq_queue_list {
@@ -41,7 +41,8 @@ void lunaq_queue_list_free(lunaq_queue_list *list)
 static int add(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
                lunaq_error *err)
 {
-    lq_op_queue_stats op = {.queue = queue, .now_ms = lq_now_ms()};
+    lq_op_queue_stats op = {
+        .queue = queue, .now_ms = lq_now_ms(), .memory = true};
     lq_op_init(&op.op, LQ_OP_QUEUE_STATS);
     int rc = lq_client_call(client, &op.op, err);
     if (!rc) {

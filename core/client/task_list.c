@@ -3,6 +3,7 @@
 #include "client/task_rows.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sized.h"
 
@@ -12,7 +13,7 @@
 #define PAGE_SIZE_MAX 1000
 
 static_assert(sizeof(lunaq_task_info) ==
-                  offsetof(lunaq_task_info, state) + sizeof(int64_t),
+                  offsetof(lunaq_task_info, orphaned) + sizeof(int64_t),
               "a new field must not hide in padding");
 static_assert(sizeof(lunaq_task_query) ==
                   offsetof(lunaq_task_query, page_size) + sizeof(int64_t),
@@ -115,9 +116,14 @@ static bool fill(lq_arena *mem, lunaq_task_info *info, const lq_task_row *row)
         .next_at = next_at(row),
         .lease_at = row->state == LUNAQ_ACTIVE ? row->at_ms : 0,
         .state = row->state,
+        .unique_key = lq_arena_dup(mem, t.unique_key),
+        .cancel = lq_arena_dup(mem, row->cancel),
+        .unique_left_ms = row->lock_ms,
+        .pending_at = row->since_ms,
+        .orphaned = row->state == LUNAQ_ACTIVE && row->at_ms <= lq_now_ms(),
     };
     if (info->id && info->type && info->queue && info->group && info->error &&
-        info->payload && info->result)
+        info->payload && info->result && info->unique_key && info->cancel)
         ok = copy_headers(mem, info, &t);
     lq_task_release(&t);
     return ok;

@@ -175,6 +175,10 @@ static void furnish(struct world *w)
     redis_int(w, "HSET", K("t:in-set"), "state", "aggregating", NULL);
     redis_int(w, "ZADD", K("aggregation_sets"), "1", K("g:x:set"), NULL);
     redis_int(w, "HSET", "lunaq:{" Q "}:cron", "e", "1", NULL);
+    redis_int(w, "HSET", "lunaq:{" Q "}:limits", "archive_max", "5", NULL);
+    redis_int(w, "HSET", "lunaq:{" Q "}:groups", "x", "1 1 y", NULL);
+    redis_int(w, "INCRBY", "lunaq:{" Q "}:dropped", "5", NULL);
+    free(redis_text(w, "SET", K("paused"), "1", NULL));
 }
 
 static void remove__all_that_belongs_to_it__is_gone(void **state)
@@ -249,10 +253,67 @@ static void remove__with_tasks_and_no_force__changes_nothing(void **state)
 static void remove__with_active_tasks__is_refused_even_by_force(void **state)
 {
     struct world *w = *state;
-    plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL);
+    struct planted held = {.queue = Q,
+                           .id = "a",
+                           .state = LUNAQ_ACTIVE,
+                           .score = lq_now_ms() / 1000 - 10};
+    plant(w, &held);
     int64_t before = things(w);
     assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), LUNAQ_ESTATE);
     assert_int_equal(things(w), before);
+}
+
+static void remove__active_tasks_that_nobody_holds__needs_force(void **state)
+{
+    struct world *w = *state;
+    int64_t before = things(w);
+    plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL); /* its lease ended long ago */
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 0, NULL), LUNAQ_ESTATE);
+    assert_int_equal(count_of(w, Q, LUNAQ_ACTIVE), 1);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), 0);
+    assert_int_equal(things(w), before);
+}
+
+static void memory__grows_with_what_tasks_hold(void **state)
+{
+    struct world *w = *state;
+    lunaq_queue_list *list = NULL;
+    char payload[2000] = "";
+    int64_t bytes[2];
+    lunaq_task task = LUNAQ_TASK_INIT;
+    task.type = "hello";
+    task.queue = Q;
+    plant_in(w, Q, LUNAQ_AGGREGATING, "g", "x");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(lunaq_queue_list_open(w->client, Q, &list, NULL), 0);
+        bytes[i] = lunaq_queue_list_at(list, 0)->memory_bytes;
+        lunaq_queue_list_free(list);
+        task.payload = payload;
+        task.payload_len = sizeof payload;
+        for (int k = 0; i == 0 && k < 30; k++)
+            assert_int_equal(lunaq_client_enqueue(w->client, &task, NULL, NULL),
+                             0);
+    }
+    assert_in_range(bytes[0], 50, 2000);
+    assert_in_range(bytes[1], 30 * 2000, 30 * 4000);
+}
+
+/* Some services do not allow it. */
+static void memory__without_the_command__is_still_known(void **state)
+{
+    struct world *w = *state;
+    lunaq_queue_list *list = NULL;
+    for (int i = 0; i < 3; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "%d", i);
+        plant_in(w, Q, LUNAQ_RETRY, id, NULL);
+    }
+    free(redis_text(w, "ACL", "SETUSER", "default", "-memory", NULL));
+    int rc = lunaq_queue_list_open(w->client, Q, &list, NULL);
+    free(redis_text(w, "ACL", "SETUSER", "default", "+memory", NULL));
+    assert_int_equal(rc, 0);
+    assert_in_range(lunaq_queue_list_at(list, 0)->memory_bytes, 300, 3000);
+    lunaq_queue_list_free(list);
 }
 
 static void remove__unknown_queue__is_not_found(void **state)
@@ -288,12 +349,15 @@ int main(int argc, char **argv)
         TEST(remove__tasks_counters_and_locks__only_its_own),
         TEST(remove__with_tasks_and_no_force__changes_nothing),
         TEST(remove__with_active_tasks__is_refused_even_by_force),
+        TEST(remove__active_tasks_that_nobody_holds__needs_force),
+        TEST(memory__grows_with_what_tasks_hold),
         TEST(remove__unknown_queue__is_not_found),
         TEST(remove__then_enqueue__the_queue_is_known_again),
     };
     const struct CMUnitTest redis_only[] = {
         TEST(remove__all_that_belongs_to_it__is_gone),
         TEST(remove__name_that_is_a_pattern__takes_no_neighbour),
+        TEST(memory__without_the_command__is_still_known),
     };
     return world_run("inspect_queue", tests, LQ_COUNT(tests), redis_only,
                      LQ_COUNT(redis_only), argc, argv);

@@ -1,6 +1,8 @@
 /* Reading tasks, servers, entries and handlers through the client. */
 #include "inspect_world.h"
 
+#include "base/clock.h"
+
 #include "task/codec.h"
 
 #include <stdio.h>
@@ -436,11 +438,62 @@ static void crons__two_schedulers__give_one_line_an_entry(void **state)
     lunaq_cron_list_free(list);
 }
 
+/* ---- all about a task ------------------------------------------------------
+ */
+
+static void find__lock_cancel_and_since__are_told(void **state)
+{
+    struct world *w = *state;
+    lunaq_task_list *list = NULL;
+    int64_t now = lq_now_ms();
+    struct planted p = {.queue = "orders",
+                        .id = "task-one",
+                        .state = LUNAQ_PENDING,
+                        .score = now / 1000 - 60,
+                        .lock = "asynq:{orders}:unique:hello:1",
+                        .cancel = "anna: a mistake"};
+    plant(w, &p);
+    assert_int_equal(lunaq_task_find(w->client, NULL, "task-one", &list, NULL),
+                     0);
+    const lunaq_task_info *t = lunaq_task_list_at(list, 0);
+    assert_string_equal(t->unique_key, p.lock);
+    assert_in_range(t->unique_left_ms, 500000, 600000);
+    assert_string_equal(t->cancel, "anna: a mistake");
+    assert_in_range(t->pending_at, now - 70000, now - 50000);
+    assert_int_equal(t->orphaned, 0);
+    lunaq_task_list_free(list);
+}
+
+static void list__active__tells_whose_lease_has_ended(void **state)
+{
+    struct world *w = *state;
+    lunaq_task_list *list = NULL;
+    lunaq_task_query q = LUNAQ_TASK_QUERY_INIT;
+    struct planted held = {.queue = "orders",
+                           .id = "held",
+                           .state = LUNAQ_ACTIVE,
+                           .score = lq_now_ms() / 1000 + 600};
+    struct planted lost = {
+        .queue = "orders", .id = "lost", .state = LUNAQ_ACTIVE};
+    plant(w, &held);
+    plant(w, &lost);
+    q.state = LUNAQ_ACTIVE;
+    assert_int_equal(lunaq_task_list_open(w->client, &q, &list, NULL), 0);
+    assert_int_equal(lunaq_task_list_count(list), 2);
+    for (size_t i = 0; i < 2; i++) {
+        const lunaq_task_info *t = lunaq_task_list_at(list, i);
+        assert_int_equal(t->orphaned, strcmp(t->id, "lost") == 0);
+    }
+    lunaq_task_list_free(list);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        TEST(find__lock_cancel_and_since__are_told),
+        TEST(list__active__tells_whose_lease_has_ended),
         TEST(list__pending__next_to_run_first_by_pages),
         TEST(list__scheduled__by_time_with_its_instant),
         TEST(list__active__tells_the_lease_without_its_token),

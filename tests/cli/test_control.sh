@@ -36,6 +36,29 @@ bad update_both 2 "one or the other" task update a-task-2 k=v --payload '{}'
 bad update_unknown 1 "no task" task update 01234567 k=v
 good many_rm "" queue rm many --force
 
+# ---- all about ---------------------------------------------------------------------
+
+good about_enqueue "" enqueue hello --queue about --task-id about-1 --unique 1h k=v
+good about_lock "locked for   59m" task show about-1
+good about_key "unique       asynq:{about}:unique:hello:" task show about-1
+json about_json '"orphaned":	false' task show about-1
+r hset 'asynq:{about}:t:about-2' state active msg "$(r hget 'asynq:{about}:t:about-1' msg)" >/dev/null
+r lpush 'asynq:{about}:active' about-2 >/dev/null
+r zadd 'asynq:{about}:lease' 1000 about-2 >/dev/null
+good about_orphan "orphaned" task ls --queue about --state active
+good about_orphan_show "its holder is gone" task show about-2
+good about_memory "memory " queue show about
+good about_stats "MEMORY" stats
+json about_memory_json '"memory_bytes":' queue show about
+good about_two "pending" enqueue hello --queue about2
+good about_several_show "queue            about2" queue show about about2
+json about_several_json '"queue":	"about2"' queue show about about2
+good about_several_pause "about2  paused" queue pause about about2
+good about_several_resume "about  open" queue resume about about2
+bad about_rm_active 1 "active" queue rm about
+good about_rm_several "about2  removed" queue rm about about2 --force
+check about_rm__nothing_left "$(r keys '*about*')" ""
+
 # ---- servers -----------------------------------------------------------------------
 
 good server_stop_all_none "nobody was told" server stop --all

@@ -9,6 +9,7 @@
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 
 extern const lq_script lq_script_inspect_stats;
+extern const lq_script lq_script_inspect_memory;
 extern const lq_script lq_script_inspect_pause;
 extern const lq_script lq_script_inspect_remove;
 
@@ -73,8 +74,19 @@ const lq_redis_op lq_inspect_queues = {.build = queues_build,
 
 static uint32_t stats_count(lq_op *base)
 {
-    (void)base;
-    return 2;
+    return ((const lq_op_queue_stats *)base)->memory ? 3 : 2;
+}
+
+static void build_memory(lq_cmd *cmd, lq_str q)
+{
+    static const char *const keys[] = {"pending", "active",   "scheduled",
+                                       "retry",   "archived", "completed",
+                                       "groups"};
+    lq_cmd_script(cmd, &lq_script_inspect_memory, LQ_COUNT(keys));
+    for (size_t k = 0; k < LQ_COUNT(keys); k++)
+        lq_cmd_queue(cmd, q, keys[k]);
+    lq_cmd_queue(cmd, q, "t:");
+    lq_cmd_queue(cmd, q, "g:");
 }
 
 static int stats_build(lq_op *base, uint32_t i, lq_cmd *cmd)
@@ -83,6 +95,10 @@ static int stats_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     lq_str q = op->queue;
     if (i == 0) {
         build_member(cmd, "SISMEMBER", q);
+        return LUNAQ_OK;
+    }
+    if (i == 2) {
+        build_memory(cmd, q);
         return LUNAQ_OK;
     }
     static const char *const keys[] = {"pending", "active",   "scheduled",
@@ -106,11 +122,16 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 {
     lq_op_queue_stats *op = (lq_op_queue_stats *)base;
     lunaq_queue_info *info = &op->info;
-    if (i == 0) {
+    if (i == 0) { /* no script: its reply is the first */
+        *info = (lunaq_queue_info){.size = sizeof *info};
         if (lq_reply_type(reply) != LQ_REPLY_INTEGER)
             return lq_redis_odd(base);
         return lq_reply_int(reply, 0) ? LUNAQ_OK
                                       : no_queue(&base->err, op->queue);
+    }
+    if (i == 2) {
+        info->memory_bytes = lq_reply_int(reply, 0);
+        return LUNAQ_OK;
     }
     if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 17)
         return lq_redis_odd(base);
@@ -121,7 +142,6 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         &info->failed_today, &info->processed_total, &info->failed_total,
         &info->latency_ms,   &info->dropped_total,   &info->archive_max,
         &info->archive_ms,   &info->completed_max};
-    *info = (lunaq_queue_info){.size = sizeof *info};
     for (size_t k = 0; k < LQ_COUNT(fields); k++)
         *fields[k] = lq_reply_int(lq_reply_at(reply, k), 0);
     if (info->archive_ms > 0)

@@ -29,6 +29,13 @@ static int64_t score_ms(const lq_reply *reply)
     return isfinite(v) && fabs(v) < 1e15 ? (int64_t)v * 1000 : 0;
 }
 
+/* Unix nanoseconds, as Asynq writes them. */
+static int64_t since_ms(const lq_reply *reply)
+{
+    int64_t ns = lq_reply_int(reply, 0);
+    return ns > 0 ? ns / 1000000 : 0;
+}
+
 /* Copies a reply that may be nil. */
 static bool keep(lq_op *op, const lq_reply *reply, lq_str *copy)
 {
@@ -63,6 +70,7 @@ static int get_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     lq_cmd_queue(cmd, q, "archived");
     lq_cmd_queue(cmd, q, "completed");
     lq_cmd_str(cmd, op->id);
+    lq_cmd_queue(cmd, q, "unique:");
     return LUNAQ_OK;
 }
 
@@ -71,7 +79,7 @@ static int get_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_task_get *op = (lq_op_task_get *)base;
     if (lq_reply_type(reply) == LQ_REPLY_NIL)
         return LUNAQ_OK;
-    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 5)
+    if (lq_reply_type(reply) != LQ_REPLY_ARRAY || lq_reply_count(reply) < 8)
         return lq_redis_odd(base);
     if (!op->rows) {
         op->rows =
@@ -84,10 +92,13 @@ static int get_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     row->state = lq_state_from(lq_reply_str(lq_reply_at(reply, 0)));
     row->crashes = lq_reply_int(lq_reply_at(reply, 3), 0);
     row->at_ms = score_ms(lq_reply_at(reply, 4));
+    row->since_ms = since_ms(lq_reply_at(reply, 6));
+    row->lock_ms = lq_reply_int(lq_reply_at(reply, 7), 0);
     if (!lq_redis_keep(base, op->queues[i], &row->queue) ||
         !lq_redis_keep(base, op->id, &row->id) ||
         !keep(base, lq_reply_at(reply, 1), &row->msg) ||
-        !keep(base, lq_reply_at(reply, 2), &row->result))
+        !keep(base, lq_reply_at(reply, 2), &row->result) ||
+        !keep(base, lq_reply_at(reply, 5), &row->cancel))
         return lq_fail_nomem(&base->err);
     op->count++;
     return LUNAQ_OK;
@@ -163,9 +174,11 @@ static int list_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         row->queue = queue;
         row->crashes = lq_reply_int(lq_reply_at(r, 3), 0);
         row->at_ms = score_ms(lq_reply_at(r, 4));
+        row->since_ms = since_ms(lq_reply_at(r, 6));
         if (!lq_redis_keep(base, lq_reply_str(lq_reply_at(r, 0)), &row->id) ||
             !keep(base, lq_reply_at(r, 1), &row->msg) ||
-            !keep(base, lq_reply_at(r, 2), &row->result))
+            !keep(base, lq_reply_at(r, 2), &row->result) ||
+            !keep(base, lq_reply_at(r, 5), &row->cancel))
             return lq_fail_nomem(&base->err);
     }
     op->count = lq_reply_count(reply);

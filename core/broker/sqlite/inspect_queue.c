@@ -4,7 +4,8 @@
 #include <stdio.h>
 
 #define HISTORY_DAYS 90
-#define REMOVE_PART 500 /* tasks deleted in one call */
+#define REMOVE_PART 500      /* tasks deleted in one call */
+#define HOLDER_GONE_MS 30000 /* after the end of a lease */
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 
 static int no_queue(lunaq_error *err, lq_str queue)
@@ -83,6 +84,9 @@ int lq_sqlite_queue_stats(lq_sqlite *q, lq_op *base, int64_t now_ms)
         info->paused_at = paused < 0 ? 0 : paused > 0 ? paused : 1;
     }
     lq_query_end(&x);
+
+    if (op->memory)
+        info->memory_bytes = ask(q, LQ_SQL_QUEUE_MEMORY, queue, 0);
 
     int64_t today = op->now_ms / DAY_MS;
     x = lq_query_begin(q, LQ_SQL_DAYS);
@@ -177,6 +181,18 @@ int lq_sqlite_queue_pause(lq_sqlite *q, lq_op *base, int64_t now_ms)
  * With its last task everything else that belongs to it is deleted, its name
  * included. */
 
+/* By force active tasks go, too, when nobody holds them any more. */
+static bool has_active(lq_sqlite *q, const lq_op_queue_remove *op,
+                       int64_t queue, int64_t now_ms)
+{
+    if (!op->force)
+        return ask(q, LQ_SQL_QUEUE_ACTIVE, queue, 0) != 0;
+    lq_query x = lq_query_begin(q, LQ_SQL_QUEUE_HELD);
+    lq_query_int(&x, queue);
+    lq_query_int(&x, now_ms - HOLDER_GONE_MS);
+    return lq_query_one(&x, 0) != 0;
+}
+
 int lq_sqlite_queue_remove(lq_sqlite *q, lq_op *base, int64_t now_ms)
 {
     lq_op_queue_remove *op = (lq_op_queue_remove *)base;
@@ -185,7 +201,7 @@ int lq_sqlite_queue_remove(lq_sqlite *q, lq_op *base, int64_t now_ms)
     int64_t queue = lq_sqlite_queue(q, op->queue);
     if (queue == 0) /* someone else may have removed it meanwhile */
         return first ? no_queue(&base->err, op->queue) : LUNAQ_OK;
-    if (!(op->force && op->active) && ask(q, LQ_SQL_QUEUE_ACTIVE, queue, 0))
+    if (!(op->force && op->active) && has_active(q, op, queue, now_ms))
         return lq_fail(&base->err, LUNAQ_ESTATE,
                        "queue '%.*s' has active tasks: wait for their end, or "
                        "cancel them",

@@ -9,7 +9,7 @@
 
 #define SCAN_IDS 5000 /* looked at in one call */
 
-/* The row that x stands on: id, state, at_ms, crashes, result, msg. */
+/* The row that x stands on: id, state, at_ms, crashes, result, msg, cancel. */
 static bool take_row(lq_query *x, lq_arena *mem, lq_str queue, lq_task_row *row)
 {
     row->queue = queue;
@@ -20,13 +20,17 @@ static bool take_row(lq_query *x, lq_arena *mem, lq_str queue, lq_task_row *row)
     row->crashes = lq_column_int(x, 3);
     row->result = lq_column_copy(x, 4, mem);
     row->msg = lq_column_copy(x, 5, mem);
+    row->cancel = lq_column_copy(x, 6, mem);
+    row->since_ms = row->state == LUNAQ_PENDING ? lq_column_int(x, 2) : 0;
     return row->id.p && row->msg.p &&
-           (row->result.p || lq_column_is_null(x, 4));
+           (row->result.p || lq_column_is_null(x, 4)) &&
+           (row->cancel.p || lq_column_is_null(x, 6));
 }
 
 /* ---- TASK_GET ------------------------------------------------------------ */
 
-static int get_in(lq_sqlite *q, lq_op_task_get *op, lq_str queue)
+static int get_in(lq_sqlite *q, lq_op_task_get *op, lq_str queue,
+                  int64_t now_ms)
 {
     lq_op *base = &op->op;
     int rc = LUNAQ_OK;
@@ -39,9 +43,10 @@ static int get_in(lq_sqlite *q, lq_op_task_get *op, lq_str queue)
     if (lq_query_row(&x)) {
         char *name = lq_arena_dup(&base->mem, queue);
         if (name && take_row(&x, &base->mem, lq_str_n(name, queue.len),
-                             &op->rows[op->count]))
-            op->count++;
-        else
+                             &op->rows[op->count])) {
+            int64_t left_ms = lq_column_int(&x, 7) - now_ms;
+            op->rows[op->count++].lock_ms = left_ms > 0 ? left_ms : 0;
+        } else
             rc = lq_fail_nomem(&base->err);
     }
     lq_query_end(&x);
@@ -51,7 +56,6 @@ static int get_in(lq_sqlite *q, lq_op_task_get *op, lq_str queue)
 int lq_sqlite_task_get(lq_sqlite *q, lq_op *base, int64_t now_ms)
 {
     lq_op_task_get *op = (lq_op_task_get *)base;
-    (void)now_ms;
     if (op->queue_count == 0 || op->id.len == 0)
         return lq_fail(&base->err, LUNAQ_EINVAL,
                        "task: needs a task id and a queue");
@@ -61,7 +65,7 @@ int lq_sqlite_task_get(lq_sqlite *q, lq_op *base, int64_t now_ms)
         return lq_fail_nomem(&base->err);
     int rc = LUNAQ_OK;
     for (size_t i = 0; !rc && i < op->queue_count; i++)
-        rc = get_in(q, op, op->queues[i]);
+        rc = get_in(q, op, op->queues[i], now_ms);
     return rc;
 }
 

@@ -255,6 +255,13 @@ typedef struct lunaq_task_info {
     int64_t next_at;        /* when it is due, or is deleted; 0 = not planned */
     int64_t lease_at;       /* active: when its lease ends; 0 = not active */
     int64_t state;          /* a lunaq_state */
+    const char *unique_key; /* the lock it was enqueued with; "" = none */
+    const char *cancel;     /* who asked to cancel it, and why; "" = nobody */
+    int64_t unique_left_ms; /* how long it holds that lock still; 0 = it does
+                               not, -1 = without end; lunaq_task_find() only */
+    int64_t pending_at;     /* pending: since when; 0 = not known */
+    int64_t orphaned;       /* 1 = active, and its lease has ended: its holder
+                               is gone, and it will be recovered */
 } lunaq_task_info;
 
 typedef struct lunaq_task_list lunaq_task_list;
@@ -377,6 +384,7 @@ typedef struct lunaq_queue_info {
     /* As the servers of the queue were told (lunaq_queue_options): 0 = the
      * default, -1 = no limit. */
     int64_t archive_max, archive_ms, completed_max;
+    int64_t memory_bytes; /* about what its tasks take, from samples */
 } lunaq_queue_info;
 
 typedef struct lunaq_queue_list lunaq_queue_list;
@@ -395,7 +403,8 @@ LUNAQ_API int lunaq_queue_pause(lunaq_client *client, const char *queue,
 LUNAQ_API int lunaq_queue_resume(lunaq_client *client, const char *queue,
                                  lunaq_error *err);
 /** Removes a queue and all that belongs to it.  LUNAQ_ESTATE when it holds
- *  tasks and force is 0, or holds active ones. */
+ *  tasks and force is 0, or holds active ones whose lease has not ended half a
+ *  minute ago. */
 LUNAQ_API int lunaq_queue_remove(lunaq_client *client, const char *queue,
                                  int force, lunaq_error *err);
 /** processed[i] and failed[i] of the UTC day i days ago, for i < days <= 90.

@@ -4,7 +4,8 @@
 --       2 lease
 -- ARGV  1 list | active | zset | groups  2 first  3 count
 --       4 prefix of task keys  5 prefix of group keys
--- Returns {id, msg, result, crashes, score} a task, next to run first for
+-- Returns {id, msg, result, crashes, score, cancel request, pending since in
+--       ns} a task, next to run first for
 --       lists, by score for zsets; msg nil: an id without a task.
 -- Cost  O(first + count) for lists, O(log n + count) for zsets.
 local kind, first, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -12,9 +13,9 @@ local rows = {}
 
 local function add(id, score)
   local t = redis.pcall('HMGET', ARGV[4] .. id, 'msg', 'result',
-    'lunaq_crashes')
-  if t.err then t = {false, false, false} end -- a key of another type
-  rows[#rows + 1] = {id, t[1], t[2], t[3], score or false}
+    'lunaq_crashes', 'lunaq_cancel', 'pending_since')
+  if t.err then t = {false, false, false, false, false} end -- a key of another type
+  rows[#rows + 1] = {id, t[1], t[2], t[3], score or false, t[4], t[5]}
 end
 
 local function add_zset(key, from, n)

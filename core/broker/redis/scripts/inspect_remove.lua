@@ -3,7 +3,7 @@
 -- KEYS  1 pending  2 active  3 lease  4 scheduled  5 retry  6 archived
 --       7 completed  8 groups  9 aggregation_sets  10 paused
 -- ARGV  1 Asynq's prefix of the queue's keys  2 lunaq's
---       3 force: 2 also active tasks | 1 | 0  4 cursor: "tasks", or "scan:<n>"  5 tasks a part
+--       3 force: 2 also active tasks | 1 if nobody holds them | 0  4 cursor: "tasks", or "scan:<n>"  5 tasks a part
 -- Returns the next cursor, "done" at the end, "active" or "tasks?" when it
 --       holds such and may not be removed.
 -- Cost  O(tasks a part); the scan walks all keys of the server once.
@@ -55,7 +55,10 @@ local function drain(key, room)
   return room - #ids
 end
 
-if ARGV[3] ~= '2' and redis.call('EXISTS', KEYS[2]) == 1 then
+-- By force active tasks go, too, when all their leases ended long enough ago
+-- for any server to have seen it: nobody holds them.
+if ARGV[3] ~= '2' and redis.call('EXISTS', KEYS[2]) == 1 and (not force or
+   redis.call('ZCOUNT', KEYS[3], redis.call('TIME')[1] - 30, '+inf') > 0) then
   return 'active'
 end
 if not force and waiting() then return 'tasks?' end
