@@ -1,1 +1,1 @@
-return { max_retry = 5, run = function() error("on purpose") end }
+return function() error("on purpose") end

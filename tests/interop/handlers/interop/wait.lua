@@ -1,1 +1,1 @@
-return { timeout = "5m", run = function() lunaq.sleep(240) end }
+return function() lunaq.sleep(240) end
