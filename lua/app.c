@@ -251,6 +251,28 @@ void lq_lua_app_each_cron(lq_lua_app *app,
     lq_lua_snapshot_unref(s);
 }
 
+void lq_lua_app_each_provider(lq_lua_app *app,
+                              void (*fn)(void *ud, const char *type,
+                                         int64_t every_ms),
+                              void *ud)
+{
+    lq_lua_snapshot *s = lq_lua_app_live(app);
+    for (size_t i = 0; i < s->spec_count; i++)
+        if (s->specs[i].provides)
+            fn(ud, s->specs[i].types[0], s->specs[i].schedule_every_ms);
+    lq_lua_snapshot_unref(s);
+}
+
+bool lq_lua_app_cron_hook(lq_lua_app *app, enum lq_run_kind kind, lq_str type)
+{
+    lq_lua_snapshot *s = lq_lua_app_live(app);
+    const lq_lua_spec *spec = lq_lua_snapshot_find(s, type);
+    bool has = spec && (kind == LQ_RUN_BEFORE_ENQUEUE ? spec->before_enqueue
+                                                      : spec->after_enqueue);
+    lq_lua_snapshot_unref(s);
+    return has;
+}
+
 /* What of the rule the file says itself; see lq_group_rule. */
 static bool describe_group(cJSON *row, const lq_lua_spec *spec)
 {

@@ -21,6 +21,8 @@ typedef struct lq_lua_options {
     lunaq_interrupt interrupt;
     bool watch;
     size_t worker_count;
+    const char *schedules; /* a table of periodic entries in the database, or a
+                              query; NULL = none */
     lq_log *log;
     /* A generation went live (also the first, from start).  Any thread. */
     void (*changed)(void *ud);
@@ -55,6 +57,14 @@ bool lq_lua_app_grouped(lq_lua_app *app);
 void lq_lua_app_each_cron(lq_lua_app *app,
                           void (*fn)(void *ud, const lq_cron_want *want),
                           void *ud);
+/** Calls fn for each file with a `schedule`: whose it is, and how often it
+ *  shall be called, 0 = not said. */
+void lq_lua_app_each_provider(lq_lua_app *app,
+                              void (*fn)(void *ud, const char *type,
+                                         int64_t every_ms),
+                              void *ud);
+/** True when the handler of the type has before_enqueue or after_enqueue. */
+bool lq_lua_app_cron_hook(lq_lua_app *app, enum lq_run_kind kind, lq_str type);
 /** Appends {"generation":2,"handlers":[{"type":…,"file":…,"doc":…,"hash":…}],
  *  "rejected":"…"}: what `lunaq handlers` shows. */
 void lq_lua_app_describe(lq_lua_app *app, lq_buf *json);

@@ -205,6 +205,8 @@ static int load_one(lua_State *L)
         for (int k = 0; k < LQ_RUN_KINDS; k++)
             if (lq_lua_hook_push(L, -1, (enum lq_run_kind)k))
                 h->hook_refs[k] = luaL_ref(L, LUA_REGISTRYINDEX);
+        if (h->spec->schedule_type)
+            return 0;
         lua_pushliteral(L, "run");
         lua_rawget(L, -2);
     }
@@ -268,6 +270,8 @@ const lq_lua_handler *lq_lua_generation_runs(const lq_lua_generation *g,
                                              lq_str type)
 {
     const lq_lua_handler *h = lq_lua_generation_find(g, type);
+    if (h && h->spec->schedule_type)
+        h = NULL; /* it runs hooks only */
     if (!h && lq_lua_middleware_covers(g->snapshot, type))
         return &g->nobody;
     return h;

@@ -164,6 +164,10 @@ static const char *const known_names[] = {
     "on_archive",
     "is_failure",
     "group",
+    "schedule",
+    "schedule_every",
+    "before_enqueue",
+    "after_enqueue",
     NULL};
 
 /* Part of the contract, without effect in this version. */
@@ -186,7 +190,14 @@ static bool is_one_of(const char *name, const char *const *names)
     return *names != NULL;
 }
 
-static int check_names(lq_lua_reader *r)
+/* Of _schedule.lua, which handles no tasks. */
+static const char *const schedule_names[] = {
+    "doc",           "schedule", "schedule_every", "before_enqueue",
+    "after_enqueue", NULL};
+static const char *const no_names[] = {NULL};
+
+static int check_names(lq_lua_reader *r, const char *const *known,
+                       const char *const *later)
 {
     lua_State *L = r->L;
     for (lua_pushnil(L); lua_next(L, r->table); lua_pop(L, 1)) {
@@ -198,16 +209,16 @@ static int check_names(lq_lua_reader *r)
                            r->spec->file->name);
         }
         const char *name = lua_tostring(L, -2);
-        if (is_one_of(name, known_names))
+        if (is_one_of(name, known))
             continue;
-        if (is_one_of(name, later_names)) {
+        if (is_one_of(name, later)) {
             LQ_LOG(r->log, WARN, "an option has no effect in this version",
                    lq_fc("file", r->spec->file->name), lq_fc("option", name));
             continue;
         }
-        const char *near = lq_lua_nearest(name, known_names);
+        const char *near = lq_lua_nearest(name, known);
         if (!near)
-            near = lq_lua_nearest(name, later_names);
+            near = lq_lua_nearest(name, later);
         lq_fail(r->err, LUNAQ_EHANDLER, "unknown option '%.60s'%s%s%s", name,
                 near ? "; did you mean '" : "", near ? near : "",
                 near ? "'?" : "");
@@ -232,7 +243,7 @@ static int check_function(lq_lua_reader *r, const char *name,
 static int read_table(lq_lua_reader *r)
 {
     lq_lua_spec *spec = r->spec;
-    int rc = check_names(r);
+    int rc = check_names(r, known_names, later_names);
     if (rc)
         return rc;
     if (lq_lua_option_get(r, "run") != LUA_TFUNCTION)
@@ -265,7 +276,35 @@ static int read_table(lq_lua_reader *r)
         rc = lq_lua_handler_group(r);
     if (!rc)
         rc = check_function(r, "is_failure", "a function(err, task)");
+    if (!rc)
+        rc = lq_lua_handler_schedule(r);
     return rc;
+}
+
+/* _schedule.lua, or what stands for it: no type of tasks is its own. */
+static int read_schedule(lq_lua_reader *r)
+{
+    lq_lua_spec *spec = r->spec;
+    if (!r->table)
+        return lq_fail(r->err, LUNAQ_EHANDLER,
+                       "%s: it returns a function; return {schedule = "
+                       "function() … end}",
+                       spec->file->name);
+    int rc = check_names(r, schedule_names, no_names);
+    if (!rc)
+        rc = lq_lua_option_text(r, "doc", &spec->doc);
+    if (!rc)
+        rc = lq_lua_handler_schedule(r);
+    if (rc)
+        return rc;
+    spec->types = lq_arena_alloc(&r->s->mem, sizeof *spec->types);
+    if (!spec->types)
+        return lq_fail_nomem(r->err);
+    spec->types[0] = spec->schedule_type;
+    spec->type_count = 1;
+    return lq_map_set(&r->s->types, lq_str_c(spec->types[0]), spec, NULL)
+               ? LUNAQ_OK
+               : lq_fail_nomem(r->err);
 }
 
 int lq_lua_handler_read(lua_State *L, lq_lua_snapshot *s, lq_lua_spec *spec,
@@ -282,10 +321,12 @@ int lq_lua_handler_read(lua_State *L, lq_lua_snapshot *s, lq_lua_spec *spec,
                        "%s: it returns a %s; return {run = function(task) … "
                        "end} or a function",
                        spec->file->name, luaL_typename(L, -1));
-    int rc = r.table ? read_table(&r) : LUNAQ_OK;
-    if (!rc)
+    int rc = spec->schedule_type ? read_schedule(&r)
+             : r.table           ? read_table(&r)
+                                 : LUNAQ_OK;
+    if (!rc && !spec->schedule_type)
         rc = lq_lua_handler_types(&r);
-    if (!rc && r.table)
+    if (!rc && !spec->schedule_type && r.table)
         rc = lq_lua_handler_crons(&r);
     if (rc && !strstr(err->message, spec->file->name))
         lq_error_prefix(err, "%s", spec->file->name);

@@ -5,6 +5,7 @@
 #include "lua/generation.h"
 #include "lua/group.h"
 #include "lua/mod_task.h"
+#include "lua/schedule.h"
 
 /* on_archive(task, err): err as a backoff function gets it. */
 static int push_archived(lua_State *L, lq_lua_run *r)
@@ -22,6 +23,14 @@ const lq_lua_hook lq_lua_hooks[LQ_RUN_KINDS] = {
                           .member = "aggregate",
                           .push = lq_lua_group_push,
                           .read = lq_lua_group_read},
+    [LQ_RUN_PROVIDE] = {.option = "schedule",
+                        .push = lq_lua_schedule_push,
+                        .read = lq_lua_schedule_read},
+    [LQ_RUN_BEFORE_ENQUEUE] = {.option = "before_enqueue",
+                               .push = lq_lua_before_push,
+                               .read = lq_lua_before_read},
+    [LQ_RUN_AFTER_ENQUEUE] = {.option = "after_enqueue",
+                              .push = lq_lua_after_push},
 };
 
 bool lq_lua_hook_push(lua_State *L, int index, enum lq_run_kind kind)

@@ -8,6 +8,8 @@
 #include "lua/handler.h"
 #include "lua/host.h"
 #include "lua/middleware.h"
+#include "lua/schedule.h"
+#include "lua/schedule_table.h"
 
 #define MEMORY_MAX ((size_t)256 * 1024 * 1024)
 
@@ -16,8 +18,10 @@ struct load {
     lq_lua_host *host;
     lq_lua_snapshot *s;
     const lq_lua_file *file;
+    const char *schedule_type; /* of the file; NULL: it is another */
     lq_log *log;
     int env_ref, modules_ref;
+    const char *schedules; /* the setting; NULL = none */
     int rc;
     lunaq_error *err;
 };
@@ -35,6 +39,7 @@ static int load_file(lua_State *L)
     lq_lua_run_file(l->host, l->env_ref, l->file);
     lq_lua_spec *spec = &l->s->specs[l->s->spec_count++];
     spec->file = l->file;
+    spec->schedule_type = l->schedule_type;
     l->rc = lq_lua_handler_read(L, l->s, spec, l->log, l->err);
     return 0;
 }
@@ -75,24 +80,43 @@ static int check_lib(lua_State *L)
     return 0;
 }
 
+/* The setting `schedules`. */
+static int load_table(struct load *l)
+{
+    lq_lua_file *file = lq_arena_alloc(&l->s->mem, sizeof *file);
+    if (!file)
+        return lq_fail_nomem(l->err);
+    int rc = lq_lua_schedule_table(file, l->schedules, &l->s->mem, l->err);
+    l->file = file;
+    l->schedule_type = LQ_SCHEDULES_TYPE;
+    return rc ? rc : protected(l, load_file);
+}
+
 static int load_all(struct load *l)
 {
     lq_lua_snapshot *s = l->s;
     s->specs =
-        lq_arena_alloc(&s->mem, (s->source.count + 1) * sizeof *s->specs);
+        lq_arena_alloc(&s->mem, (s->source.count + 2) * sizeof *s->specs);
     if (!s->specs)
         return lq_fail_nomem(l->err);
     int rc = protected(l, make_environment);
     for (size_t i = 0; i < s->source.count && !rc; i++) {
         char type[LUNAQ_NAME_MAX * 2];
         l->file = &s->source.files[i];
+        rc = lq_lua_schedule_file(l->file->name, &l->schedule_type, l->err);
+        if (rc)
+            return rc;
         if (l->file->is_lib)
             rc = protected(l, check_lib);
+        else if (l->schedule_type)
+            rc = protected(l, load_file);
         else if (lq_lua_is_middleware(l->file->name))
             rc = protected(l, load_middleware);
         else if (lq_lua_type_of(l->file->name, type, sizeof type))
             rc = protected(l, load_file);
     }
+    if (!rc && l->schedules)
+        rc = load_table(l);
     return rc;
 }
 
@@ -103,6 +127,7 @@ int lq_lua_load(lq_lua_snapshot **out, const lq_lua_options *options,
     own.interrupt = LUNAQ_INTERRUPT_HOOK; /* nobody ticks here */
     struct load l = {.s = lq_lua_snapshot_new(),
                      .log = options->log,
+                     .schedules = options->schedules,
                      .env_ref = LUA_NOREF,
                      .modules_ref = LUA_NOREF,
                      .err = err};

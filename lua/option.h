@@ -56,6 +56,8 @@ int lq_lua_option_count(lq_lua_reader *r, const char *name, int64_t *out);
 int lq_lua_handler_types(lq_lua_reader *r);
 /** handler_group.c: `group`. */
 int lq_lua_handler_group(lq_lua_reader *r);
+/** schedule.c: reads what concerns periodic entries beside `cron`. */
+int lq_lua_handler_schedule(lq_lua_reader *r);
 /** handler_cron.c: adds the entries of `cron` to r->s. */
 int lq_lua_handler_crons(lq_lua_reader *r);
 

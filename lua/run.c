@@ -88,8 +88,11 @@ static void give_back(lq_lua_run *r)
 void lq_lua_start(lq_runner *runner, lq_run *run)
 {
     lq_lua_host *host = (lq_lua_host *)runner;
-    const struct lq_lua_handler *handler =
-        host->live ? lq_lua_generation_runs(host->live, run->task.type) : NULL;
+    const struct lq_lua_handler *handler = NULL;
+    if (host->live && run->kind == LQ_RUN_TASK)
+        handler = lq_lua_generation_runs(host->live, run->task.type);
+    else if (host->live)
+        handler = lq_lua_generation_find(host->live, run->task.type);
     run->runner_data = NULL;
     if (!handler) {
         refuse(run, LQ_FAILED, "not_found", "no handler file for this type");

@@ -43,6 +43,10 @@ typedef struct lq_lua_spec {
     int64_t *backoff_ms; /* the last repeats */
     size_t backoff_count;
     bool backoff_function;
+    const char *schedule_type; /* not NULL: _schedule.lua, which has no run */
+    bool provides;             /* it has `schedule` … */
+    int64_t schedule_every_ms; /* … to be called so often; 0 = not said */
+    bool before_enqueue, after_enqueue;
     const char **types; /* "session:process"; "url:*" = all that begin so */
     size_t type_count;
     bool grouped;        /* `group`: it takes the tasks of groups, */

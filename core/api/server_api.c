@@ -70,6 +70,7 @@ static int load_handlers(lunaq_server *s, lunaq_error *err)
                         .interrupt = (lunaq_interrupt)s->o.interrupt,
                         .watch = !s->o.watch_off,
                         .worker_count = (size_t)s->o.worker_threads,
+                        .schedules = s->o.schedules,
                         .log = s->log,
                         .changed = handlers_changed,
                         .ud = s};
@@ -88,6 +89,26 @@ static void source_cron(void *ud,
                         void *fn_ud)
 {
     lq_lua_app_each_cron(((lunaq_server *)ud)->app, fn, fn_ud);
+}
+
+static void source_providers(void *ud,
+                             void (*fn)(void *fn_ud, const char *type,
+                                        int64_t every_ms),
+                             void *fn_ud)
+{
+    lq_lua_app_each_provider(((lunaq_server *)ud)->app, fn, fn_ud);
+}
+
+/* A handler's own function goes before that for all entries. */
+static const char *source_cron_hook(void *ud, enum lq_run_kind kind,
+                                    lq_str type)
+{
+    lunaq_server *s = ud;
+    if (lq_lua_app_cron_hook(s->app, kind, type))
+        return type.p;
+    if (lq_lua_app_cron_hook(s->app, kind, LQ_STR(LQ_SCHEDULE_TYPE)))
+        return LQ_SCHEDULE_TYPE;
+    return NULL;
 }
 
 static void source_describe(void *ud, lq_buf *json)
@@ -131,6 +152,7 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         .group = {s->o.group_grace_ms, s->o.group_max_delay_ms,
                   s->o.group_max_size},
         .aggregate = s->o.aggregate != NULL,
+        .schedule_every_ms = s->o.schedule_every_ms,
         .stuck = s->o.stuck,
         .stuck_userdata = s->o.stuck_userdata,
         .order = s->o.order,
@@ -156,6 +178,8 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
             (lq_runner_factory){lq_lua_runner_new, s->app};
         o.source.each_cron = source_cron;
         o.source.describe = source_describe;
+        o.source.each_provider = source_providers;
+        o.source.cron_hook = source_cron_hook;
         o.source.grouped = source_grouped;
         o.source.is_json = lq_json_can_nest;
     }

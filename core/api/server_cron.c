@@ -5,6 +5,8 @@
 #include "base/sized.h"
 #include "task/cron_rule.h"
 
+#define SCHEDULE_EVERY_MS 180000 /* as Asynq's manager of periodic tasks */
+
 static const char *dup_or_null(lq_arena *mem, const char *s)
 {
     return s && *s ? lq_arena_dup(mem, lq_str_c(s)) : NULL;
@@ -94,8 +96,26 @@ static int copy_timezone(lunaq_server *s, lunaq_error *err)
     return LUNAQ_OK;
 }
 
+static int copy_schedules(lunaq_server *s, lunaq_error *err)
+{
+    lunaq_server_options *o = &s->o;
+    if (!o->schedule_every_ms)
+        o->schedule_every_ms = SCHEDULE_EVERY_MS;
+    if (o->schedule_every_ms < 1000)
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "schedule_every is %lld ms: use 1s or more",
+                       (long long)o->schedule_every_ms);
+    o->schedules = dup_or_null(&s->mem, o->schedules);
+    if (o->schedules && (!o->database || !o->handlers))
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "schedules needs a database and a folder of handlers");
+    return LUNAQ_OK;
+}
+
 int lq_server_cron_take(lunaq_server *s, lunaq_error *err)
 {
     int rc = copy_timezone(s, err);
+    if (!rc)
+        rc = copy_schedules(s, err);
     return rc ? rc : copy_entries(s, err);
 }

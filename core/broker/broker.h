@@ -441,6 +441,7 @@ typedef struct lq_op_cron_fire {
     int64_t instant_ms;
     int64_t first_ms;  /* 0 = do not set */
     int64_t latest_ms; /* 0 = any is believed; only without item */
+    bool skip; /* without item: the tick is used up and enqueues nothing */
     lq_enqueue *item;
     bool fired;      /* result */
     bool set_back;   /* result: the last instant was later than latest_ms */

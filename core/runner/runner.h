@@ -139,8 +139,9 @@ struct lq_runner {
  * kind              in              out
  * ARCHIVED          lq_archived_in  -          task: as it was archived
  * AGGREGATE         lq_aggregate_in lq_aggregate_out   task: only its type
- * PROVIDE           by "cron"
- * BEFORE_, AFTER_   by "cron"
+ * PROVIDE           -               lq_provide_out     task: only its type
+ * BEFORE_ENQUEUE    lq_tick_in      lq_before_out      task: only its type
+ * AFTER_ENQUEUE     lq_tick_in      -                  task: only its type
  */
 
 typedef struct lq_archived_in {
@@ -159,6 +160,38 @@ typedef struct lq_aggregate_out {
     lq_enqueue item; /* of in->queue; lives in mem */
     bool made;       /* lq_enqueue_release() is the starter's */
 } lq_aggregate_out;
+
+/* A cron entry that a provider wants; lq_enqueue_release() is the starter's. */
+typedef struct lq_provided {
+    struct lq_provided *next;
+    struct lq_cron_want *want;
+    lq_enqueue item;
+} lq_provided;
+
+typedef struct lq_provide_out {
+    lq_arena mem; /* the starter's, born as {0}; all of it lives there */
+    lq_provided *entries;
+    size_t count;
+    size_t refused; /* rows that were none: said in the log, left out */
+} lq_provide_out;
+
+/* A tick of a cron entry. */
+typedef struct lq_tick_in {
+    const char *entry_id, *spec;
+    const char *name;    /* NULL = none */
+    const lq_task *task; /* what is enqueued; after: with its id */
+    int64_t instant_ms;  /* the tick, Unix */
+    int code;            /* after: LUNAQ_OK, or why it was not enqueued */
+    const char *reason;  /* after: the same in words */
+} lq_tick_in;
+
+typedef struct lq_before_out {
+    bool skip; /* this tick enqueues nothing */
+} lq_before_out;
+
+/* Who has functions for all cron entries, not those of one type: the file
+ * _schedule.lua, or the embedding program.  No type of tasks is called so. */
+#define LQ_SCHEDULE_TYPE "lunaq:schedule"
 
 /* What a worker gives to its runner. */
 typedef struct lq_worker_services {

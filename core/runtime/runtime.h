@@ -26,6 +26,15 @@ typedef struct lq_handler_source {
     void (*each_cron)(void *ud, void (*fn)(void *fn_ud, const lq_cron_want *),
                       void *fn_ud);
     void (*describe)(void *ud, lq_buf *json);
+    /* Calls fn for each that provides cron entries: whose LQ_RUN_PROVIDE it is,
+     * and how often; 0 = schedule_every_ms. */
+    void (*each_provider)(void *ud,
+                          void (*fn)(void *fn_ud, const char *type,
+                                     int64_t every_ms),
+                          void *fn_ud);
+    /* Whose hook of this kind concerns the entries of a type: the type's own,
+     * LQ_SCHEDULE_TYPE, or NULL: nobody's. */
+    const char *(*cron_hook)(void *ud, enum lq_run_kind kind, lq_str type);
     /* True when any handler takes the tasks of groups. */
     bool (*grouped)(void *ud);
     bool (*is_json)(lq_str text);
@@ -64,6 +73,7 @@ typedef struct lq_runtime_options {
                             own aggregator goes before handler files */
     const lq_cron_want *cron; /* the configuration's, beside the source's */
     size_t cron_count;
+    int64_t schedule_every_ms;
     const char *timezone; /* of specs that name none; NULL = UTC */
     lunaq_stuck_fn *stuck;
     void *stuck_userdata;

@@ -114,6 +114,9 @@ static void replace(lq_schedule *s, lq_entry *old, lq_entry *e)
     e->base_ms = old->base_ms;
     e->last_ms = old->last_ms;
     e->next_ms = old->next_ms;
+    e->asked_ms = old->asked_ms;
+    e->answered = old->answered;
+    e->skip = old->skip;
     lq_map_set(&s->by_id, lq_str_c(e->id), e, NULL); /* it has the key */
     entry_free(old);
 }
@@ -152,6 +155,11 @@ out:
         if (e)
             entry_free(e);
     }
+}
+
+lq_entry *lq_schedule_find(const lq_schedule *s, const char *id)
+{
+    return lq_map_get(&s->by_id, lq_str_c(id));
 }
 
 void lq_schedule_begin(lq_schedule *s, int place)

@@ -29,6 +29,9 @@ typedef struct lq_entry {
     int64_t last_ms; /* 0 = it never fired */
     int64_t next_ms; /* 0 = never */
     bool refused;    /* the broker did not take its tick, in this round */
+    int64_t asked_ms; /* the instant that before_enqueue was asked about; 0 */
+    bool answered;    /* … and it has answered … */
+    bool skip;        /* … that it shall enqueue nothing */
 } lq_entry;
 
 typedef struct lq_schedule {
@@ -53,6 +56,9 @@ void lq_schedule_begin(lq_schedule *s, int place);
  *  concerned. */
 void lq_schedule_want(lq_schedule *s, const lq_cron_want *want);
 void lq_schedule_end(lq_schedule *s);
+
+/** NULL when there is none. */
+lq_entry *lq_schedule_find(const lq_schedule *s, const char *id);
 
 /** What to fire of it now, or 0. */
 int64_t lq_entry_due(lq_entry *e, int64_t now_ms);

@@ -40,6 +40,7 @@ static void load_entries(lq_scheduler *s)
     if (o->source.each_cron)
         o->source.each_cron(o->source.ud, want, &s->schedule);
     lq_schedule_end(&s->schedule);
+    lq_scheduler_find_providers(s);
     s->reload = false;
     s->changed = true;
 }
@@ -49,8 +50,10 @@ static void load_entries(lq_scheduler *s)
 static void round_due(void *ud)
 {
     lq_scheduler *s = ud;
+    s->again = false;
     if (s->reload)
         load_entries(s);
+    lq_scheduler_provide(s);
     for (lq_entry *e = s->schedule.entries; e; e = e->next) {
         e->refused = false;
         if (lq_entry_ahead(e, lq_now_ms()))
@@ -62,14 +65,18 @@ static void round_due(void *ud)
 
 static void end_round(lq_scheduler *s)
 {
-    int64_t now = lq_now_ms(), wait = RECHECK_MS;
+    int64_t now = lq_now_ms(), wait = lq_scheduler_provide_in(s);
 
+    if (wait > RECHECK_MS)
+        wait = RECHECK_MS;
     for (const lq_entry *e = s->schedule.entries; e; e = e->next)
-        if (!e->seen || e->refused)
+        if (e->asked_ms && !e->answered)
+            continue; /* its answer brings the next round */
+        else if (!e->seen || e->refused)
             wait = wait < REFUSED_MS ? wait : REFUSED_MS;
         else if (e->next_ms && e->next_ms - now < wait)
             wait = e->next_ms - now;
-    if (s->reload) /* it came during this round */
+    if (s->reload || s->again) /* it came during this round */
         wait = 0;
     if (!s->control->link_up && wait < 1000)
         wait = 1000;
@@ -88,11 +95,22 @@ static void make_item(lq_scheduler *s, lq_entry *e)
     e->item.code = LUNAQ_OK;
 }
 
+/* The instant of the entry that is to be fired now; 0 = none is, or its
+ * before_enqueue is being asked. */
+static int64_t fires_now(lq_scheduler *s, lq_entry *e, int64_t now)
+{
+    if (e->asked_ms)
+        return e->answered ? e->asked_ms : 0;
+    int64_t instant = lq_entry_due(e, now);
+    return instant && lq_scheduler_ask(s, e, instant) ? 0 : instant;
+}
+
 static void tick_next(lq_scheduler *s)
 {
     int64_t now = lq_now_ms(), instant = 0;
 
-    while (s->at && s->at->seen && (instant = lq_entry_due(s->at, now)) == 0)
+    while (s->control->link_up && s->at && s->at->seen &&
+           (instant = fires_now(s, s->at, now)) == 0)
         s->at = s->at->next;
     if (!s->at || !s->control->link_up || s->reload) {
         end_round(s);
@@ -108,7 +126,8 @@ static void tick_next(lq_scheduler *s)
     s->fire.latest_ms =
         s->at->seen ? 0 : lq_cron_believed_ms(&s->at->rule.cron, now);
     s->fire.item = NULL;
-    if (s->at->seen) {
+    s->fire.skip = s->at->seen && s->at->asked_ms && s->at->skip;
+    if (s->at->seen && !s->fire.skip) {
         make_item(s, s->at);
         s->fire.item = &s->at->item;
     }
@@ -137,14 +156,22 @@ static void ticked(lq_op *op)
         rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED;
 
     if (rc == LUNAQ_OK) {
-        if (s->fire.fired)
+        if (s->fire.fired && s->fire.skip)
+            LQ_LOG(s->control->rt->o.log, INFO,
+                   "periodic task left out: before_enqueue said so",
+                   lq_fs("type", e->item.task.type), lq_fc("spec", e->spec));
+        else if (s->fire.fired)
             log_tick(s, e);
+        if (s->fire.fired && !s->fire.skip)
+            lq_scheduler_tell(s, e, s->fire.instant_ms);
         if (s->fire.set_back)
             LQ_LOG(s->control->rt->o.log, WARN,
                    "the last tick of a periodic entry lay in the future, as "
                    "when a clock is set back; it begins anew",
                    lq_fs("type", e->item.task.type), lq_fc("spec", e->spec));
         lq_entry_learn(e, s->fire.last_ms, s->fire.never, lq_now_ms());
+        e->asked_ms = 0;
+        e->answered = e->skip = false;
         s->changed = true;
     } else if (!lost) { /* its keys are damaged: the others go on */
         e->refused = true;
@@ -152,7 +179,8 @@ static void ticked(lq_op *op)
             LQ_LOG(s->control->rt->o.log, ERROR, "cannot fire a periodic entry",
                    lq_fc("spec", e->spec), lq_fc("reason", op->err.message));
     }
-    bool enqueued = rc == LUNAQ_OK && s->fire.fired && e->item.code == LUNAQ_OK;
+    bool enqueued = rc == LUNAQ_OK && s->fire.fired && !s->fire.skip &&
+                    e->item.code == LUNAQ_OK;
     lq_op_release(op);
     if (enqueued) {
         record(s);
@@ -200,6 +228,12 @@ void lq_scheduler_reload(lq_scheduler *s)
     lq_periodic_now(&s->round);
 }
 
+void lq_scheduler_now(lq_scheduler *s)
+{
+    s->again = true;
+    lq_periodic_now(&s->round);
+}
+
 int lq_scheduler_start(lq_scheduler *s, struct lq_control *c, lunaq_error *err)
 {
     s->control = c;
@@ -220,5 +254,6 @@ void lq_scheduler_stop(lq_scheduler *s)
     lq_periodic_stop(&s->publish);
     lq_arena_release(&s->pub_mem);
     lq_buf_release(&s->pub_buf);
+    lq_scheduler_forget_providers(s);
     lq_schedule_release(&s->schedule);
 }

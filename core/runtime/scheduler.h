@@ -17,8 +17,11 @@ typedef struct lq_scheduler {
     lq_periodic round;
     lq_periodic publish;
     lq_schedule schedule;
-    lq_entry *at; /* whose tick is under way */
-    bool reload;  /* the entries changed */
+    struct lq_provider *providers; /* a linked list */
+    int places;                    /* how many providers there ever were */
+    lq_entry *at;                  /* whose tick is under way */
+    bool reload;                   /* the entries changed */
+    bool again;                    /* another round shall follow at once */
     lq_op_cron_fire fire;
     lq_op_cron_record record;
     lq_op_cron_publish pub;
@@ -33,6 +36,23 @@ int lq_scheduler_start(lq_scheduler *s, struct lq_control *c, lunaq_error *err);
 void lq_scheduler_stop(lq_scheduler *s);
 /** The handler files changed. */
 void lq_scheduler_reload(lq_scheduler *s);
+
+/* Between its own files: */
+
+/* The next round shall come as soon as it can. */
+void lq_scheduler_now(lq_scheduler *s);
+
+/* scheduler_provide.c: which providers there are, anew; takes what they gave
+ * and asks those that are due, between two rounds; when that is next (ms). */
+void lq_scheduler_find_providers(lq_scheduler *s);
+void lq_scheduler_provide(lq_scheduler *s);
+int64_t lq_scheduler_provide_in(const lq_scheduler *s);
+void lq_scheduler_forget_providers(lq_scheduler *s);
+
+/* scheduler_hooks.c: asks before_enqueue about an instant; false: there is
+ * none.  The answer is found in the entry.  And tells after_enqueue of it. */
+bool lq_scheduler_ask(lq_scheduler *s, lq_entry *e, int64_t instant_ms);
+void lq_scheduler_tell(lq_scheduler *s, lq_entry *e, int64_t instant_ms);
 
 /* scheduler_show.c: publishes the entries, again when they changed. */
 int lq_scheduler_show_start(lq_scheduler *s, lunaq_error *err);

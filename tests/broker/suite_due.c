@@ -236,6 +236,34 @@ static void cron__tick__fires_once(void **state)
     assert_int_equal(fire(w, 0, 0, NULL).last_ms, 1700007200000);
 }
 
+static void cron__tick_left_out__is_used_up_without_a_task(void **state)
+{
+    world *w = *state;
+    lq_op_cron_fire op = {.op.kind = LQ_OP_CRON_FIRE,
+                          .queue = LQ_STR(Q),
+                          .entry_id = LQ_STR("t @hourly"),
+                          .instant_ms = 1700003600000,
+                          .skip = true};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_true(op.fired);
+    assert_int_equal(op.last_ms, 1700003600000);
+    lq_op_release(&op.op);
+    /* Somebody else may not have it now, but the next one. */
+    op = fire(w, 1700003600000, 0, "one");
+    assert_false(op.fired);
+    op = fire(w, 1700007200000, 0, "two");
+    assert_true(op.fired);
+    /* And what was fired cannot be left out. */
+    op = (lq_op_cron_fire){.op.kind = LQ_OP_CRON_FIRE,
+                           .queue = LQ_STR(Q),
+                           .entry_id = LQ_STR("t @hourly"),
+                           .instant_ms = 1700007200000,
+                           .skip = true};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_false(op.fired);
+    lq_op_release(&op.op);
+}
+
 static lq_op_cron_fire look(world *w, int64_t now, int64_t latest)
 {
     lq_op_cron_fire op = {.op.kind = LQ_OP_CRON_FIRE,
@@ -441,6 +469,7 @@ size_t suite_due(struct CMUnitTest *out)
         WORLD_TEST(ping__names_the_version),
         WORLD_TEST(cron__never_seen__starts_at_its_first_sight),
         WORLD_TEST(cron__tick__fires_once),
+        WORLD_TEST(cron__tick_left_out__is_used_up_without_a_task),
         WORLD_TEST(cron__last_is_later_than_believed__begins_anew),
         WORLD_TEST(cron__first_sight_later_than_believed__begins_anew),
         WORLD_TEST(cron_history__is_the_newest_first_of_one_entry),

@@ -34,7 +34,7 @@ ENDS_FULL(lunaq_fault, repaired);
 ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
 ENDS_FULL(lunaq_cron_entry, missed);
-ENDS_FULL(lunaq_server_options, group_max_size);
+ENDS_FULL(lunaq_server_options, schedule_every_ms);
 ENDS_FULL(lunaq_queue_options, group_max_size);
 ENDS_FULL(lunaq_handler_options, timeout_ms);
 ENDS_FULL(lunaq_server_hooks, context);

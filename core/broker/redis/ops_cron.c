@@ -28,10 +28,13 @@ static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "scheduled");
     lq_cmd_queue(c, o->queue, "groups");
     lq_cmd_str(c, o->entry_id);
-    lq_cmd_int(c, o->item ? o->instant_ms : -1);
+    lq_cmd_int(c, o->item || o->skip ? o->instant_ms : -1);
     lq_cmd_int(c, o->first_ms);
     if (!o->item) {
-        lq_cmd_int(c, o->latest_ms);
+        if (o->skip)
+            lq_cmd_c(c, "skip");
+        else
+            lq_cmd_int(c, o->latest_ms);
         return LUNAQ_OK;
     }
     lq_cmd_queue(c, o->queue, "t:");
@@ -53,7 +56,7 @@ static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     o->never = o->last_ms <= 0;
     if (o->last_ms < 0)
         o->last_ms = -o->last_ms;
-    if (lq_reply_count(reply) != 3 || (o->fired && !code.len))
+    if (lq_reply_count(reply) != 3 || (o->fired && o->item && !code.len))
         return lq_redis_odd(op);
     if (code.len && o->item && !lq_enqueue_item_parse(o->item, code.p[0]))
         return lq_redis_odd(op);

@@ -70,7 +70,7 @@ bool lq_sqlite_reads(const lq_op *op)
     /* A cron_fire without a task and a first sight only asks. */
     if (op->kind == LQ_OP_CRON_FIRE) {
         const lq_op_cron_fire *o = (const lq_op_cron_fire *)op;
-        return !o->item && o->first_ms <= 0;
+        return !o->item && !o->skip && o->first_ms <= 0;
     }
     if (op->kind == LQ_OP_CHECK)
         return lq_sqlite_check_reads(op);

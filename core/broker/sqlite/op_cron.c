@@ -23,7 +23,7 @@ static void set_last(lq_sqlite *q, int64_t queue, lq_str entry, int64_t ms)
 int lq_sqlite_cron_fire(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     lq_op_cron_fire *o = (lq_op_cron_fire *)op;
-    bool writes = o->item || o->first_ms > 0;
+    bool writes = o->item || o->skip || o->first_ms > 0;
     int64_t queue = writes ? lq_sqlite_queue_made(q, o->queue)
                            : lq_sqlite_queue(q, o->queue);
     int64_t last = last_of(q, queue, o->entry_id);
@@ -37,9 +37,10 @@ int lq_sqlite_cron_fire(lq_sqlite *q, lq_op *op, int64_t now_ms)
         last = -o->first_ms;
         set_last(q, queue, o->entry_id, last);
     }
-    if (o->item && o->instant_ms > (last < 0 ? -last : last)) {
+    if ((o->item || o->skip) && o->instant_ms > (last < 0 ? -last : last)) {
         lq_sqlite_line line = {.queue = 0};
-        lq_sqlite_enqueue_item(q, &line, o->item, now_ms);
+        if (o->item)
+            lq_sqlite_enqueue_item(q, &line, o->item, now_ms);
         last = o->instant_ms;
         set_last(q, queue, o->entry_id, last);
         o->fired = true;

@@ -161,12 +161,16 @@ typedef struct lunaq_server_options {
                                    came; 0 = 60000; at least 1000 */
     int64_t group_max_delay_ms; /* … or so long after its first; 0 = no limit */
     int64_t group_max_size;     /* … or with so many; 0 = no limit */
+    const char *schedules; /* periodic entries in the database, beside those of
+                              handlers: a table or a query; NULL = none */
+    int64_t schedule_every_ms; /* they and providers are asked again; 0 =
+                                  180000 */
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
-            0, 0, 0, 0, 0                                                      \
+            0, 0, 0, 0, 0, 0, 0                                                \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */

@@ -3,7 +3,8 @@
 -- KEYS  lunaq's cron (hash entry → last instant; negative: seen then, never
 --       fired), pending scheduled groups
 -- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), then to read:
---       the latest instant that is believed (0 = any), to fire: prefix of
+--       the latest instant that is believed (0 = any), to use it up: 'skip',
+--       to fire: prefix of
 --       task keys, prefix of groups, the task as in enqueue
 -- Returns {1 = fired, 2 = set back, last ms as stored (0 = never seen), what
 --          became of the task or ''}
@@ -24,6 +25,10 @@ if not last and first > 0 then
 end
 if instant < 0 or last and instant <= math.abs(last) then
   return {what, string.format('%.0f', last or 0), ''}
+end
+if ARGV[4] == 'skip' then
+  call('HSET', KEYS[1], entry, ARGV[2])
+  return {1, ARGV[2], ''}
 end
 local queue = {
   pending = KEYS[2], scheduled = KEYS[3], groups = KEYS[4],
