@@ -321,19 +321,23 @@ static int canceled(lua_State *L, int status, lua_KContext ctx)
                      lua_tostring(L, -1));
 }
 
-/* cancel(id [, {queue = …, reason = …}]) → the state it was in. */
+/* cancel(id [, {queue = …, reason = …, retry = …}]) → the state it was in.
+ * retry: only the attempt that runs is ended, as a failure. */
 static int queue_cancel(lua_State *L)
 {
     lq_str id = check_str(L, 1), queue = {0}, reason = {0};
     lua_settop(L, 2);
+    bool attempt = false;
     if (!lua_isnil(L, 2)) {
         luaL_checktype(L, 2, LUA_TTABLE);
         lua_getfield(L, 2, "queue");
         lua_getfield(L, 2, "reason");
+        lua_getfield(L, 2, "retry");
         if (!lua_isnil(L, 3))
             queue = check_str(L, 3);
         if (!lua_isnil(L, 4))
             reason = check_str(L, 4);
+        attempt = lua_toboolean(L, 5);
     }
     const lq_run *run = lq_lua_run_here(L);
     if (!reason.p && run) {
@@ -346,6 +350,7 @@ static int queue_cancel(lua_State *L)
     struct queue_job *q = begin(L, "queue.cancel", &o);
     q->cancel.id = keep(L, q, id);
     q->cancel.reason = keep(L, q, reason);
+    q->cancel.attempt = attempt;
     q->job.next = cancel_next;
     if (queue.p) {
         q->cancel.queue = keep(L, q, queue);
@@ -372,7 +377,7 @@ static int informed(lua_State *L, int status, lua_KContext ctx)
     if (q->stats.op.rc)
         return fail_op(L, "queue.info", &q->stats.op);
     const lunaq_queue_info *info = &q->stats.info;
-    lua_createtable(L, 0, 16);
+    lua_createtable(L, 0, 17);
     lua_pushlstring(L, q->stats.queue.p, q->stats.queue.len);
     lua_setfield(L, -2, "name");
     set_int(L, "pending", info->pending);
@@ -387,6 +392,7 @@ static int informed(lua_State *L, int status, lua_KContext ctx)
     set_int(L, "failed_today", info->failed_today);
     set_int(L, "processed_total", info->processed_total);
     set_int(L, "failed_total", info->failed_total);
+    set_int(L, "dropped_total", info->dropped_total);
     lua_pushnumber(L, (lua_Number)info->latency_ms / 1000);
     lua_setfield(L, -2, "latency");
     lua_pushboolean(L, info->paused_at != 0);

@@ -387,8 +387,13 @@ static void cancel__active__archives_whatever_would_run_it_again(void **state)
         world_take_id(w, id);
         assert_int_equal(cancel(w, id, NULL), LUNAQ_OK);
         assert_int_equal(world_end(w, kinds[i], id), LUNAQ_OK);
+        assert_string_equal(w->canceled, "canceled by ann: not needed");
         assert_canceled(w, id);
     }
+    world_put(w, "other");
+    world_take_id(w, "other");
+    assert_int_equal(world_end(w, LQ_ARCHIVE, "other"), LUNAQ_OK);
+    assert_string_equal(w->canceled, "");
     assert_int_equal(world_take(w, 5), 0);
 }
 

@@ -158,6 +158,7 @@ int world_settle(world *w, lq_outcome o)
     w->queues[0] = (lq_step_queue){.outcomes = list, .outcome_count = 1};
     int rc = step(w);
     w->queues[0].outcomes = NULL;
+    snprintf(w->canceled, sizeof(w->canceled), "%.*s", LQ_STR_ARG(o.canceled));
     return rc ? rc : o.code;
 }
 

@@ -25,9 +25,10 @@ typedef struct world {
     const world_factory *factory;
     lq_caller *caller;
     uint32_t token;
-    bool broken;      /* set by a test that breaks invariants: no audit */
-    int64_t lease_ms; /* of what world_take takes; 30 s at first */
-    lq_op_step step;  /* the last take or settle */
+    bool broken;        /* set by a test that breaks invariants: no audit */
+    int64_t lease_ms;   /* of what world_take takes; 30 s at first */
+    lq_op_step step;    /* the last take or settle */
+    char canceled[100]; /* what the last settle was told of that */
     lq_step_queue queues[2];
 } world;
 

@@ -304,6 +304,15 @@ class Control(Doing):
         row = self.wait_state("archived", task)
         self.assertIn("by do", row["error"])
 
+    def test_cancel__of_the_attempt_alone__is_a_failure(self):
+        daemon = self.start()
+        task = self.enqueue("nap")
+        daemon.wait("napping", of=task)
+        self.assertEqual(self.do(
+            daemon, f'return queue.cancel("{task}", {{ retry = true }})'), "active")
+        row = self.wait_state("retry", task)
+        self.assertEqual(row["retried"], 1)
+
     def test_cancel__of_what_is_not_there__is_an_error(self):
         daemon = self.start()
         self.assertEqual(self.do(daemon, """
