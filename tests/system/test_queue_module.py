@@ -99,6 +99,8 @@ class Enqueue(Doing):
             return { queue = "idle", max_retry = 0, run = function() end }
         """)
         self.start()
+        wait_for("the daemon tells its handlers", lambda: json.loads(
+            self.lunaq("handlers", "--json")))
         row = self.show(self.enqueue("with:defaults", "user:=1"))
         self.assertEqual(
             (row["queue"], row["max_retry"], row["timeout_ms"], row["retention_ms"]),
