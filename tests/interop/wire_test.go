@@ -265,3 +265,46 @@ func TestIsFailureIsAsAsynqs(t *testing.T) {
 		same(t, got[0], got[1])
 	}
 }
+
+// Sentinels named by one URL lead both to the same master.
+func TestBothBySentinel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	port, sentinel := freePort(t), freePort(t)
+	w.start("redis", nil, "redis-server", "--port", fmt.Sprint(port), "--bind",
+		"127.0.0.1", "--save", "", "--appendonly", "no", "--dir", w.dir)
+	config := filepath.Join(w.dir, "sentinel.conf")
+	w.ok(os.WriteFile(config, []byte(fmt.Sprintf("port %d\nbind 127.0.0.1\n"+
+		"dir %s\nsentinel monitor themaster 127.0.0.1 %d 1\n", sentinel, w.dir,
+		port)), 0o644))
+	w.start("redis", nil, "redis-server", config, "--sentinel")
+	broker := fmt.Sprintf("redis-sentinel://127.0.0.1:%d?master=themaster",
+		sentinel)
+	opt, err := asynq.ParseRedisURI(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, inspector := asynq.NewClient(opt), asynq.NewInspector(opt)
+	defer client.Close()
+	defer inspector.Close()
+	var info *asynq.TaskInfo
+	w.until("Go finds the master", func() bool {
+		info, err = client.Enqueue(asynq.NewTask("interop:ok", nil),
+			asynq.Queue("q"), asynq.Retention(time.Hour))
+		return err == nil
+	})
+	handlers, err := filepath.Abs("handlers")
+	w.ok(err)
+	w.start("lunaqd", w.env("LUNAQ_QUEUES=q=1", "LUNAQ_BROKER="+broker),
+		os.Getenv("LUNAQD"), "--handlers", handlers)
+	w.until("the task is completed", func() bool {
+		got, err := inspector.GetTaskInfo("q", info.ID)
+		return err == nil && got.State == asynq.TaskStateCompleted
+	})
+	w.lunaq("--broker", broker, "enqueue", "interop:ok", "--queue", "q",
+		"--task-id", one, "--retention", "1h")
+	w.until("the other, too", func() bool {
+		got, err := inspector.GetTaskInfo("q", one)
+		return err == nil && got.State == asynq.TaskStateCompleted
+	})
+}
