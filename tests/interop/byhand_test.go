@@ -57,6 +57,10 @@ func byHands() []byHand {
 		all("delete", "archived", (*in).DeleteAllArchivedTasks),
 		all("delete", "completed", (*in).DeleteAllCompletedTasks),
 		all("delete", "aggregating", group((*in).DeleteAllAggregatingTasks)),
+		{"update", []string{"task", "update", one, "--payload", `{"b":[2]}`},
+			func(in *asynq.Inspector, queue string) error {
+				return in.UpdateTaskPayload(queue, one, []byte(`{"b":[2]}`))
+			}},
 		{"remove", []string{"queue", "rm", "--force"},
 			func(in *asynq.Inspector, queue string) error {
 				return in.DeleteQueue(queue, true)
@@ -110,6 +114,7 @@ func TestByHandLunaqDoesWhatAsynqDoes(t *testing.T) {
 		for state, m := range made {
 			_, only, all := strings.Cut(hand.name, "_all_")
 			if all && only != state || hand.name == state ||
+				hand.name == "update" && state != "scheduled" ||
 				hand.name == "archive" && state == "archived" ||
 				hand.name == "run" && state == "pending" {
 				continue

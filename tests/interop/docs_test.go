@@ -231,6 +231,26 @@ func cliNames(program string) []string {
 	return names
 }
 
+// declared checks the names of C that a row quotes.
+func declared(t *testing.T, r row) {
+	t.Helper()
+	var headers string
+	for _, file := range []string{"lunaq.h", "server.h"} {
+		text, err := os.ReadFile("../../core/include/lunaq/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		headers += string(text)
+	}
+	for _, name := range r.ours {
+		if regexp.MustCompile(`^(lunaq|LUNAQ)_[A-Za-z_]+$`).MatchString(name) &&
+			!regexp.MustCompile(`\b`+name+`\b`).MatchString(headers) &&
+			!strings.HasPrefix(name, "LUNAQ_BROKER") {
+			t.Errorf("%s:%d: there is no %s", table, r.line, name)
+		}
+	}
+}
+
 // helped are the verbs of lunaq's own tool that a row speaks of.
 func helped(t *testing.T, r row) {
 	t.Helper()
@@ -304,6 +324,7 @@ func TestTableNamesAllOfAsynq(t *testing.T) {
 	for _, r := range rows {
 		if !r.missing {
 			helped(t, r)
+			declared(t, r)
 		}
 		for _, name := range r.tests {
 			test, sub, has := strings.Cut(name, "/")

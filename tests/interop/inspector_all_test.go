@@ -96,6 +96,13 @@ func TestEveryMethodOfAsynqsInspector(t *testing.T) {
 					ours[state], count)
 			}
 		}
+		// Both count from samples, of which lunaq takes more.
+		if memory := float64(ours["memory_bytes"]); memory == 0 ||
+			memory > 2*float64(info.MemoryUsage) ||
+			2*memory < float64(info.MemoryUsage) {
+			t.Errorf("after %s: lunaq says %v bytes, Asynq %d", method, memory,
+				info.MemoryUsage)
+		}
 		if info.Paused != (ours["paused"] == 1) {
 			t.Errorf("after %s: paused: Asynq says %v", method, info.Paused)
 		}
