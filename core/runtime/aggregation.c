@@ -9,9 +9,9 @@
 
 #include <stdio.h>
 
-#define AGAIN_MS 1000     /* until a move whose reply was lost is repeated */
-#define ASK_MS 60000      /* for a handler's own function */
-#define BACKOFF_MS 5000   /* doubled with each failure in a row, */
+#define AGAIN_MS 1000   /* until a move whose reply was lost is repeated */
+#define ASK_MS 60000    /* for a handler's own function */
+#define BACKOFF_MS 5000 /* doubled with each failure in a row, */
 #define BACKOFF_MAX_MS 600000 /* … up to this */
 
 /* A handler's share of the set. */

@@ -6,6 +6,8 @@
 #define SOONEST_MS 1000
 #define LATEST_MS 60000 /* who would wait longer comes to look in between */
 #define JITTER_MS 1000
+#define PARK_US 2000000 /* so much time in hand may be spent waiting */
+#define PARK_MOST 200
 #define RUN_US 50000 /* a run's length as long as none is known */
 
 uint32_t lq_cap_take(lq_cap *c, uint32_t max, uint32_t n)
@@ -84,6 +86,23 @@ void lq_handler_cap_ran(lq_handler_cap *h, int64_t took_us)
     /* Of two that end at once one may go unheard: it is an average. */
     atomic_store_explicit(&h->run_us, next > 0 ? next : 1,
                           memory_order_relaxed);
+}
+
+/* As many as will have their turn before others come back. */
+bool lq_handler_cap_park(lq_handler_cap *h, uint32_t max)
+{
+    int64_t run_us = atomic_load_explicit(&h->run_us, memory_order_relaxed);
+    int64_t most = (int64_t)max * PARK_US / (run_us ? run_us : RUN_US);
+    most = most > PARK_MOST ? PARK_MOST : most < max ? max : most;
+    if (atomic_fetch_add(&h->parked, 1) < (uint64_t)most)
+        return true;
+    lq_handler_cap_unpark(h);
+    return false;
+}
+
+void lq_handler_cap_unpark(lq_handler_cap *h)
+{
+    atomic_fetch_sub(&h->parked, 1);
 }
 
 int64_t lq_handler_cap_delay(lq_handler_cap *h, uint32_t max, int64_t now_ms,

@@ -4,7 +4,8 @@
  * A cap is one number that all workers share.  A queue's is asked before tasks
  * are taken, so that nothing is taken that may not run (worker_caps.h).  Of
  * which handler a task is, is known only when it was taken: over a handler's
- * cap it goes to `scheduled` and comes back, no attempt used.
+ * cap it waits in hand for a short while (parked.h), else it goes to
+ * `scheduled` and comes back, no attempt used.
  */
 #ifndef LQ_CAPS_H
 #define LQ_CAPS_H
@@ -34,6 +35,7 @@ typedef struct lq_handler_cap {
     lq_cap cap;
     atomic_int_fast64_t run_us;  /* usual length of a run; 0 = none ended yet */
     atomic_int_fast64_t line_ms; /* Unix: where the line ends */
+    atomic_uint parked;          /* tasks in hand that wait for a place */
 } lq_handler_cap;
 
 /* The caps of all handlers that have one, by name.  They stay until the end:
@@ -49,6 +51,10 @@ void lq_caps_release(lq_caps *c);
 lq_handler_cap *lq_caps_of(lq_caps *c, lq_str handler);
 /** A run of this handler ended after so long.  Any thread. */
 void lq_handler_cap_ran(lq_handler_cap *h, int64_t took_us);
+/** Whether one more task shall wait in hand; lq_handler_cap_unpark() when it
+ *  does no longer.  Any thread. */
+bool lq_handler_cap_park(lq_handler_cap *h, uint32_t max);
+void lq_handler_cap_unpark(lq_handler_cap *h);
 /** When a task over the cap shall come back: ms from now, 1000 at least.
  *  Any thread. */
 int64_t lq_handler_cap_delay(lq_handler_cap *h, uint32_t max, int64_t now_ms,

@@ -146,7 +146,9 @@ static size_t encode_workers(lq_heartbeat *h, lq_heartbeat_worker *out,
         lq_held *held;
         size_t count = lq_held_copy(&rt->workers[w]->held, -1, PAYLOAD_SHOWN,
                                     &h->beat_mem, &held);
-        for (size_t i = 0; i < count && n < max; i++, n++) {
+        for (size_t i = 0; i < count && n < max; i++) {
+            if (held[i].hidden)
+                continue;
             lq_worker_msg m = {.host = lq_str_c(rt->host),
                                .pid = rt->pid,
                                .server_id = lq_str_c(rt->server_id),
@@ -161,6 +163,7 @@ static size_t encode_workers(lq_heartbeat *h, lq_heartbeat_worker *out,
             out[n].task_id = held[i].id;
             out[n].msg =
                 lq_str_n((void *)(uintptr_t)from, h->beat_buf.len - from);
+            n++;
         }
     }
     for (size_t i = 0; i < n; i++)

@@ -31,6 +31,13 @@ void lq_held_remove(lq_held_list *l, lq_held *h)
     pthread_mutex_unlock(&l->mutex);
 }
 
+void lq_held_show(lq_held_list *l, lq_held *h, bool shown)
+{
+    pthread_mutex_lock(&l->mutex);
+    h->hidden = !shown;
+    pthread_mutex_unlock(&l->mutex);
+}
+
 size_t lq_held_count(lq_held_list *l)
 {
     pthread_mutex_lock(&l->mutex);

@@ -19,6 +19,7 @@ typedef struct lq_held {
     uint32_t token;
     uint64_t number; /* of the run */
     int64_t started_ms, deadline_ms;
+    bool hidden; /* it is not being worked on */
 } lq_held;
 
 typedef struct lq_held_list {
@@ -32,6 +33,8 @@ void lq_held_release(lq_held_list *l);
 void lq_held_add(lq_held_list *l, lq_held *h);
 /** Safe for one that is not in the list. */
 void lq_held_remove(lq_held_list *l, lq_held *h);
+/** Says whether it is being worked on. */
+void lq_held_show(lq_held_list *l, lq_held *h, bool shown);
 size_t lq_held_count(lq_held_list *l);
 /** Copies what is held, strings too (payloads cut at payload_max), into mem.
  *  queue: only of that one, or -1.  Returns how many are in *out; NULL and 0

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "runtime/archived.h"
+#include "runtime/parked.h"
+#include "runtime/control.h"
 #include "runtime/settle.h"
 #include "runtime/worker.h"
 #include "runtime/worker_caps.h"
@@ -145,7 +147,8 @@ static void leave_cap(lq_slot *s, bool ran)
         return;
     if (ran)
         lq_handler_cap_ran(s->cap, (lq_mono_ns() - s->started_ns) / 1000);
-    lq_cap_give(&s->cap->cap, 1);
+    if (lq_cap_give(&s->cap->cap, 1)) /* others have parked such tasks */
+        lq_control_kick_others(s->worker->rt, s->worker->index, 0);
     s->cap = NULL;
 }
 
@@ -259,10 +262,12 @@ static bool admit(lq_slot *s, int32_t crashes)
     return false;
 }
 
-/* A task over its handler's cap comes back when its turn should be. */
+/* A task over its handler's cap is parked, or comes back when its turn should
+ * be. */
 static bool enter_cap(lq_slot *s, const lq_type_options *type)
 {
-    lq_runtime *rt = s->worker->rt;
+    lq_worker *w = s->worker;
+    lq_runtime *rt = w->rt;
     if (type->concurrency == 0)
         return true;
     lq_handler_cap *h = lq_caps_of(&rt->handler_caps, lq_str_c(type->handler));
@@ -270,6 +275,10 @@ static bool enter_cap(lq_slot *s, const lq_type_options *type)
         s->cap = h;
         return true;
     }
+    /* A suspect is not kept in hand for nothing. */
+    if (h && s->crashes < SUSPECT_CRASHES &&
+        lq_parked_add(w, s, h, type->concurrency))
+        return false;
     s->outcome = (lq_outcome){
         .kind = LQ_SNOOZE,
         .delay_ms = h ? lq_handler_cap_delay(h, type->concurrency,
@@ -343,6 +352,7 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
     s->started_ns = lq_mono_ns();
     s->queue = queue;
     s->seq = s->run.number;
+    s->crashes = taken->crashes;
     s->cancel = LQ_CANCEL_NONE;
     s->cap = NULL;
     s->runner = NULL;
@@ -368,6 +378,7 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
     s->held.number = s->run.number;
     s->held.started_ms = s->run.started_ms;
     s->held.deadline_ms = s->run.deadline_ms;
+    s->held.hidden = false;
     lq_held_add(&w->held, &s->held);
     if (!w->taking) { /* it arrived after "quiet": back, first in line */
         s->outcome = (lq_outcome){.kind = LQ_REQUEUE, .keep_crashes = true};
@@ -378,8 +389,27 @@ void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
         begin_run(s);
 }
 
+void lq_slot_start_parked(lq_slot *s)
+{
+    lq_worker *w = s->worker;
+    lq_type_options type = {.timeout_ms = -1, .max_retry = -1};
+
+    s->run.started_ms = lq_now_ms();
+    s->started_ns = lq_mono_ns();
+    apply_type_options(s, &type);
+    lq_held_remove(&w->held, &s->held);
+    s->held.started_ms = s->run.started_ms;
+    s->held.deadline_ms = s->run.deadline_ms;
+    s->held.hidden = false;
+    lq_held_add(&w->held, &s->held);
+    if (admit(s, s->crashes))
+        begin_run(s);
+}
+
 void lq_slot_cancel(lq_slot *s, enum lq_cancel why, lq_str reason)
 {
+    if (s->state == LQ_SLOT_PARKED)
+        lq_parked_end(s->worker, s, why, reason);
     if (s->state != LQ_SLOT_RUNNING || !s->runner)
         return;
     /* A lost lease outweighs every other reason: nothing may be written. */

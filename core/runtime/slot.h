@@ -1,5 +1,7 @@
 /* A slot: the place in which one task runs, from taken to settled.
  *
+ *              PARKED (parked.h): waits for a place under its handler's cap
+ *              ▲    │
  *   FREE ──take──► RUNNING ──run ends──► READY ──step──► SENT ──reply──► FREE
  *                                          ▲               │
  *                                          └── no reply ───┘
@@ -12,6 +14,7 @@
 
 enum lq_slot_state {
     LQ_SLOT_FREE,
+    LQ_SLOT_PARKED,
     LQ_SLOT_RUNNING,
     LQ_SLOT_READY,
     LQ_SLOT_SENT
@@ -27,10 +30,14 @@ typedef struct lq_slot {
     size_t queue;
     char *bytes; /* the id, then the message */
     size_t bytes_cap, msg_len;
-    uint64_t seq;        /* in the order of taking */
-    bool suspect;        /* counted among the process's suspects */
-    bool placed;         /* has a place under its queue's cap */
-    lq_handler_cap *cap; /* has a place under it; NULL = none */
+    uint64_t seq;              /* in the order of taking */
+    bool suspect;              /* counted among the process's suspects */
+    bool extra;                /* see worker_slots.h */
+    bool placed;               /* has a place under its queue's cap */
+    lq_handler_cap *cap;       /* has a place under it; NULL = none */
+    lq_handler_cap *waits_for; /* PARKED */
+    uint32_t cap_max;
+    int32_t crashes; /* as it was taken */
     enum lq_cancel cancel;
     lq_buf reason; /* of the cancel */
     lq_runner *runner;
@@ -49,7 +56,9 @@ void lq_slot_release(lq_slot *s);
  */
 void lq_slot_run(lq_slot *s, const lq_taken *taken, size_t queue,
                  uint32_t token);
-/** Tells its run to end.  RUNNING only; else nothing happens. */
+/** PARKED no longer, it has its places: runs it, its time begins now. */
+void lq_slot_start_parked(lq_slot *s);
+/** Tells its run to end.  RUNNING or PARKED only; else nothing happens. */
 void lq_slot_cancel(lq_slot *s, enum lq_cancel why, lq_str reason);
 /** The broker settled it, or nothing is to be settled: FREE again. */
 void lq_slot_settled(lq_slot *s);

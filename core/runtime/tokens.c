@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "runtime/control.h"
 #include "runtime/worker.h"
+#include "runtime/worker_slots.h"
 
 #define ROUNDS 4 /* one before the first step, three later */
 #define REFUSED_MS 1000
@@ -103,12 +104,12 @@ static bool list_held(lq_worker *w, size_t queue, uint32_t token, size_t *count)
 {
     size_t n = 0;
     if (!w->reconcile_held)
-        w->reconcile_held =
-            lq_calloc(w->slot_count, sizeof(*w->reconcile_held));
+        w->reconcile_held = lq_calloc(w->slot_count + LQ_SPARE_SLOTS,
+                                      sizeof(*w->reconcile_held));
     if (!w->reconcile_held)
         return false;
-    for (size_t i = 0; i < w->slot_count; i++) {
-        const lq_slot *s = &w->slots[i];
+    for (size_t i = 0; i < lq_worker_slots_count(w); i++) {
+        const lq_slot *s = lq_worker_slot(w, i);
         if (s->state != LQ_SLOT_FREE && s->queue == queue &&
             s->run.token == token)
             w->reconcile_held[n++] = s->run.task.id;

@@ -5,9 +5,11 @@
 #include "base/cpus.h"
 #include "runtime/control.h"
 #include "runtime/settle.h"
+#include "runtime/parked.h"
 #include "runtime/tokens.h"
 #include "runtime/worker_caps.h"
 #include "runtime/worker_command.h"
+#include "runtime/worker_slots.h"
 
 #define WAITERS_MAX 16 /* more queues than this are polled */
 #define POLL_MS 500
@@ -124,6 +126,8 @@ static void fill_queues(lq_worker *w, const uint32_t *want)
                !lq_list_empty(&q->ready)) {
             lq_slot *s = LQ_OF(lq_list_shift(&q->ready), lq_slot, node);
             q->ready_count--;
+            w->ready_extra -= s->extra;
+            w->sent_extra += s->extra;
             s->state = LQ_SLOT_SENT;
             lq_list_append(&w->sent, &s->node);
             w->step_outcomes[at++] = &s->outcome;
@@ -147,9 +151,13 @@ static void step(lq_worker *w)
     uint32_t want[LQ_WEIGHTS_MAX];
     uint64_t paused = atomic_load(&rt->paused);
     size_t ready = ready_total(w);
-    /* Slots that this step settles are free when it takes. */
+    /* Slots that this step settles are free when it takes, but for extra ones;
+     * parked tasks go before. */
     size_t settling = ready < LQ_BATCH_MAX ? ready : LQ_BATCH_MAX;
+    settling -= settling < w->ready_extra ? settling : w->ready_extra;
     size_t room = w->taking ? w->free_count + settling : 0;
+    size_t parked = room ? lq_parked_startable(w) : 0;
+    room -= room < parked ? room : parked;
 
     if (w->stepping || !w->link_up || w->reconciling ||
         lq_timer_active(w->retry_timer))
@@ -177,6 +185,7 @@ static void step(lq_worker *w)
     w->step.token = w->token;
     w->step.lease_ms = rt->o.lease_ms;
     w->step.now_ms = lq_now_ms();
+    w->sent_extra = 0;
     fill_queues(w, want);
     if (w->step.queue_count == 0) { /* others took the last places meanwhile */
         lq_worker_caps_return(w);
@@ -192,6 +201,7 @@ static void back_to_ready(lq_worker *w, lq_slot *s)
     s->state = LQ_SLOT_READY;
     lq_list_append(&w->queues[s->queue].ready, &s->node);
     w->queues[s->queue].ready_count++;
+    w->ready_extra += s->extra;
 }
 
 static void settle_sent(lq_worker *w, int rc)
@@ -315,14 +325,9 @@ static void retry_due(void *ud)
 
 /* ---- draining ------------------------------------------------------------ */
 
-static size_t in_hand(const lq_worker *w)
-{
-    return w->slot_count - w->free_count;
-}
-
 static void note_drained(lq_worker *w)
 {
-    bool drained = !w->taking && in_hand(w) == 0 && !w->stepping &&
+    bool drained = !w->taking && lq_worker_in_hand(w) == 0 && !w->stepping &&
                    lq_internal_idle(&w->internal) && !lq_tokens_unsure(w);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         drained = drained && lq_waiter_is_closed(&w->queues[i].waiter);
@@ -344,29 +349,28 @@ static void end_orphans(lq_worker *w)
     }
 }
 
+/* Slots that a step under way may fill with tasks, beyond those it settles. */
+static size_t promised(const lq_worker *w)
+{
+    size_t settling = 0;
+    if (!w->stepping)
+        return 0;
+    for (size_t k = 0; k < w->step.queue_count; k++)
+        settling += w->step_queues[k].outcome_count;
+    settling -= w->sent_extra;
+    return w->step.free > settling ? w->step.free - settling : 0;
+}
+
 static void turn(void *ud)
 {
     lq_worker *w = ud;
     end_orphans(w);
     if (!w->stepping)
         lq_worker_caps_return(w);
+    lq_parked_start(w, promised(w));
     step(w);
     if (!w->taking)
         note_drained(w);
-}
-
-void lq_worker_ready(lq_worker *w, lq_slot *s)
-{
-    lq_list_append(&w->queues[s->queue].ready, &s->node);
-    w->queues[s->queue].ready_count++;
-    lq_turn_arm(w->turn);
-}
-
-void lq_worker_freed(lq_worker *w, lq_slot *s)
-{
-    lq_list_append(&w->free_slots, &s->node);
-    w->free_count++;
-    lq_turn_arm(w->turn);
 }
 
 /* ---- waiters ------------------------------------------------------------- */
@@ -383,17 +387,6 @@ static void waiter_woke(void *ud, size_t queue)
         lq_turn_arm(w->turn);
     else
         step(w);
-}
-
-/* Slots that a step under way may fill with tasks, beyond those it settles. */
-static size_t promised(const lq_worker *w)
-{
-    size_t settling = 0;
-    if (!w->stepping)
-        return 0;
-    for (size_t k = 0; k < w->step.queue_count; k++)
-        settling += w->step_queues[k].outcome_count;
-    return w->step.free > settling ? w->step.free - settling : 0;
 }
 
 static enum lq_took waiter_took(void *ud, lq_waiter *waiter)
@@ -515,14 +508,12 @@ static void *thread_main(void *arg)
 void lq_worker_free(lq_worker *w)
 {
     /* Until now the control thread could read what is held. */
-    for (size_t i = 0; i < w->slot_count; i++)
-        lq_slot_release(&w->slots[i]);
+    lq_worker_slots_release(w);
     lq_loop_free(w->loop);
     lq_held_release(&w->held);
     lq_internal_lane_release(&w->internal);
     pthread_mutex_destroy(&w->mutex);
     pthread_cond_destroy(&w->changed);
-    lq_free(w->slots);
     lq_free(w);
 }
 
@@ -535,7 +526,6 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
     w->spin.allowed = rt->o.worker_threads < lq_cpus();
     w->command_post.fn = lq_worker_commanded;
     w->kick_post.fn = lq_worker_kicked;
-    lq_list_init(&w->free_slots);
     lq_list_init(&w->sent);
     lq_list_init(&w->orphans);
     lq_held_init(&w->held);
@@ -557,11 +547,7 @@ static void init_worker(lq_worker *w, lq_runtime *rt, size_t index)
         q->waiter.closed = lq_worker_closed_one;
         q->waiter.ud = w;
     }
-    for (size_t i = 0; i < w->slot_count; i++) {
-        lq_slot_init(&w->slots[i], w);
-        lq_list_append(&w->free_slots, &w->slots[i].node);
-        w->free_count++;
-    }
+    lq_worker_slots_init(w);
 }
 
 int lq_worker_start(lq_worker **out, lq_runtime *rt, size_t index, size_t slots,

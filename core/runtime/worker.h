@@ -72,6 +72,9 @@ typedef struct lq_worker {
     size_t slot_count;
     lq_list free_slots;
     size_t free_count;
+    lq_slot *spares; /* see worker_slots.h */
+    lq_list spare_slots, parked;
+    size_t extra_count, ready_extra, sent_extra;
     lq_list sent; /* slots whose outcome is in the step under way */
     lq_held_list held;
     lq_internal_lane internal;

@@ -3,8 +3,10 @@
 #include "runtime/worker_command.h"
 
 #include "runtime/control.h"
+#include "runtime/parked.h"
 #include "runtime/tokens.h"
 #include "runtime/worker.h"
+#include "runtime/worker_slots.h"
 
 enum command {
     COMMAND_BEGIN = 1,
@@ -62,14 +64,15 @@ static void do_begin(lq_worker *w)
 static void do_quiet(lq_worker *w)
 {
     w->taking = false;
+    lq_parked_end_all(w);
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         lq_waiter_quiet(&w->queues[i].waiter);
 }
 
 static void do_end_runs(lq_worker *w)
 {
-    for (size_t i = 0; i < w->slot_count; i++)
-        lq_slot_cancel(&w->slots[i], LQ_CANCEL_SHUTDOWN, (lq_str){0});
+    for (size_t i = 0; i < lq_worker_slots_count(w); i++)
+        lq_slot_cancel(lq_worker_slot(w, i), LQ_CANCEL_SHUTDOWN, (lq_str){0});
     lq_internal_end_all(&w->internal);
 }
 
@@ -152,9 +155,9 @@ static void canceled(lq_post *post)
     lq_str id = lq_str_n(c->text, c->id_len);
     lq_str reason = lq_str_n(c->text + c->id_len, c->reason_len);
 
-    for (size_t i = 0; i < w->slot_count; i++) {
-        lq_slot *s = &w->slots[i];
-        if (s->state != LQ_SLOT_RUNNING)
+    for (size_t i = 0; i < lq_worker_slots_count(w); i++) {
+        lq_slot *s = lq_worker_slot(w, i);
+        if (s->state != LQ_SLOT_RUNNING && s->state != LQ_SLOT_PARKED)
             continue;
         if (c->number ? s->run.number == c->number
                       : lq_str_eq(s->run.task.id, id))

@@ -203,16 +203,16 @@ static void capped_handler__never_runs_more_and_uses_no_attempt(void **state)
 
     handle(w, 0, "narrow", 3, &narrow);
     handle(w, 0, "wide", 0, &wide);
-    enqueue(w, "default", "narrow", 12);
+    enqueue(w, "default", "narrow", 250);
     enqueue(w, "default", "wide", 200);
     world_start(w, 0);
     wait_for("wide", &wide.runs, 200);
-    wait_for("narrow", &narrow.runs, 12);
-    wait_processed(w, "default", 212);
+    wait_for("narrow", &narrow.runs, 250);
+    wait_processed(w, "default", 450);
     lunaq_queue_info info = stats(w, "default");
     assert_in_range(narrow.most, 1, 3);
     assert_int_equal(narrow.again, 0);
-    assert_int_equal(info.processed_total, 212);
+    assert_int_equal(info.processed_total, 450);
     assert_int_equal(info.failed_total, 0);
     assert_int_equal(info.pending + info.active + info.scheduled + info.retry,
                      0);
@@ -243,6 +243,101 @@ static void capped_handler__starves_no_other_of_its_queue(void **state)
     assert_int_equal(narrow.most, 1);
 }
 
+static void wait_active(world *w, int64_t n)
+{
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (stats(w, "default").active != n) {
+        if (lq_mono_ms() > until)
+            fail_msg("%lld active", (long long)stats(w, "default").active);
+        let_pass(5);
+    }
+}
+
+/* Those that wait in hand are nobody's work yet. */
+static size_t shown_workers(world *w)
+{
+    lq_op_servers op = {0};
+    lq_op_init(&op.op, LQ_OP_SERVERS);
+    assert_int_equal(lq_caller_call(w->caller, &op.op, 5000, NULL), LUNAQ_OK);
+    size_t n = op.count ? op.rows[0].worker_count : 0;
+    lq_op_release(&op.op);
+    return n;
+}
+
+static void parked_tasks__go_back_at_a_stop_without_having_run(void **state)
+{
+    world *w = *state;
+    kind narrow = {0};
+
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    enqueue(w, "default", "narrow", 9);
+    world_start(w, 0);
+    wait_for("running", &narrow.now, 1);
+    wait_active(w, 9);
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (shown_workers(w) != 1 && lq_mono_ms() < until)
+        let_pass(20);
+    assert_int_equal(shown_workers(w), 1);
+    assert_int_equal(world_stop(w, 0), LUNAQ_OK);
+    lunaq_queue_info info = stats(w, "default");
+    assert_int_equal(info.active, 0);
+    assert_int_equal(info.pending, 9); /* also the one that ran */
+    assert_int_equal(narrow.runs, 1);
+    assert_int_equal(narrow.again, 0);
+}
+
+static void parked_task__canceled__never_runs(void **state)
+{
+    world *w = *state;
+    kind narrow = {0};
+    lunaq_task t = LUNAQ_TASK_INIT;
+    lq_op_cancel op = {.queue = LQ_STR("default"),
+                       .id = LQ_STR("task-two"),
+                       .reason = LQ_STR("a test")};
+
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    world_start(w, 0);
+    enqueue(w, "default", "narrow", 1);
+    wait_for("running", &narrow.now, 1);
+    t.type = "narrow";
+    t.task_id = "task-two";
+    world_enqueue(w, "default", 1, &t);
+    wait_active(w, 2);
+    lq_op_init(&op.op, LQ_OP_CANCEL);
+    assert_int_equal(lq_caller_call(w->caller, &op.op, 5000, NULL), LUNAQ_OK);
+    assert_int_equal(op.was, LUNAQ_ACTIVE);
+    lq_op_release(&op.op);
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (stats(w, "default").archived != 1 && lq_mono_ms() < until)
+        let_pass(10);
+    assert_int_equal(stats(w, "default").archived, 1);
+    w->hold = false;
+    wait_for("runs", &narrow.runs, 1);
+    wait_active(w, 0);
+    assert_int_equal(narrow.runs, 1);
+}
+
+/* A place that is free goes to who waits in hand before what is pending, also
+ * when other tasks would fill every slot. */
+static void parked_tasks__get_their_slots_under_load(void **state)
+{
+    world *w = *state;
+    kind narrow = {.nap_ms = 1}, wide = {.nap_ms = 1};
+
+    handle(w, 0, "narrow", 1, &narrow);
+    handle(w, 0, "wide", 0, &wide);
+    enqueue(w, "default", "narrow", 60);
+    enqueue(w, "default", "wide", 8000);
+    world_start(w, 0);
+    wait_for("narrow", &narrow.runs, 20);
+    int others = wide.runs;
+    assert_int_equal(world_stop(w, 0), LUNAQ_OK); /* they are of this test */
+    assert_in_range(others, 0, 7000);
+    assert_int_equal(narrow.most, 1);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
@@ -253,6 +348,9 @@ int main(int argc, char **argv)
         TEST(server__tells_the_broker_what_its_queues_keep),
         TEST(capped_handler__never_runs_more_and_uses_no_attempt),
         TEST(capped_handler__starves_no_other_of_its_queue),
+        TEST(parked_tasks__go_back_at_a_stop_without_having_run),
+        TEST(parked_task__canceled__never_runs),
+        TEST(parked_tasks__get_their_slots_under_load),
     };
     on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;
     if (argc > 1 + on_sqlite)

@@ -201,9 +201,9 @@ LUNAQ_API int lunaq_server_handle(lunaq_server *server, const char *type,
 typedef struct lunaq_handler_options {
     size_t size;
     int64_t concurrency; /* of its runs at once in this server; 0 = as many as
-                            the server runs.  A task over it is scheduled again
-                            about when its turn should be, without using an
-                            attempt */
+                            the server runs.  A task over it waits in the
+                            server's hands, or is scheduled again, without using
+                            an attempt */
     int64_t max_retry;   /* of a task that was enqueued without; 0 = 25, -1 =
                             none */
     int64_t timeout_ms;  /* the same; 0 = 30 min, -1 = none */
