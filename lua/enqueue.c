@@ -304,7 +304,7 @@ static int read_payload(struct reader *r, int payload)
 {
     lua_State *L = r->L;
     int rc = LUNAQ_OK;
-    lq_str bytes = {"", 0};
+    lq_str bytes = {0}; /* none is not the same as empty: Go's locks differ */
     lq_buf json;
     lq_buf_init(&json, LQ_PAYLOAD_MAX);
     if (get(r, "raw") != LUA_TNIL) {
@@ -323,7 +323,7 @@ static int read_payload(struct reader *r, int payload)
             lq_error_prefix(r->err, "payload");
         bytes = lq_buf_str(&json);
     }
-    if (!rc) {
+    if (!rc && bytes.p) {
         char *copy = lq_arena_dup(r->mem, bytes);
         if (!copy)
             rc = lq_fail_nomem(r->err);

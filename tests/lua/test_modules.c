@@ -354,6 +354,24 @@ static void unique__locks_as_a_go_client_does(void **state)
     world_free(w);
 }
 
+/* No payload is Go's nil, whose lock has no hash; an empty one has. */
+static void unique_without_payload__locks_as_a_go_client_does(void **state)
+{
+    (void)state;
+    world *w = open_with("queue.enqueue('x', nil, {unique = '1h'})\n"
+                         "queue.enqueue('x', nil, {raw = '', unique = '1h'})");
+    w->answer = keep_key;
+    key_count = 0;
+    world_run *r = world_start(w, "t", "{}");
+    world_wait(w, r);
+    assert_int_equal(key_count, 2);
+    assert_string_equal(keys[0], "asynq:{default}:unique:x:");
+    assert_string_equal(
+        keys[1], "asynq:{default}:unique:x:d41d8cd98f00b204e9800998ecf8427e");
+    world_end(r);
+    world_free(w);
+}
+
 /* A run that is canceled while its operation is under way: the answer comes to
  * nobody, and nothing is lost or freed twice. */
 static void cancel__while_the_broker_is_asked__lets_go(void **state)
@@ -446,6 +464,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(unique_by__locks_on_the_named_members),
         cmocka_unit_test(unique__locks_as_a_go_client_does),
+        cmocka_unit_test(unique_without_payload__locks_as_a_go_client_does),
         cmocka_unit_test(cancel__while_the_broker_is_asked__lets_go),
         cmocka_unit_test(log__has_the_task_and_sorted_fields),
         cmocka_unit_test(start_inside_the_end_of_a_run__does_not_nest),
