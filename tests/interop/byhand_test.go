@@ -70,6 +70,7 @@ func byHands() []byHand {
 
 // What lunaq's command line does by hand leaves what Asynq's inspector leaves.
 func TestByHandLunaqDoesWhatAsynqDoes(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newWorld(t), newWorld(t)
 	ours.ours = true
 	unique, keep := asynq.Unique(time.Hour), asynq.Retention(time.Hour)

@@ -168,6 +168,7 @@ func (w *world) taskIDs(queue, state string) []string {
 }
 
 func TestServersAndSchedulesAreListed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.startLunaqd("a=5,b=2", "WORKER_CONCURRENCY=7")
 	info := w.enqueue(asynq.NewTask("interop:wait", []byte(`{"w":1}`)),

@@ -286,6 +286,7 @@ func (w *world) rest(m move, queue string) {
 }
 
 func TestEveryMoveLeavesWhatAsynqLeaves(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newWorld(t), newWorld(t)
 	ours.ours = true
 	var names []string

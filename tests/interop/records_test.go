@@ -14,6 +14,7 @@ import (
 
 // Records of servers and of what they run, as Asynq's own.
 func TestRecordsAreAsAsynqs(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
 	stop := w.spawnLunaqd("ours=3", "WORKER_CONCURRENCY=4",

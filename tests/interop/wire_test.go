@@ -36,6 +36,7 @@ func (w *world) produceUnique(queue string, payload []byte) int {
 // The lock of a task is the same whoever takes it, and each respects the
 // other's.
 func TestUniqueKeysAreEqual(t *testing.T) {
+	t.Parallel()
 	tool(t, "INTEROP_PRODUCER")
 	w := newWorld(t)
 	ctx := context.Background()
@@ -77,6 +78,7 @@ func TestUniqueKeysAreEqual(t *testing.T) {
 
 // A taken id and a taken lock are errors of their own, on both sides.
 func TestConflictsAreToldApart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	task := asynq.NewTask("t", []byte(`{"a":1}`))
 	enqueue := []string{"enqueue", "t", "a:=1", "--queue", "q"}
@@ -105,6 +107,7 @@ func TestConflictsAreToldApart(t *testing.T) {
 
 // One URL for both: a user with a password, a database, a port.
 func TestConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.start("redis", nil, "redis-server", "--port", fmt.Sprint(port), "--bind",
@@ -152,6 +155,7 @@ func TestConnections(t *testing.T) {
 
 // Results are bytes, and can be read while the task runs.
 func TestResultsGoBothWays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	folder := filepath.Join(w.dir, "handlers")
 	w.ok(os.Mkdir(folder, 0o755))
@@ -190,6 +194,7 @@ func TestResultsGoBothWays(t *testing.T) {
 // Patterns are byte prefixes, and the longest wins: for each type the same
 // handler as in Go's mux.
 func TestLongestPrefixWinsAsInAsynq(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	folder := filepath.Join(w.dir, "handlers")
 	w.ok(os.Mkdir(folder, 0o755))
@@ -228,6 +233,7 @@ func TestLongestPrefixWinsAsInAsynq(t *testing.T) {
 
 // What is no failure uses no attempt and counts nowhere, until the last.
 func TestIsFailureIsAsAsynqs(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newWorld(t), newWorld(t)
 	ours.ours = true
 	folder := filepath.Join(ours.dir, "handlers")
