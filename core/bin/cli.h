@@ -45,6 +45,7 @@ extern const struct cli_verb cli_group_verbs[];
 extern const struct cli_verb cli_server_verbs[];
 extern const struct cli_verb cli_fsck_verbs[];
 extern const struct cli_verb cli_order_verbs[];
+extern const struct cli_verb cli_doctor_verbs[];
 extern const struct cli_verb cli_update_verbs[];
 extern const struct cli_verb cli_cron_verbs[];
 extern const struct cli_verb cli_help_verbs[];

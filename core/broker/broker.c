@@ -72,6 +72,7 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_UPDATE] = "update",
         [LQ_OP_ORDER] = "order",
         [LQ_OP_ORDER_TAKE] = "order take",
+        [LQ_OP_DIAGNOSE] = "diagnose",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

@@ -146,6 +146,32 @@ void plant_queue(struct world *w, const char *queue, const lq_queue_copy *copy)
     lq_op_release(&op.op);
 }
 
+void plant_server(struct world *w, const char *id, const char *queue,
+                  const char *extra)
+{
+    lq_buf info;
+    struct lq_queue_prio prio = {lq_str_c(queue), 1};
+    lq_server_msg m = {.host = LQ_STR("here"),
+                       .server_id = lq_str_c(id),
+                       .status = LQ_STR("active"),
+                       .pid = 7,
+                       .concurrency = 10,
+                       .start_ms = 1700000000000,
+                       .queues = &prio,
+                       .queue_count = queue ? 1 : 0};
+    lq_op_heartbeat op = {
+        .host = m.host, .server_id = m.server_id, .pid = 7, .ttl_ms = 60000};
+    lq_buf_init(&info, 0);
+    lq_server_encode(&info, &m);
+    op.info = lq_buf_str(&info);
+    if (extra)
+        op.extra = lq_str_c(extra);
+    lq_op_init(&op.op, LQ_OP_HEARTBEAT);
+    carry_out(w, &op.op);
+    lq_op_release(&op.op);
+    lq_buf_release(&info);
+}
+
 /* ---- looking ------------------------------------------------------------- */
 
 int64_t count_of(struct world *w, const char *queue, lunaq_state state)

@@ -69,6 +69,10 @@ void plant_pending(struct world *w, const char *queue, const char *head,
                    int count);
 /** What a queue has beside its tasks. */
 void plant_queue(struct world *w, const char *queue, const lq_queue_copy *copy);
+/** A server of host "here", pid 7, that lives for a minute and serves a queue
+ *  (NULL: none); extra: what lunaq's say of themselves, NULL for Asynq's. */
+void plant_server(struct world *w, const char *id, const char *queue,
+                  const char *extra);
 /** Carries op out; fails the test when that fails. */
 void carry_out(struct world *w, lq_op *op);
 /** How many tasks a queue has in a state. */

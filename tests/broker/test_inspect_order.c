@@ -2,35 +2,15 @@
 #include "inspect_world.h"
 
 #include "broker/order.h"
-#include "task/codec.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define A "aaaaaaaa-0000-4000-8000-00000000000a"
 #define B "aaaaaaaa-0000-4000-8000-00000000000b"
 
-/* A server that lives; extra: what lunaq's say of themselves. */
 static void beat(struct world *w, const char *id, const char *extra)
 {
-    lq_buf info;
-    lq_server_msg m = {.host = LQ_STR("here"),
-                       .server_id = lq_str_c(id),
-                       .status = LQ_STR("active"),
-                       .pid = 7,
-                       .concurrency = 10,
-                       .start_ms = 1700000000000};
-    lq_op_heartbeat op = {
-        .host = m.host, .server_id = m.server_id, .pid = 7, .ttl_ms = 60000};
-    lq_buf_init(&info, 0);
-    lq_server_encode(&info, &m);
-    op.info = lq_buf_str(&info);
-    if (extra)
-        op.extra = lq_str_c(extra);
-    lq_op_init(&op.op, LQ_OP_HEARTBEAT);
-    carry_out(w, &op.op);
-    lq_op_release(&op.op);
-    lq_buf_release(&info);
+    plant_server(w, id, NULL, extra);
 }
 
 static void assert_order(struct world *w, const char *id, const char *wanted)

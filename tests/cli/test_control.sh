@@ -66,6 +66,37 @@ bad server_stop_unknown 1 "no server 01234567" server stop 01234567
 bad server_stop_nobody 2 "usage: lunaq server stop" server stop
 bad server_stop_both 2 "one or the other" server stop --all 01234567
 
+# ---- doctor ------------------------------------------------------------------------
+
+ill() { # NAME TEXT: exit 1, TEXT in the output
+  run doctor
+  [ "$rc" -eq 1 ] && [[ $out == *"$2"* ]]
+  report "$1" $?
+}
+ill doctor_no_server "no server lives: nothing runs; start lunaqd"
+ill doctor_no_aof "no append-only file; set appendonly yes"
+r config set appendonly yes >/dev/null
+ill doctor_aof "append-only file"
+good doctor_enqueue "" enqueue hello --queue sick
+good doctor_pause "" queue pause sick
+ill doctor_unserved "'sick' is served by nobody; 1 tasks wait"
+ill doctor_paused "'sick' is paused"
+r config set maxmemory 100mb >/dev/null
+r config set maxmemory-policy allkeys-lru >/dev/null
+ill doctor_eviction "maxmemory-policy is allkeys-lru; set maxmemory-policy to noeviction"
+r config set maxmemory-policy noeviction >/dev/null
+r config set maxmemory 0 >/dev/null
+r acl setuser poor on nopass '~asynq:*' '&*' +@all >/dev/null
+run --broker "${LUNAQ_BROKER/redis-socket:\/\//redis-socket://poor:x@}" doctor
+[ "$rc" -eq 1 ] && [[ $out == *"permissions"*"SET on its own keys"* ]]
+report doctor_permissions $?
+run doctor --json
+[ "$rc" -eq 1 ] && [[ $out == *'"level":	"error"'*'"cure":	"start lunaqd'* ]]
+report doctor_json $?
+bad doctor_away 2 "--broker URL" --broker redis://127.0.0.1:1 doctor
+good doctor_rm "" queue rm sick --force
+r config set appendonly no >/dev/null
+
 # ---- fsck ------------------------------------------------------------------------
 
 good fsck_empty "0 queues, 0 tasks: clean" fsck

@@ -39,6 +39,8 @@ const lq_redis_op *lq_inspect_row(enum lq_op_kind kind)
         return &lq_inspect_import_queue;
     case LQ_OP_UPDATE:
         return &lq_inspect_update;
+    case LQ_OP_DIAGNOSE:
+        return &lq_inspect_diagnose;
     case LQ_OP_CHECK:
         return &lq_inspect_check;
     default:

@@ -27,6 +27,8 @@ extern const lq_redis_op lq_inspect_import;
 extern const lq_redis_op lq_inspect_export_queue;
 extern const lq_redis_op lq_inspect_import_queue;
 extern const lq_redis_op lq_inspect_update; /* inspect_move.c */
+/* inspect_diagnose.c */
+extern const lq_redis_op lq_inspect_diagnose;
 /* inspect_check.c */
 extern const lq_redis_op lq_inspect_check;
 

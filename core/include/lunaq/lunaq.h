@@ -648,6 +648,29 @@ LUNAQ_API int lunaq_queue_check(lunaq_client *client, const char *queue,
                                 const lunaq_check_options *options,
                                 lunaq_checked *checked, lunaq_error *err);
 
+typedef enum lunaq_level {
+    LUNAQ_LEVEL_OK = 0,
+    LUNAQ_LEVEL_WARN = 1,
+    LUNAQ_LEVEL_ERROR = 2
+} lunaq_level;
+
+/** Something that the doctor found. */
+typedef struct lunaq_finding {
+    size_t size;
+    int64_t level;    /* a lunaq_level */
+    const char *area; /* one word: "version", "clock", "queue", … */
+    const char *text; /* what is, one line */
+    const char *cure; /* what to do; "" when it is well */
+} lunaq_finding;
+typedef void lunaq_finding_fn(void *ud, const lunaq_finding *finding);
+
+/** Looks how the broker is (version, memory, eviction, persistence, clock,
+ *  permissions), how its queues are (paused, served by nobody, behind, active
+ *  tasks without a holder) and its servers.  finding is called with each, which
+ *  is borrowed for the call. */
+LUNAQ_API int lunaq_doctor(lunaq_client *client, lunaq_finding_fn *finding,
+                           void *ud, lunaq_error *err);
+
 #ifdef __cplusplus
 }
 #endif
