@@ -37,10 +37,11 @@ static void told(lq_internal_run *r, const lq_verdict *v)
 {
     struct archived *a = (struct archived *)r;
     bool none = v->error_kind && strcmp(v->error_kind, "no_hook") == 0;
+    lq_str why = v->message.len ? v->message : LQ_STR("the server stops");
     if (v->kind != LQ_SUCCEEDED && !none)
         LQ_LOG(a->log, ERROR, "on_archive failed",
                lq_fs("type", r->run.task.type),
-               lq_fs("task_id", r->run.task.id), lq_fs("error", v->message));
+               lq_fs("task_id", r->run.task.id), lq_fs("error", why));
     archived_free(a);
 }
 

@@ -2,7 +2,8 @@
 -- was visited.  Safe to run twice: a page whose task is still waiting or
 -- running is not enqueued again.
 --
--- Archived at once: an unusable payload, a session that does not exist.
+-- Archived at once: an unusable payload, a session that does not exist.  A
+-- session whose task is archived has failed.
 -- Retried: the database or the broker cannot be reached.
 
 local AI_QUEUE = "ai"
@@ -55,5 +56,14 @@ return {
     log.info("session processing completed",
       { session_id = id, pages = #pages })
     return { pages = #pages }
+  end,
+
+  -- A session whose task was given up must not look as if it went on.
+  on_archive = function(task, err)
+    if err.kind == "payload" then return end
+    db.exec([[update sessions set status = 'failed',
+                updated_at = current_timestamp
+              where id = $1 and status = 'processing']],
+      task.payload.session_id)
   end,
 }

@@ -54,6 +54,7 @@ session() { # STATUS [AGE]: a new session's id
   echo "$id"
 }
 visit() { sql "insert into page_visits (session_id, url) values ('$1', '$2')"; }
+status() { sql "select status from sessions where id = '$1'"; }
 waiting() { redis llen 'asynq:{ai}:pending'; }
 logged() { grep -F "$1" "$log" | grep -qF "$2"; }
 
@@ -99,6 +100,13 @@ check process__no_payload__is_archived settled default archived
 enqueue session:process --payload - <<<'{"session_id":'
 check process__payload_is_not_json__is_archived settled default archived
 
+s=$(session processing)
+enqueue session:process session_id="$s" --process-in 2s --deadline 1s
+check process__given_up__is_archived settled default archived
+session_failed() { [ "$(status "$s")" = failed ]; }
+check process__given_up__its_session_has_failed \
+  private_wait 10 "session $s has failed" session_failed
+
 # ---- while the database is away --------------------------------------------------
 
 if [ "$database" = postgres ]; then
@@ -136,7 +144,6 @@ old_processing=$(session processing '25 hours')
 old_completed=$(session completed '25 hours')
 enqueue session:cleanup max_age_hours:=24 --queue low
 check cleanup__completes settled low completed
-status() { sql "select status from sessions where id = '$1'"; }
 check cleanup__old_recording__is_failed is "$(status "$old_recording")" failed
 check cleanup__old_paused__is_failed is "$(status "$old_paused")" failed
 check cleanup__new_recording__stays is "$(status "$new_recording")" recording

@@ -98,6 +98,20 @@ class OnArchive(Both):
         self.assertEqual(row["state"], "archived")
         self.assertIn("no luck", row["error"])
 
+    def test_many_at_once__are_all_told(self):
+        daemon = self.start(WORKER_CONCURRENCY=50)
+        self.write("handlers/many.lua", """
+            return function()
+              local tasks = {}
+              for i = 1, 200 do tasks[i] = { type = "skips", payload = { n = i } } end
+              queue.enqueue_many(tasks)
+            end
+        """)
+        daemon.wait("reload")
+        self.enqueue("many")
+        wait_for("each was told", lambda: len(
+            {line["n"] for line in daemon.find("archived") if "n" in line}) == 200, 30)
+
     def test_stop__waits_for_a_hook(self):
         daemon = self.start()
         self.enqueue("slow")
