@@ -10,8 +10,8 @@ return {
         ids[i] = t.payload.id or t.id
       end
       lunaq.sleep(tasks[1].payload.nap or 0)
-      return tasks[1].payload.type or "interop:total", { group = group, sum = sum, ids = ids },
-        { retention = "1h" }
+      return tasks[1].payload.type or "interop:total",
+        { group = group, sum = sum, ids = ids }, { retention = "1h" }
     end,
   },
   run = function() end,
