@@ -20,6 +20,7 @@ typedef struct lq_lua_options {
     const char *const *env; /* what lunaq.env() may read, NULL-ended; or NULL */
     lunaq_interrupt interrupt;
     bool watch;
+    int64_t durable; /* a lunaq_durable, of enqueues that do not say */
     size_t worker_count;
     const char *schedules; /* a table of periodic entries in the database, or a
                               query; NULL = none */

@@ -127,6 +127,14 @@ static int enqueued(lua_State *L, int status, lua_KContext ctx)
     return 1;
 }
 
+/* What the call leaves open is the daemon's setting. */
+static void set_durable(lua_State *L, lq_enqueue *item)
+{
+    const lq_lua_host *host = lq_lua_here(L)->host;
+    if (!item->durable)
+        item->durable = (int)host->options->durable;
+}
+
 static lq_enqueue *add_item(lua_State *L, struct queue_job *q)
 {
     lq_enqueue *item = lq_arena_alloc(&q->mem, sizeof *item);
@@ -149,6 +157,7 @@ static int queue_enqueue(lua_State *L)
     if (lq_lua_read_enqueue(L, type, 2, 3, false, handlers_of(L), &q->mem,
                             q->items[0], &err))
         return luaL_error(L, "queue.enqueue: %s", err.message);
+    set_durable(L, q->items[0]);
     q->item_count = 1;
     lq_op_init(&q->enqueue.op, LQ_OP_ENQUEUE);
     q->enqueue.items = q->items;
@@ -243,6 +252,7 @@ static void read_many_item(lua_State *L, struct queue_job *q, size_t i)
     if (lq_lua_read_enqueue(L, type, -1, -3, true, handlers_of(L), &q->mem,
                             q->items[i], &err))
         luaL_error(L, "queue.enqueue_many: item %d: %s", at, err.message);
+    set_durable(L, q->items[i]);
     q->item_count = i + 1;
     lua_pop(L, 3);
 }

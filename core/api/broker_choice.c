@@ -2,6 +2,8 @@
  * whichever it is. */
 #include "api/broker_choice.h"
 
+#include "api/redis_options.h"
+#include "base/alloc.h"
 #include "broker/url.h"
 #include "redis/link_poll.h"
 #include "sqlite/caller.h"
@@ -23,8 +25,8 @@ lq_broker_choice lq_broker_choose(const char *given)
         .url = LQ_BROKER_DEFAULT, .source = "the default", .is_default = true};
 }
 
-int lq_broker_url(char **out, const char *url, const char *prefix,
-                  lunaq_error *err)
+static int with_prefix(char **out, const char *url, const char *prefix,
+                       lunaq_error *err)
 {
     static const char variable[] = "LUNAQ_PREFIX";
     const char *value = getenv(variable);
@@ -43,6 +45,19 @@ int lq_broker_url(char **out, const char *url, const char *prefix,
     rc = lq_url_with_prefix(out, url, value, err);
     if (rc)
         lq_error_prefix(err, "%s", variable);
+    return rc;
+}
+
+int lq_broker_url(char **out, const char *url, const char *prefix,
+                  const lunaq_redis_options *redis, lunaq_error *err)
+{
+    char *whole;
+
+    *out = NULL;
+    int rc = lq_redis_options_apply(&whole, url, redis, err);
+    if (!rc)
+        rc = with_prefix(out, whole, prefix, err);
+    lq_free(whole);
     return rc;
 }
 

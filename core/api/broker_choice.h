@@ -18,12 +18,13 @@ typedef struct lq_broker_choice {
  *  the default; empty values count as unset. */
 lq_broker_choice lq_broker_choose(const char *given);
 
-/** The URL with what its keys begin with: prefix, else the URL's own, else
+/** The URL with what `redis` and LUNAQ_REDIS_… add to it (redis_options.h), and
+ *  with what its keys begin with: prefix, else the URL's own, else
  *  LUNAQ_PREFIX of the environment; NULL and "" are unset.  *out is the
  *  caller's to lq_free().  LUNAQ_ECONFIG: two prefixes, or one for a queue
  *  file. */
 int lq_broker_url(char **out, const char *url, const char *prefix,
-                  lunaq_error *err);
+                  const lunaq_redis_options *redis, lunaq_error *err);
 
 /** Opens a blocking connection for a broker's URL of any kind (broker/url.h);
  *  it connects at the first call. */

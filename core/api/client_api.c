@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static_assert(sizeof(lunaq_client_options) ==
-                  offsetof(lunaq_client_options, durable) + sizeof(int64_t),
+                  offsetof(lunaq_client_options, redis) + sizeof(void *),
               "a new field must not hide in padding");
 
 const char *lunaq_version(void)
@@ -41,7 +41,7 @@ int lunaq_client_open(lunaq_client **out, const lunaq_client_options *options,
                        "lunaqd here first, or set LUNAQ_BROKER",
                        strchr(broker.url, ':') + 1);
     char *url = NULL;
-    int rc = lq_broker_url(&url, broker.url, o.prefix, err);
+    int rc = lq_broker_url(&url, broker.url, o.prefix, o.redis, err);
     if (!rc)
         rc = lq_broker_caller_open(&caller, url, err);
     lq_free(url);

@@ -69,6 +69,7 @@ static int load_handlers(lunaq_server *s, lunaq_error *err)
                         .env = s->o.env,
                         .interrupt = (lunaq_interrupt)s->o.interrupt,
                         .watch = !s->o.watch_off,
+                        .durable = s->o.durable,
                         .worker_count = (size_t)s->o.worker_threads,
                         .schedules = s->o.schedules,
                         .log = s->log,

@@ -4,6 +4,7 @@
 #include "api/broker_choice.h"
 #include "base/cpus.h"
 #include "base/sized.h"
+#include "task/durable.h"
 
 #include <assert.h>
 
@@ -197,6 +198,8 @@ static int set_numbers(lunaq_server_options *o, lunaq_error *err)
         rc = check_range("db.pool", o->db_pool, 1, 10000, err);
     o->log_level = or_default(o->log_level, LUNAQ_LOG_INFO);
     if (!rc)
+        rc = lq_durable_check(o->durable, err);
+    if (!rc)
         rc = check_group(o->group_grace_ms, o->group_max_delay_ms,
                          o->group_max_size, err);
     return rc;
@@ -206,14 +209,15 @@ static int choose_broker(lunaq_server *s, lunaq_error *err)
 {
     lq_broker_choice choice = lq_broker_choose(s->o.broker);
     char *url;
-    int rc = lq_broker_url(&url, choice.url, s->o.prefix, err);
+    int rc = lq_broker_url(&url, choice.url, s->o.prefix, s->o.redis, err);
     if (rc) {
         if (choice.source)
             lq_error_prefix(err, "%s", choice.source);
         return rc;
     }
     s->o.broker = lq_arena_dup(&s->mem, lq_str_c(url));
-    s->o.prefix = NULL; /* the URL has it now */
+    s->o.prefix = NULL; /* the URL has both now */
+    s->o.redis = NULL;
     lq_free(url);
     return s->o.broker ? LUNAQ_OK : lq_fail_nomem(err);
 }

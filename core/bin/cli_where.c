@@ -81,6 +81,7 @@ lunaq_client *cli_client(struct cli *cli)
         url = options.broker = c->options.broker;
         if (!options.prefix)
             options.prefix = c->options.prefix;
+        options.redis = c->options.redis;
     }
     if (is_there(url, c) && lunaq_client_open(&cli->client, &options, &err))
         cli_fail(&err);

@@ -334,6 +334,12 @@ out:
 
 /* ---- variables ---------------------------------------------------------- */
 
+/* What a file may hold that the variable NAME_FILE names. */
+static bool is_secret(const config_key *k)
+{
+    return k->kind == CONFIG_URL || k->kind == CONFIG_SECRET;
+}
+
 /* Sets a secret from the file that the variable NAME_FILE names. */
 static int apply_secret(struct loading *l, const config_key *k,
                         const char *path, const config_from *from)
@@ -349,7 +355,7 @@ static int apply_secret(struct loading *l, const config_key *k,
         rc = config_set_text(l->c, k, text, from, l->err);
     else
         rc = config_fail(l->err, LUNAQ_ECONFIG,
-                         "%s: its first line is empty; a URL is expected",
+                         "%s: its first line is empty; a value is expected",
                          shown);
     free(text);
     return rc;
@@ -361,8 +367,7 @@ static int apply_variable(struct loading *l, const config_key *k, bool *done,
     char file[NAME_LEN + 8];
     snprintf(file, sizeof(file), "%s_FILE", name);
     const char *value = config_var(l->in->vars, name);
-    const char *path =
-        k->kind == CONFIG_URL ? config_var(l->in->vars, file) : NULL;
+    const char *path = is_secret(k) ? config_var(l->in->vars, file) : NULL;
     if (!value && !path)
         return LUNAQ_OK;
     char *source = config_strdup(l->c, value ? name : file);
@@ -432,7 +437,7 @@ static int warn_of_variables(struct loading *l)
         for (size_t i = 0; !known && i < count; i++) {
             snprintf(file, sizeof(file), "%s_FILE", names[i]);
             known = strcmp(name, names[i]) == 0 ||
-                    (i >= 2 && config_keys[i - 2].kind == CONFIG_URL &&
+                    (i >= 2 && is_secret(&config_keys[i - 2]) &&
                      strcmp(name, file) == 0);
         }
         if (known)
@@ -512,6 +517,8 @@ int config_load(config **out, const config_input *input, lunaq_error *err)
         goto out;
     }
     l.c->options = (lunaq_server_options)LUNAQ_SERVER_OPTIONS_INIT;
+    l.c->redis = (lunaq_redis_options)LUNAQ_REDIS_OPTIONS_INIT;
+    l.c->options.redis = &l.c->redis;
     l.c->options.interrupt = LUNAQ_INTERRUPT_SIGNAL;
     if (!l.cwd)
         l.cwd = getcwd(l.cwd_text, sizeof(l.cwd_text));

@@ -14,10 +14,11 @@
 #include <lunaq/server.h>
 
 typedef enum config_kind {
-    CONFIG_URL,  /* text that may hold a password: never printed whole */
-    CONFIG_PATH, /* relative to the home; flags: to the current folder */
-    CONFIG_TEXT, /* as it is */
-    CONFIG_INT,  /* min … max */
+    CONFIG_URL,    /* text that may hold a password: never printed whole */
+    CONFIG_PATH,   /* relative to the home; flags: to the current folder */
+    CONFIG_TEXT,   /* as it is */
+    CONFIG_SECRET, /* the same, and never printed */
+    CONFIG_INT,    /* min … max */
     CONFIG_BOOL,
     CONFIG_DURATION, /* "90s", "5m", seconds; min … max in ms */
     CONFIG_CHOICE,   /* one of `choices`; the first has the value min */
@@ -36,7 +37,7 @@ typedef struct config_key {
     const char *name; /* "db.pool" */
     config_kind kind;
     int how;
-    size_t offset; /* in lunaq_server_options */
+    size_t offset; /* in config */
     int64_t min, max;
     const char *choices;     /* "auto text json" */
     const char *fallback;    /* the default, for people */
@@ -63,6 +64,7 @@ typedef enum config_action {
 /** A loaded configuration.  All strings belong to it. */
 typedef struct config {
     lunaq_server_options options;
+    lunaq_redis_options redis; /* options.redis */
     config_action action;
     const char *home; /* absolute */
     const char *file; /* as people would name it; NULL = there is none */

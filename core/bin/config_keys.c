@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#define OPTION(field) offsetof(lunaq_server_options, field)
+#define OPTION(field) offsetof(config, options.field)
+#define REDIS(field) offsetof(config, redis.field)
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
 
@@ -14,6 +15,28 @@ const config_key config_keys[] = {
     {"broker", CONFIG_URL, 0, OPTION(broker), 0, 0, NULL,
      "sqlite:.lunaq/queue.db", {"REDIS_URL", "REDIS_ADDR"}, "URL",
      "where tasks live: sqlite:FILE or redis://[user:password@]host[:port][/db]"},
+    {"redis.ca", CONFIG_PATH, 0, REDIS(ca), 0, 0, NULL,
+     "the system's", {NULL, NULL}, "FILE",
+     "TLS (rediss://): certificates of the authorities to trust, PEM"},
+    {"redis.cert", CONFIG_PATH, 0, REDIS(cert), 0, 0, NULL,
+     "none", {NULL, NULL}, "FILE", "TLS: our own certificate, PEM"},
+    {"redis.key", CONFIG_PATH, 0, REDIS(key), 0, 0, NULL,
+     "none", {NULL, NULL}, "FILE", "TLS: its private key, PEM, no passphrase"},
+    {"redis.server_name", CONFIG_TEXT, 0, REDIS(server_name), 0, 0, NULL,
+     "the host in the URL", {NULL, NULL}, "NAME",
+     "TLS: the name that the server's certificate has to have"},
+    {"redis.insecure", CONFIG_BOOL, 0, REDIS(insecure), 0, 1, NULL,
+     "false", {NULL, NULL}, NULL, "TLS: look at no certificate"},
+    {"redis.sentinel_user", CONFIG_TEXT, 0, REDIS(sentinel_user), 0, 0, NULL,
+     "the user in the URL", {NULL, NULL}, "NAME",
+     "redis-sentinel://: the sentinels' user"},
+    {"redis.sentinel_password", CONFIG_SECRET, 0, REDIS(sentinel_password),
+     0, 0, NULL, "the password in the URL", {NULL, NULL}, "TEXT",
+     "redis-sentinel://: the sentinels' password"},
+    {"durable", CONFIG_CHOICE, 0, OPTION(durable), LUNAQ_DURABLE_NONE,
+     LUNAQ_DURABLE_FSYNC, "none replica fsync",
+     "none on Redis, fsync in a file", {NULL, NULL}, "LEVEL",
+     "what queue.enqueue in handlers is sure of: none, replica, fsync"},
     {"prefix", CONFIG_TEXT, 0, OPTION(prefix), 0, 0, NULL,
      "asynq", {NULL, NULL}, "NAME",
      "what keys in Redis begin with, so that applications share one"},

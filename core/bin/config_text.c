@@ -272,14 +272,17 @@ static void print_value(const config *c, const config_key *k, FILE *out)
     char shown[512];
     const char *text;
     int64_t n;
-    memcpy(&text, (const char *)&c->options + k->offset, sizeof(text));
-    memcpy(&n, (const char *)&c->options + k->offset, sizeof(n));
+    memcpy(&text, (const char *)c + k->offset, sizeof(text));
+    memcpy(&n, (const char *)c + k->offset, sizeof(n));
     if (n < 0 && k->how & CONFIG_ZERO_IS_NONE)
         n = 0;
     switch (k->kind) {
     case CONFIG_URL:
         config_show_url(text, shown, sizeof(shown));
         print_text(shown, out);
+        break;
+    case CONFIG_SECRET:
+        print_text("***", out);
         break;
     case CONFIG_PATH:
     case CONFIG_TEXT:

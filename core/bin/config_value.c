@@ -188,12 +188,12 @@ static void put_int(config *c, const config_key *key, int64_t value)
         value = !value;
     if (key->how & CONFIG_ZERO_IS_NONE && value == 0)
         value = -1;
-    memcpy((char *)&c->options + key->offset, &value, sizeof(value));
+    memcpy((char *)c + key->offset, &value, sizeof(value));
 }
 
 static void put_ptr(config *c, const config_key *key, const void *value)
 {
-    memcpy((char *)&c->options + key->offset, &value, sizeof(value));
+    memcpy((char *)c + key->offset, &value, sizeof(value));
 }
 
 char *config_sqlite_url(config *c, const char *base, const char *path,
@@ -231,12 +231,13 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
                     const config_from *from, lunaq_error *err)
 {
     bool path = key->kind == CONFIG_PATH, url = key->kind == CONFIG_URL;
+    bool secret = url || key->kind == CONFIG_SECRET;
     if (!cJSON_IsString(v))
         return config_expected(from,
-                               path  ? "a folder's path"
+                               path  ? "a path"
                                : url ? "a URL"
                                      : "text in quotes",
-                               v, url, err);
+                               v, secret, err);
     const char *text = v->valuestring;
     if (!*text) {
         put_ptr(c, key, "");
@@ -245,7 +246,7 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
     for (const char *p = text; *p; p++)
         if ((unsigned char)*p < 0x20)
             return config_expected(from, "text without control characters", v,
-                                   url, err);
+                                   secret, err);
     char *copy = NULL;
     if (path && *text != '/' && from->base) {
         size_t len = strlen(from->base) + strlen(text) + 2;
@@ -253,9 +254,9 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
         if (copy)
             snprintf(copy, len, "%s/%s", from->base, text);
     } else if (url && from->base && is_relative_file(text)) {
-        copy = config_sqlite_url(c, from->base, text + 7,
-                                 key->offset ==
-                                     offsetof(lunaq_server_options, broker));
+        copy =
+            config_sqlite_url(c, from->base, text + 7,
+                              key->offset == offsetof(config, options.broker));
     } else {
         copy = config_strdup(c, text);
     }
@@ -356,6 +357,7 @@ int config_set(config *c, const config_key *key, const cJSON *v,
     case CONFIG_URL:
     case CONFIG_PATH:
     case CONFIG_TEXT:
+    case CONFIG_SECRET:
         rc = set_text(c, key, v, from, err);
         break;
     case CONFIG_INT:

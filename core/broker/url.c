@@ -64,26 +64,6 @@ static int parse_login(lq_url *u, lq_str *s, bool last, lunaq_error *err)
     return LUNAQ_OK;
 }
 
-/* Cuts the options off *s.  A '?' in an unescaped password begins none: they
- * begin where a name and '=' follow. */
-static lq_str cut_query(lq_str *s)
-{
-    for (size_t i = 0; i < s->len; i++) {
-        size_t n = i + 1;
-        if (s->p[i] != '?')
-            continue;
-        while (n < s->len &&
-               ((s->p[n] >= 'a' && s->p[n] <= 'z') || s->p[n] == '_'))
-            n++;
-        if (n > i + 1 && n < s->len && s->p[n] == '=') {
-            lq_str query = lq_str_n(s->p + i + 1, s->len - i - 1);
-            s->len = i;
-            return query;
-        }
-    }
-    return (lq_str){0};
-}
-
 static int parse_socket(lq_url *u, lq_str s, lunaq_error *err)
 {
     lq_str path = s, query = {0}, login;
@@ -193,7 +173,7 @@ static int parse_tcp(lq_url *u, lq_str s, lunaq_error *err)
 {
     lq_url_host one = {0};
     int64_t n = 0;
-    lq_str query = cut_query(&s);
+    lq_str query = lq_url_cut_query(&s);
     int rc = parse_login(u, &s, true, err);
     if (rc)
         return rc;

@@ -2,6 +2,7 @@
 #ifndef LQ_URL_H
 #define LQ_URL_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -27,7 +28,7 @@ typedef struct lq_url {
     char *password;
     int port;
     int database;
-    bool cluster; /* it is a node of one: lq_url_node() */
+    bool cluster;       /* it is a node of one: lq_url_node() */
     char *prefix;       /* of the keys in Redis; NULL = LQ_PREFIX_DEFAULT */
     bool normal;        /* SQLite: durability=normal */
     lq_url_host *hosts; /* SENTINEL, CLUSTER: in the order given */
@@ -78,6 +79,11 @@ int lq_url_node(lq_url *out, const lq_url *from, const char *host, int port,
 /** Takes the "name=value&…" of a URL of Redis into u (whose scheme and tls are
  *  known).  LUNAQ_ECONFIG: unknown, malformed, or not for this scheme. */
 int lq_url_query(lq_url *u, lq_str query, lunaq_error *err);
+/** Cuts the options off the end of a URL of Redis and returns them, without
+ *  the '?'; empty: it has none. */
+lq_str lq_url_cut_query(lq_str *s);
+/** Adds an option to the URL in the buffer. */
+void lq_url_add(lq_buf *url, const char *name, const char *value);
 /** A copy of s with its percent escapes decoded; NULL: bad escape, an escaped
  *  NUL, or no memory. */
 char *lq_url_decode(lq_str s);

@@ -49,14 +49,10 @@ int lq_url_with_prefix(char **out, const char *text, const char *prefix,
                      "give only one of them",
                      prefix, u.prefix);
     } else if (wanted && !u.prefix) {
-        const char *login = strrchr(text, '@');
-        const char *mark = strchr(login ? login : text, '?') ? "&" : "?";
         lq_buf made;
         lq_buf_init(&made, 0);
         lq_buf_add_c(&made, text);
-        lq_buf_add_c(&made, mark);
-        lq_buf_add_c(&made, "prefix=");
-        lq_buf_add_c(&made, prefix);
+        lq_url_add(&made, "prefix", prefix);
         *out = made.failed ? NULL : lq_strdup_n(lq_buf_str(&made));
         lq_buf_release(&made);
     } else {

@@ -65,6 +65,46 @@ static bool cut_at(lq_str *s, char c, lq_str *head)
     return at != NULL;
 }
 
+/* Cuts the options off *s.  A '?' in an unescaped password begins none: they
+ * begin where a name and '=' follow. */
+lq_str lq_url_cut_query(lq_str *s)
+{
+    for (size_t i = 0; i < s->len; i++) {
+        size_t n = i + 1;
+        if (s->p[i] != '?')
+            continue;
+        while (n < s->len &&
+               ((s->p[n] >= 'a' && s->p[n] <= 'z') || s->p[n] == '_'))
+            n++;
+        if (n > i + 1 && n < s->len && s->p[n] == '=') {
+            lq_str query = lq_str_n(s->p + i + 1, s->len - i - 1);
+            s->len = i;
+            return query;
+        }
+    }
+    return (lq_str){0};
+}
+
+void lq_url_add(lq_buf *url, const char *name, const char *value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    lq_str text = lq_buf_str(url);
+    bool more = lq_url_cut_query(&text).len > 0;
+    lq_buf_printf(url, "%c%s=", more ? '&' : '?', name);
+    for (; *value; value++) {
+        unsigned char c = (unsigned char)*value;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                     (c >= '0' && c <= '9') || strchr("-_./", c);
+        if (plain) {
+            lq_buf_add_char(url, *value);
+        } else {
+            lq_buf_add_char(url, '%');
+            lq_buf_add_char(url, digits[c >> 4]);
+            lq_buf_add_char(url, digits[c & 15]);
+        }
+    }
+}
+
 static const struct option *find(lq_str name)
 {
     for (size_t i = 0; i < LQ_COUNT(options); i++)

@@ -17,7 +17,8 @@
                   #type " ends in padding, or not in " #last);                 \
     static_assert(offsetof(type, size) == 0, #type " begins with its size")
 
-ENDS_FULL(lunaq_client_options, durable);
+ENDS_FULL(lunaq_client_options, redis);
+ENDS_FULL(lunaq_redis_options, insecure);
 ENDS_FULL(lunaq_task, durable);
 ENDS_FULL(lunaq_task_info, orphaned);
 ENDS_FULL(lunaq_task_query, page_size);
@@ -35,7 +36,7 @@ ENDS_FULL(lunaq_finding, cure);
 ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
 ENDS_FULL(lunaq_cron_entry, missed);
-ENDS_FULL(lunaq_server_options, schedule_every_ms);
+ENDS_FULL(lunaq_server_options, durable);
 ENDS_FULL(lunaq_queue_options, group_max_size);
 ENDS_FULL(lunaq_handler_options, timeout_ms);
 ENDS_FULL(lunaq_server_hooks, context);
@@ -61,6 +62,7 @@ size_t lunaq_test_initialisers(void)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
     lunaq_client_options client = LUNAQ_CLIENT_OPTIONS_INIT;
+    lunaq_redis_options redis = LUNAQ_REDIS_OPTIONS_INIT;
     lunaq_task task = LUNAQ_TASK_INIT;
     lunaq_task_query query = LUNAQ_TASK_QUERY_INIT;
     lunaq_cron_entry entry = LUNAQ_CRON_ENTRY_INIT;
@@ -69,7 +71,7 @@ size_t lunaq_test_initialisers(void)
     lunaq_queue_options queue = LUNAQ_QUEUE_OPTIONS_INIT;
     lunaq_handler_options handler = LUNAQ_HANDLER_OPTIONS_INIT;
     lunaq_server_hooks hooks = LUNAQ_SERVER_HOOKS_INIT;
-    return (size_t)err.code + client.size + task.size + query.size +
+    return (size_t)err.code + client.size + redis.size + task.size + query.size +
            entry.size + entry.task.size + move.size + server.size + queue.size +
            handler.size + hooks.size;
 }

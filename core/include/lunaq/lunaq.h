@@ -118,23 +118,47 @@ typedef enum lunaq_durable {
 /** "none", "replica", "fsync"; "unknown" for other numbers.  Static. */
 LUNAQ_API const char *lunaq_durable_name(lunaq_durable durable);
 
+/** What the URL of a Redis server may also say behind its '?'
+ *  (rediss://h?ca=FILE&…), for those who would rather not write it there.  The
+ *  URL goes before, then these, then LUNAQ_REDIS_CA, LUNAQ_REDIS_CERT … of the
+ *  environment.  What a URL has no use for is left out. */
+typedef struct lunaq_redis_options {
+    size_t size;
+    const char *ca;   /* TLS: a file of PEM certificates; NULL = the system's */
+    const char *cert; /* TLS: our own certificate, a file; with `key` */
+    const char *key;
+    const char *server_name;   /* TLS: that the certificate has to have; NULL =
+                                  the host that is connected to */
+    const char *sentinel_user; /* of the sentinels; NULL = as the servers' */
+    const char *sentinel_password;
+    int64_t insecure; /* TLS: 1 = look at no certificate */
+} lunaq_redis_options;
+#define LUNAQ_REDIS_OPTIONS_INIT                                               \
+    {                                                                          \
+        sizeof(lunaq_redis_options), 0, 0, 0, 0, 0, 0, 0                       \
+    }
+
 typedef struct lunaq_client_options {
     size_t size;
     const char *broker; /* sqlite:path,
                            redis://[user:password@]host[:port][/db], host:port,
-                           redis-socket://path[?db=n]; NULL: LUNAQ_BROKER, else
-                           REDIS_URL, else REDIS_ADDR of the environment, else
-                           sqlite:.lunaq/queue.db in the current folder */
+                           redis-socket://path[?db=n],
+                           redis-sentinel://h1,h2…[/db]?master=name,
+                           redis-cluster://h1,h2…; rediss… for TLS; NULL:
+                           LUNAQ_BROKER, else REDIS_URL, else REDIS_ADDR of the
+                           environment, else sqlite:.lunaq/queue.db in the
+                           current folder */
     int64_t timeout_ms; /* of each call; 0 = 5000 */
     const char *prefix; /* what all keys in Redis begin with, so that several
                            applications share one; letters, digits, '_', '-',
                            '.'; NULL: what the URL says (?prefix=app), else
                            LUNAQ_PREFIX, else "asynq" */
     int64_t durable;    /* a lunaq_durable, of tasks that do not say */
+    const lunaq_redis_options *redis; /* NULL = none */
 } lunaq_client_options;
 #define LUNAQ_CLIENT_OPTIONS_INIT                                              \
     {                                                                          \
-        sizeof(lunaq_client_options), 0, 0, 0, 0                               \
+        sizeof(lunaq_client_options), 0, 0, 0, 0, 0                            \
     }
 
 /** Opens a client.  Connects at the first call that needs the broker, and

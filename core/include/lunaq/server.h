@@ -165,12 +165,15 @@ typedef struct lunaq_server_options {
                               handlers: a table or a query; NULL = none */
     int64_t schedule_every_ms; /* they and providers are asked again; 0 =
                                   180000 */
+    const lunaq_redis_options *redis; /* NULL = none */
+    int64_t durable; /* a lunaq_durable, of tasks that handlers enqueue without
+                        saying */
 } lunaq_server_options;
 #define LUNAQ_SERVER_OPTIONS_INIT                                              \
     {                                                                          \
         sizeof(lunaq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
-            0, 0, 0, 0, 0, 0, 0                                                \
+            0, 0, 0, 0, 0, 0, 0, 0, 0                                          \
     }
 
 /** The same as the macro, for bindings: size = sizeof on the caller's side. */
