@@ -549,6 +549,8 @@ const lq_redis_op *lq_cluster_row(enum lq_op_kind kind)
         return &lq_cluster_row_servers;
     case LQ_OP_CRONS:
         return &lq_cluster_row_crons;
+    case LQ_OP_CHECK:
+        return &lq_cluster_row_check;
     default:
         return lq_redis_op_of(kind);
     }

@@ -8,6 +8,7 @@
  * once more, because to look for one costs a walk over all of them.
  */
 #include "redis/check.h"
+#include "redis/cluster_rows.h"
 #include "redis/inspect_rows.h"
 #include "redis/keys.h"
 
@@ -445,3 +446,20 @@ static int check_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 
 const lq_redis_op lq_inspect_check = {.build = check_build,
                                       .parse = check_parse};
+
+/* In a cluster a walk over all keys would be one of each node: queues that are
+ * not listed are not looked for. */
+static int check_parse_in_cluster(lq_op *base, uint32_t i,
+                                  const lq_reply *reply)
+{
+    lq_op_check *op = (lq_op_check *)base;
+    int rc = check_parse(base, i, reply);
+    if (op->memo->phase == KEYS) {
+        enter(op->memo, END);
+        op->more = false;
+    }
+    return rc;
+}
+
+const lq_redis_op lq_cluster_row_check = {.build = check_build,
+                                          .parse = check_parse_in_cluster};
