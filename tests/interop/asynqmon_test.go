@@ -344,6 +344,10 @@ func TestAsynqmonsPagesShowLunaqsTasks(t *testing.T) {
 	b.shows("/servers", "active", fullQueue, count("active")+"/7")
 	b.shows("/schedulers", "@every 1s", "often", "tick",
 		"seldom", "0 4 * * mon")
+	b.eval(`[...document.querySelectorAll("tr")].filter(r =>
+		r.innerText.includes("@every 1s")).forEach(r =>
+			r.querySelector("button").click())`)
+	b.until("the history of an entry", d.taskIDs("ticks", "pending")[0])
 	b.shows("/redis", "Redis Info", "Version", "Uptime")
 	b.shows("/settings", "Settings", "Polling Interval")
 
