@@ -13,23 +13,39 @@
 struct call {
     size_t queue;
     uint32_t take;
-    bool settles; /* the first of its queue, with its outcomes */
+    uint32_t from_left; /* of these: slots that are free whatever is settled */
+    bool settles;       /* the first of its queue, with its outcomes */
 };
 
+/* A slot that an outcome leaves is free only once that is settled; when the
+ * outcome's node is out of reach it is not.  So the first calls take no more
+ * than there are slots without outcomes, and what their own outcomes leave. */
 struct plan {
     struct call *calls;
     uint32_t *asked; /* per queue: in all calls, less what it did not have */
     uint32_t count;
-    uint32_t left;   /* that nothing was asked for yet */
+    uint32_t left;   /* free slots that nothing was asked for yet */
+    uint32_t most;   /* that may be asked for, all in all */
     size_t next;     /* queue of the second round */
     uint32_t lost;   /* calls without an answer … */
     lunaq_error why; /* … and why, of the last of them */
 };
 
-static uint32_t wanted(const lq_op_step *s, size_t q, uint32_t left)
+static uint32_t least(uint32_t a, uint32_t b)
 {
-    uint32_t want = s->queues[q].want;
-    return want < left ? want : left;
+    return a < b ? a : b;
+}
+
+static void add_call(const lq_op_step *s, struct plan *p, size_t q,
+                     uint32_t take, bool settles)
+{
+    uint32_t own = settles ? (uint32_t)s->queues[q].outcome_count : 0;
+    take = least(least(take, own + p->left), p->most);
+    struct call *call = &p->calls[p->count++];
+    *call = (struct call){q, take, take > own ? take - own : 0, settles};
+    p->left -= call->from_left;
+    p->most -= take;
+    p->asked[q] += take;
 }
 
 static uint32_t step_more(lq_op *op);
@@ -37,6 +53,7 @@ static uint32_t step_more(lq_op *op);
 static uint32_t step_count(lq_op *op)
 {
     lq_op_step *s = (lq_op_step *)op;
+    size_t outcomes = 0;
     s->taken = NULL;
     s->taken_count = 0;
     if (s->queue_count == 0)
@@ -50,22 +67,21 @@ static uint32_t step_count(lq_op *op)
     op->plan = p && p->asked ? p : NULL;
     if (!op->plan)
         return 1; /* its build says so */
-    p->left = s->free;
+    for (size_t q = 0; q < s->queue_count; q++)
+        outcomes += s->queues[q].outcome_count;
+    p->most = s->free;
+    p->left = s->free > outcomes ? s->free - (uint32_t)outcomes : 0;
     for (size_t q = 0; q < s->queue_count; q++) {
-        uint32_t take = wanted(s, q, p->left);
         s->queues[q].code = LUNAQ_OK;
         s->queues[q].reason[0] = 0;
         s->queues[q].paused = s->queues[q].drained = false;
-        if (!take && !s->queues[q].outcome_count)
-            continue;
-        p->left -= take;
-        p->asked[q] = take;
-        p->calls[p->count++] = (struct call){q, take, true};
+        if (s->queues[q].outcome_count || least(s->queues[q].want, p->left))
+            add_call(s, p, q, s->queues[q].want, true);
     }
     if (!p->count) /* nothing is wanted of any: see what there is */
         step_more(op);
     if (!p->count)
-        p->calls[p->count++] = (struct call){0, 0, true};
+        add_call(s, p, 0, 0, true);
     return p->count;
 }
 
@@ -122,6 +138,14 @@ static void refuse(lq_op_step *s, const struct call *call,
         queue->outcomes[k]->code = why->code;
 }
 
+/* Nothing of a call was carried out. */
+static void give_back(struct plan *p, const struct call *call)
+{
+    p->left += call->from_left;
+    p->most += call->take;
+    p->asked[call->queue] -= call->take;
+}
+
 static int take_over(lq_op_step *s, const lq_op_step *part, size_t queue)
 {
     if (!part->taken_count)
@@ -148,7 +172,7 @@ static int step_parse(lq_op *op, uint32_t i, const lq_reply *reply)
         lq_redis_error(&p->why, "step", reply);
         refuse(s, call, &p->why);
         p->lost++;
-        p->left += call->take;
+        give_back(p, call);
         return LUNAQ_OK;
     }
     lq_op_step part = part_of(s, call, &queue);
@@ -166,10 +190,10 @@ static int step_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     uint32_t good = 0;
     for (size_t k = 0; k < part.taken_count; k++)
         good += !part.taken[k].bad;
-    if (call->take > good) {
-        p->left += call->take - good;
-        p->asked[call->queue] -= call->take - good;
-    }
+    p->left += call->from_left +
+               (call->settles ? (uint32_t)whole->outcome_count : 0) - good;
+    p->most += call->take - good;
+    p->asked[call->queue] -= call->take - good;
     return take_over(s, &part, call->queue);
 }
 
@@ -182,14 +206,12 @@ static uint32_t step_more(lq_op *op)
         if (s->queues[q].paused || s->queues[q].drained || s->queues[q].code)
             continue;
         const lq_step_queue *queue = &s->queues[q];
-        uint32_t take = p->left;
-        if (queue->capped && queue->most - p->asked[q] < take)
-            take = queue->most - p->asked[q];
+        uint32_t take = least(p->left, p->most);
+        if (queue->capped)
+            take = least(take, queue->most - p->asked[q]);
         if (!take)
             continue;
-        p->calls[p->count++] = (struct call){q, take, false};
-        p->left -= take;
-        p->asked[q] += take;
+        add_call(s, p, q, take, false);
         return 1;
     }
     return 0;
@@ -204,7 +226,7 @@ static int step_lost(lq_op *op, uint32_t i, const lunaq_error *why)
     p->lost++;
     p->why = *why;
     if (why->code == LUNAQ_EBROKER) /* nothing of it was taken */
-        p->left += p->calls[i].take;
+        give_back(p, &p->calls[i]);
     return LUNAQ_OK;
 }
 

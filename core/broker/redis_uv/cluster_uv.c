@@ -64,7 +64,7 @@ struct cluster_link {
     int64_t map_until_ms;
     bool map_read;   /* since it broke */
     lq_list refused; /* operations that ended before they began */
-    bool closing, inside;
+    bool closing;
     size_t open; /* links that are not closed yet */
     void (*closed)(void *ud);
     void *closed_ud;
@@ -93,6 +93,7 @@ static void bundle_done(lq_op *op)
     lq_cluster_ended(l->cluster, op, now_ms(l));
     pump(l);
     deliver(l);
+    lq_turn_arm(l->turn); /* the timer, or the end of a break */
 }
 
 static void node_send(struct node *n, lq_op *bundle)
@@ -392,13 +393,8 @@ static void pump(struct cluster_link *l)
 {
     size_t at;
     lq_op *bundle;
-    if (l->inside)
-        return;
-    l->inside = true;
     while ((bundle = lq_cluster_next(l->cluster, &at, now_ms(l))))
         send(l, bundle, at);
-    l->inside = false;
-    lq_turn_arm(l->turn);
 }
 
 static void look_at_map(struct cluster_link *l)
