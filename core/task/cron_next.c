@@ -93,6 +93,7 @@ int64_t lq_cron_next_ms(const lq_cron *c, int64_t after_ms)
     if (c->every_ms > 0)
         return lq_floor_div(after_ms + c->every_ms, 1000) * 1000;
     int64_t after_s = lq_floor_div(after_ms, 1000);
-    return 1000 * (c->dst == LQ_DST_ROBFIG ? lq_cron_next_robfig(c, after_s)
-                                           : next_vixie(c, after_s));
+    int64_t next =
+        c->dst == LQ_DST_ROBFIG ? lq_cron_next_robfig(c, after_s) : -1;
+    return 1000 * (next < 0 ? next_vixie(c, after_s) : next);
 }

@@ -20,7 +20,8 @@ static inline bool lq_cron_day_fits(const lq_cron *c, lq_date d, int64_t days)
     return c->dom_star || c->dow_star ? dom && dow : dom || dow;
 }
 
-/** As lq_cron_next_ms() by robfig's walk over the fields; in Unix seconds. */
+/** As lq_cron_next_ms() by robfig's walk over the fields; in Unix seconds.  -1:
+ *  the walk does not end. */
 int64_t lq_cron_next_robfig(const lq_cron *c, int64_t after_s);
 
 #endif

@@ -49,6 +49,12 @@ static void set_local(struct walk *w, int64_t local)
     set(w, utc);
 }
 
+/* Where a whole day was left out (Apia in 2011) its walk does not end. */
+static bool lost(const struct walk *w)
+{
+    return w->steps >= STEPS_MAX;
+}
+
 static int64_t clock_of(const struct walk *w)
 {
     return (int64_t)w->hour * HOUR_S + w->minute * MINUTE_S + w->second;
@@ -58,7 +64,7 @@ static int64_t clock_of(const struct walk *w)
 
 static bool to_month(struct walk *w)
 {
-    while (!lq_cron_has(w->c->month, w->date.month)) {
+    while (!lq_cron_has(w->c->month, w->date.month) && !lost(w)) {
         if (!w->moved) {
             w->moved = true;
             set_local(w, lq_date_days(w->date.year, w->date.month, 1) * DAY_S);
@@ -76,7 +82,7 @@ static bool to_month(struct walk *w)
 
 static bool to_day(struct walk *w)
 {
-    while (!lq_cron_day_fits(w->c, w->date, w->days)) {
+    while (!lq_cron_day_fits(w->c, w->date, w->days) && !lost(w)) {
         if (!w->moved) {
             w->moved = true;
             set_local(w, w->days * DAY_S);
@@ -136,9 +142,9 @@ int64_t lq_cron_next_robfig(const lq_cron *c, int64_t after_s)
     struct walk w = {.c = c};
     set(&w, after_s + 1);
     int64_t limit = w.date.year + LQ_CRON_YEARS_AHEAD;
-    while (w.date.year <= limit && w.steps < STEPS_MAX)
+    while (w.date.year <= limit && !lost(&w))
         if (!to_month(&w) && !to_day(&w) && !to_hour(&w) && !to_minute(&w) &&
-            !to_second(&w))
+            !to_second(&w) && !lost(&w))
             return w.at;
-    return 0;
+    return lost(&w) ? -1 : 0;
 }
