@@ -154,10 +154,25 @@ const char *cli_json_canonical(lq_buf *out, const char *text, size_t len);
 /* ---- cli_defaults.c -------------------------------------------------------
  */
 
+/* What was said of a task, though its value may be that of nothing. */
+struct cli_said {
+    bool max_retry, timeout, retention, unique;
+};
+/** Fills what was not said of a task with what its handler file says.  The task
+ *  borrows from list, which may be NULL. */
+void cli_defaults_fill(const lunaq_handler_list *list, lunaq_task *task,
+                       const struct cli_said *said);
 /** Fills what the command line left out of a task (type, queue …) with what its
  *  handler file says, as live daemons tell it.  The task borrows from *list,
  *  which the caller frees. */
 void cli_defaults(struct cli *cli, lunaq_task *task, lunaq_handler_list **list);
+
+/* ---- cli_batch.c ----------------------------------------------------------
+ */
+
+/** Enqueues the tasks of a file, or of stdin when its name is "-": a JSON
+ * object a line.  Prints a result for each; CLI_FAILED when one was refused. */
+int cli_enqueue_batch(struct cli *cli, const char *name);
 
 /* ---- cli_payload.c --------------------------------------------------------
  */

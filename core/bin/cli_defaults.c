@@ -39,22 +39,32 @@ static int64_t or_none(int64_t n)
     return n == 0 ? -1 : n;
 }
 
-void cli_defaults(struct cli *cli, lunaq_task *task, lunaq_handler_list **list)
+void cli_defaults_fill(const lunaq_handler_list *list, lunaq_task *task,
+                       const struct cli_said *said)
 {
-    *list = NULL;
-    if (lunaq_handler_list_open(cli->client, list, NULL))
-        return; /* enqueue will say what is wrong */
-    const lunaq_handler_info *h = find(*list, task->type);
+    const lunaq_handler_info *h = list ? find(list, task->type) : NULL;
     if (!h)
         return;
     if (!task->queue && h->queue[0])
         task->queue = h->queue;
-    if (!cli_get(cli, "max-retry") && h->max_retry >= 0)
+    if (!said->max_retry && h->max_retry >= 0)
         task->max_retry = or_none(h->max_retry);
-    if (!cli_get(cli, "timeout") && h->timeout_ms >= 0)
+    if (!said->timeout && h->timeout_ms >= 0)
         task->timeout_ms = or_none(h->timeout_ms);
-    if (!cli_get(cli, "retention") && h->retention_ms > 0)
+    if (!said->retention && h->retention_ms > 0)
         task->retention_ms = h->retention_ms;
-    if (!cli_get(cli, "unique") && h->unique_ms > 0)
+    if (!said->unique && h->unique_ms > 0)
         task->unique_ms = h->unique_ms;
+}
+
+void cli_defaults(struct cli *cli, lunaq_task *task, lunaq_handler_list **list)
+{
+    const struct cli_said said = {.max_retry = cli_get(cli, "max-retry"),
+                                  .timeout = cli_get(cli, "timeout"),
+                                  .retention = cli_get(cli, "retention"),
+                                  .unique = cli_get(cli, "unique")};
+    *list = NULL;
+    if (lunaq_handler_list_open(cli->client, list, NULL))
+        return; /* enqueue will say what is wrong */
+    cli_defaults_fill(*list, task, &said);
 }

@@ -32,6 +32,7 @@ static const struct cli_option options[] = {
     {"durable", "LEVEL", "be sure of it: none, replica or fsync"},
     {"wait", NULL, "wait for its end and print the result"},
     {"wait-timeout", "DURATION", "but not longer; default 60s"},
+    {"batch", "FILE|-", "many tasks, one JSON object a line; no other option"},
     {"json", NULL, "print JSON"},
     {NULL, NULL, NULL}};
 
@@ -241,6 +242,16 @@ static int put_enqueued(struct cli *cli, const lunaq_task *task,
     return CLI_OK;
 }
 
+/* How many of the verb's own options are given beside --batch and --json. */
+static size_t beside_batch(const struct cli *cli)
+{
+    size_t n = 0;
+    for (const struct cli_option *o = options; o->name; o++)
+        n += strcmp(o->name, "batch") != 0 && strcmp(o->name, "json") != 0 &&
+             cli_get(cli, o->name);
+    return n;
+}
+
 static int run_enqueue(struct cli *cli)
 {
     lunaq_task task = LUNAQ_TASK_INIT;
@@ -250,8 +261,14 @@ static int run_enqueue(struct cli *cli)
     lunaq_error err = LUNAQ_ERROR_INIT;
     bool wait = cli_get(cli, "wait") || cli_get(cli, "wait-timeout");
     lunaq_handler_list *handlers = NULL;
+    const char *batch = cli_get(cli, "batch");
     lq_buf payload;
     lq_buf_init(&payload, 0);
+    if (batch && (cli->arg_count || beside_batch(cli) > 0))
+        return cli_misuse("--batch: all else stands in its lines; give "
+                          "nothing beside it but --json");
+    if (batch)
+        return cli_enqueue_batch(cli, batch);
     int rc = cli_want_args(cli, 1, INT32_MAX);
     if (!rc)
         rc = get_options(cli, &task);

@@ -96,6 +96,36 @@ good enqueue_group "aggregating" enqueue hello --task-id o4 --queue low --group 
 good enqueue_unique "pending" enqueue once --unique 1m k=v
 json enqueue_json '"state":	"pending"' enqueue hello --task-id o5
 good enqueue_dashes "pending" enqueue hello -- --k=v
+cat >batch.jsonl <<'END'
+{"type":"many","task_id":"b1","payload":{"n":12345678901234567890,"b":"}"}}
+{"type":"many","task_id":"b2","queue":"low","process_in":"5m","max_retry":0,"timeout":0,"headers":{"k":"v"}}
+
+{"type":"many","task_id":"b1"}
+{"type":"once","unique":"1m","payload":{"k":"v"}}
+{"type":"many","quue":"low"}
+{"type":"many","queue":"a{b}"}
+no JSON
+END
+bad enqueue_batch__one_is_refused__fails 1 "5 of 7 tasks were refused" \
+  enqueue --batch batch.jsonl
+check enqueue_batch__payload_is_exact "$(payload b1)" \
+  '{\"b\":\"}\",\"n\":12345678901234567890}'
+check enqueue_batch__options "$("$lunaq" task show b2 --json |
+  grep -cE '"(state":	"scheduled|queue":	"low|max_retry":	0|timeout_ms":	0)')" 4
+out=$("$lunaq" enqueue --batch - <batch.jsonl 2>/dev/null)
+check enqueue_batch__a_result_for_each "$(grep -c 'line . *refused: ' <<<"$out")" 7
+for want in 'line 4  refused: a task with this id exists' \
+  'line 5  refused: a task with this unique key' \
+  'line 6  refused: unknown member "quue"' \
+  "line 7  refused: queue \"a{b}\": '{' is not allowed" \
+  'line 8  refused: it is not JSON'; do
+  grep -qF "$want" <<<"$out"
+  report "enqueue_batch__${want:0:6}" $?
+done
+echo '{"type":"many"}' >one.jsonl
+json enqueue_batch_json '"state":	"pending"' enqueue --batch one.jsonl
+bad enqueue_batch_no_file 2 "No such file" enqueue --batch nofile
+bad enqueue_batch_and_type 2 "nothing beside it" enqueue hello --batch one.jsonl
 bad enqueue_duplicate 1 "same unique key" enqueue once --unique 1m k=v
 bad enqueue_taken_id 1 "exists" enqueue hello --task-id p1
 bad enqueue_no_type 2 "usage: lunaq enqueue TYPE" enqueue
