@@ -11,7 +11,7 @@ set -euo pipefail
 
 build=(build-essential cmake ninja-build pkg-config libuv1-dev libhiredis-dev
   libssl-dev libpq-dev liblua5.4-dev libcjson-dev libsqlite3-dev
-  libmicrohttpd-dev curl tzdata)
+  libmicrohttpd-dev libncurses-dev curl tzdata)
 servers=(redis-server postgresql-15 postgresql-client-15)
 tests=(libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps python3
   sqlite3)

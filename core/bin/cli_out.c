@@ -81,9 +81,7 @@ int cli_fail(const lunaq_error *err)
 /* ---- text ------------------------------------------------------------------
  */
 
-/* What a terminal might take as a command is shown as '?', so that a payload
- * cannot play tricks on who looks at it.  In place; returns the new length. */
-static size_t tame(char *p, size_t len)
+size_t cli_tame(char *p, size_t len)
 {
     len = lq_utf8_clean(lq_str_n(p, len), p, len);
     for (size_t i = 0; i < len; i++) {
@@ -105,7 +103,7 @@ void cli_put_text(FILE *to, const char *p, size_t len)
         return;
     if (len)
         memcpy(copy, p, len);
-    len = tame(copy, len);
+    len = cli_tame(copy, len);
     fwrite(copy, 1, len, to);
     free(copy);
 }
@@ -143,7 +141,7 @@ void cli_table_cell(struct cli_table *t, const char *format, ...)
     size_t len = n < 0 ? 0 : (size_t)n;
     if (len >= sizeof text)
         len = sizeof text - 1;
-    text[tame(text, len)] = '\0';
+    text[cli_tame(text, len)] = '\0';
     if (t->count == t->room) {
         size_t room = 2 * t->room + 64;
         char **cells = realloc(t->cells, room * sizeof *cells);
