@@ -24,5 +24,6 @@ size_t redis_bytes(struct CMUnitTest *out);
 size_t redis_faults(struct CMUnitTest *out);
 size_t redis_outage(struct CMUnitTest *out);
 size_t redis_lost(struct CMUnitTest *out);
+size_t redis_groups(struct CMUnitTest *out);
 
 #endif

@@ -143,6 +143,18 @@ static int64_t reclaim(world *w, int64_t patience_ms)
     }
 }
 
+static void forward_one(world *w)
+{
+    int64_t until = lq_mono_ms() + 20000;
+    lq_op_forward op = {.op.kind = LQ_OP_FORWARD, .queue = LQ_STR(Q)};
+    do {
+        (void)poll(NULL, 0, 20);
+        assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+        lq_op_release(&op.op);
+    } while (op.moved == 0 && lq_mono_ms() < until);
+    assert_int_equal(op.moved, 1);
+}
+
 /* ---- when a group is due ------------------------------------------------- */
 
 static void due__follows_grace_delay_and_size(void **state)
@@ -182,6 +194,7 @@ static void take__grace_is_over__takes_all_oldest_first(void **state)
     lq_task_release(&t);
     lq_op_release(&op.op);
     assert_int_equal(world_stats(w).groups, 1);
+    assert_int_equal(world_stats(w).aggregating, 3);
     expect(w, 1, 2);
     assert_int_equal(world_state(w, "one"), LUNAQ_AGGREGATING);
 }
@@ -466,8 +479,11 @@ static void finish__alone__run_by_themselves_with_their_locks(void **state)
     world_take_id(w, "two");
     t.task_id = "three";
     assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
-    /* It has left its group for good: after a failure it is retried alone. */
-    assert_int_equal(world_end(w, LQ_REQUEUE, "two"), LUNAQ_OK);
+    /* It has left its group for good: scheduled again, it comes alone. */
+    lq_outcome later_alone = {.kind = LQ_SNOOZE, .id = LQ_STR("two")};
+    assert_int_equal(world_settle(w, later_alone), LUNAQ_OK);
+    assert_int_equal(world_state(w, "two"), LUNAQ_SCHEDULED);
+    forward_one(w);
     assert_int_equal(world_state(w, "two"), LUNAQ_PENDING);
     lq_op_move del = {.op.kind = LQ_OP_MOVE,
                       .queue = LQ_STR(Q),

@@ -21,6 +21,7 @@ int main(int argc, char **argv)
     n += redis_faults(tests + n);
     n += redis_outage(tests + n);
     n += redis_lost(tests + n);
+    n += redis_groups(tests + n);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed =
@@ -30,6 +31,7 @@ int main(int argc, char **argv)
     n += suite_take(tests + n);
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
+    n += suite_group(tests + n);
     failed += _cmocka_run_group_tests("broker on redis, limited user", tests, n,
                                       NULL, NULL);
     redis_server_stop(redis_world_server());

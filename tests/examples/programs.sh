@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs enqueue, embed and cron of examples/ do what they say.
+# The programs enqueue, embed, cron and group of examples/ do what they say.
 #
 #     programs.sh folder-of-the-examples
 set -euo pipefail
@@ -43,6 +43,20 @@ ticks() { [ "$(grep -c '"period":"5s"' cron.log)" -ge 2 ]; }
 private_wait 30 "two ticks of cron" ticks
 doubles=$(grep '"period":"5s"' cron.log | cut -d' ' -f1 | sort | uniq -d)
 [ -z "$doubles" ] || { echo "fired twice in one second: $doubles"; false; }
+
+# group: counts the votes for a song, here as Asynq's client writes them.
+redis=(redis-cli -s "$REDIS_SOCKET")
+for id in v1 v2; do
+  printf '\n\4vote\32\2%s"\7default(\31@\210\16r\6song:1' "$id" |
+    "${redis[@]}" -x HSET "asynq:{default}:t:$id" state aggregating \
+      group song:1 msg >/dev/null
+  "${redis[@]}" ZADD 'asynq:{default}:g:song:1' "$(date +%s)" "$id" >/dev/null
+done
+"${redis[@]}" SADD 'asynq:{default}:groups' song:1 >/dev/null
+private_run group "$examples/group"
+pid=$!
+private_wait 30 "two votes are counted" grep -q '^2 for song:1$' group.log
+private_stop "$pid"
 
 # Without a broker: a queue file that embed makes, and enqueue finds.
 unset LUNAQ_BROKER REDIS_URL REDIS_ADDR

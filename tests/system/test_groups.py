@@ -2,6 +2,7 @@
 becomes of them."""
 
 import json
+import pathlib
 import time
 import unittest
 
@@ -9,8 +10,12 @@ from both import Both
 from harness import wait_for
 
 
+EXAMPLE = pathlib.Path(__file__).parents[2] / "examples/handlers/mail.lua"
+
+
 class Groups(Both):
     handlers = {
+        "example.lua": EXAMPLE.read_text().replace('"30s"', '"1s"'),
         "mail.lua": """
             return { group = { grace = "1s", max_delay = "3s", max_size = 5 },
               backoff = "1s",
@@ -80,6 +85,11 @@ class Groups(Both):
         """,
     }
 
+    def groups(self):
+        """What `group ls` says, by name."""
+        rows = json.loads(self.lunaq("group", "ls", "--json"))
+        return {row["group"]: row for row in rows}
+
     def put(self, kind, group, *args):
         return self.enqueue(kind, "--group", group, *args)
 
@@ -93,6 +103,8 @@ class Groups(Both):
         grace = [self.put("mail", "grace", f"n:={i}") for i in range(3)]
         for i in range(7):
             self.put("mail", "size", f"n:={i}")
+        for text in "one", "two":
+            self.put("example", "ann", "text=" + text)
         one = self.put("mail", "one", "n:=1")
         late = [self.put("mail", "late", f"n:={i}", "--process-in", "1s")
                 for i in range(2)]
@@ -115,6 +127,9 @@ class Groups(Both):
             self.assertNotIn(line["id"], grace)
             daemon.wait("succeeded", task_id=line["id"])
             self.lunaq("task", "show", grace[0], code=1)
+        with self.subTest("the example"):
+            line = daemon.wait("mail", to="ann")
+            self.assertEqual(line["text"], "* one\n* two")
         with self.subTest("a group of one runs by itself"):
             line = daemon.wait("mail", group="one")
             self.assertEqual((line["id"], line["ids"]), (one, [one]))
@@ -176,6 +191,11 @@ class Groups(Both):
             line = daemon.wait(what, group="empty")
             self.assertIn("it returned nothing", line["reason"])
             self.assertEqual(self.show(empty)["state"], "aggregating")
+            row = wait_for("it is shown", lambda: self.groups().get("empty"),
+                           10, 0.1)
+            self.assertEqual((row["tasks"], row["failures"]), (1, 1))
+            self.assertIn("it returned nothing", row["error"])
+            self.assertGreater(row["due_at"], row["oldest_at"])
             daemon.wait(what, seconds=20, group="empty", next_in_s=10)
 
     # ---- ends of processes

@@ -104,7 +104,7 @@ static int stats_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     static const char *const keys[] = {"pending", "active",   "scheduled",
                                        "retry",   "archived", "completed",
                                        "groups",  "paused"};
-    lq_cmd_script(cmd, &lq_script_inspect_stats, LQ_COUNT(keys) + 6);
+    lq_cmd_script(cmd, &lq_script_inspect_stats, LQ_COUNT(keys) + 7);
     for (size_t k = 0; k < LQ_COUNT(keys); k++)
         lq_cmd_queue(cmd, q, keys[k]);
     lq_cmd_day(cmd, q, "processed", op->now_ms);
@@ -113,6 +113,7 @@ static int stats_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     lq_cmd_queue(cmd, q, "failed");
     lq_cmd_own(cmd, q, "dropped");
     lq_cmd_own(cmd, q, "limits");
+    lq_cmd_queue(cmd, q, "aggregation_sets");
     lq_cmd_queue(cmd, q, "t:");
     lq_cmd_queue(cmd, q, "g:");
     return LUNAQ_OK;

@@ -22,8 +22,14 @@ for k = 1, 2 do
     local id = ids[i]
     local key = prefix .. id
     local h = pcall('HMGET', key, 'msg', 'group', 'lunaq_cancel',
-                    'lunaq_group')
+                    'lunaq_group', 'lunaq_alone')
     local group = h[2] or h[4]
+    if k == 1 and h[1] and not group and not h[5] then
+      -- Scheduled by Asynq's client, which notes the group in the message
+      -- (field 14) only and never aggregates such a task.
+      local _, at, stop = field(h[1], 14)
+      group = at and h[1]:sub(at, stop - 1)
+    end
     if h.err or not h[1] then
       -- An id without a task: dropped, below.
       if not h.err then call('UNLINK', key) end

@@ -65,6 +65,8 @@ while true do
       -- The lock is the message's alone while it has a group.
       if lock then call('HSET', key, 'unique_key', lock) end
       call('HSET', key, 'state', 'pending', 'pending_since', since)
+      -- Should it be scheduled again, it does not go back into its group.
+      call('HSET', key, 'lunaq_alone', '1')
       call('HDEL', key, 'group')
       ready[#ready + 1] = id
     else

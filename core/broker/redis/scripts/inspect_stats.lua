@@ -2,7 +2,7 @@
 --
 -- KEYS  1 pending  2 active  3 scheduled  4 retry  5 archived  6 completed
 --       7 groups  8 paused  9 processed:today  10 failed:today  11 processed
---       12 failed  13 lunaq's dropped  14 lunaq's limits
+--       12 failed  13 lunaq's dropped  14 lunaq's limits  15 aggregation_sets
 -- ARGV  1 prefix of task keys  2 prefix of group keys
 -- Returns {pending, active, scheduled, retry, archived, completed, groups,
 --       aggregating, processed today, failed today, processed, failed,
@@ -18,6 +18,12 @@ for _, name in ipairs(names) do
 end
 if groups > #names then
   aggregating = math.floor(aggregating * groups / #names)
+end
+
+-- Those that are being aggregated have not gone, either.
+for _, set in ipairs(redis.call('ZRANGE', KEYS[15], 0, 999)) do
+  local size = redis.pcall('ZCARD', set)
+  if type(size) == 'number' then aggregating = aggregating + size end
 end
 
 local latency = 0
