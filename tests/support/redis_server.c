@@ -39,7 +39,8 @@ static bool answers(const redis_server *s)
 {
     static const char *const ping[] = {"PING", NULL};
     char *reply = redis_server_command(s, ping);
-    bool ok = reply && strncmp(reply, "+PONG", 5) == 0;
+    bool ok = reply && (strncmp(reply, "+PONG", 5) == 0 ||
+                        strncmp(reply, "-NOAUTH", 7) == 0);
     free(reply);
     return ok;
 }

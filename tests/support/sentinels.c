@@ -20,6 +20,27 @@ static int64_t mono_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static const char *const tls_names[] = {"tls-cert-file", "tls-key-file",
+                                        "tls-ca-cert-file"};
+
+static size_t tls_args(const sentinels *s, const char **args)
+{
+    size_t n = 0;
+    if (!s->files[0][0])
+        return 0;
+    args[n++] = "--tls-cert-file";
+    args[n++] = s->files[0];
+    args[n++] = "--tls-key-file";
+    args[n++] = s->files[1];
+    args[n++] = "--tls-ca-cert-file";
+    args[n++] = s->files[2];
+    args[n++] = "--tls-auth-clients";
+    args[n++] = "no";
+    args[n++] = "--tls-replication";
+    args[n++] = "yes";
+    return n;
+}
+
 static int start_servers(sentinels *s, const char *password)
 {
     for (int i = 0; i < 2; i++) {
@@ -27,8 +48,9 @@ static int start_servers(sentinels *s, const char *password)
         const char **args = s->args[i];
         s->ports[i] = redis_server_free_port();
         snprintf(s->texts[i], sizeof(s->texts[i]), "%d", s->ports[i]);
-        args[n++] = "--port";
+        args[n++] = s->files[0][0] ? "--tls-port" : "--port";
         args[n++] = s->texts[i];
+        n += tls_args(s, args + n);
         args[n++] = "--repl-diskless-sync-delay";
         args[n++] = "0";
         if (password) {
@@ -65,6 +87,13 @@ static int start_sentinel(sentinels *s, int i, const char *password)
             s->sentinel_ports[i], s->folder, i, s->ports[0], s->down_ms);
     if (password)
         fprintf(f, "sentinel auth-pass main %s\n", password);
+    if (s->files[0][0]) {
+        s->tls_ports[i] = redis_server_free_port();
+        fprintf(f, "tls-port %d\ntls-auth-clients no\ntls-replication yes\n",
+                s->tls_ports[i]);
+        for (int k = 0; k < 3; k++)
+            fprintf(f, "%s %s\n", tls_names[k], s->files[k]);
+    }
     fclose(f);
     s->pids[i] = fork();
     if (s->pids[i] == 0) {
@@ -103,9 +132,30 @@ static int ready(const sentinels *s)
     return 1;
 }
 
-int sentinels_start(sentinels *s, int down_ms, const char *password)
+static void write_url(sentinels *s, const char *password)
+{
+    const int *ports = s->files[0][0] ? s->tls_ports : s->sentinel_ports;
+    snprintf(s->url, sizeof(s->url),
+             "%s://%s%s%s127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d?master=main"
+             "%s%s",
+             s->files[0][0] ? "rediss-sentinel" : "redis-sentinel",
+             password ? ":" : "", password ? password : "", password ? "@" : "",
+             ports[0], ports[1], ports[2], s->files[0][0] ? "&ca=" : "",
+             s->files[2]);
+}
+
+int sentinels_start(sentinels *s, int down_ms, const char *password,
+                    const tls_files *tls)
 {
     memset(s, 0, sizeof(*s));
+    if (tls) {
+        snprintf(s->files[0], sizeof(s->files[0]), "%s",
+                 tls_file(tls, "server.pem"));
+        snprintf(s->files[1], sizeof(s->files[1]), "%s",
+                 tls_file(tls, "server.key"));
+        snprintf(s->files[2], sizeof(s->files[2]), "%s",
+                 tls_file(tls, "ca.pem"));
+    }
     s->down_ms = down_ms;
     snprintf(s->folder, sizeof(s->folder), "/tmp/lunaq-sentinel-XXXXXX");
     if (!mkdtemp(s->folder)) {
@@ -117,10 +167,7 @@ int sentinels_start(sentinels *s, int down_ms, const char *password)
     for (int i = 0; i < SENTINEL_COUNT; i++)
         if (start_sentinel(s, i, password))
             goto fail;
-    snprintf(s->url, sizeof(s->url),
-             "redis-sentinel://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d"
-             "?master=main",
-             s->sentinel_ports[0], s->sentinel_ports[1], s->sentinel_ports[2]);
+    write_url(s, password);
     for (int64_t end = mono_ms() + PATIENCE_MS; mono_ms() < end;
          (void)poll(NULL, 0, 20))
         if (ready(s))

@@ -280,7 +280,7 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    if (sentinels_start(&group, 2000, NULL)) {
+    if (sentinels_start(&group, 2000, NULL, NULL)) {
         printf("1..0 # skipped: no redis-server, or it knows no --sentinel\n");
         return 77;
     }
