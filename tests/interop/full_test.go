@@ -3,8 +3,6 @@ package interop
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"testing"
 	"time"
@@ -24,14 +22,14 @@ type full struct {
 }
 
 var fullHandlers = map[string]string{
-	"wait": `return function() lunaq.sleep(240) end`,
-	"later": `return { backoff = { "1h" },
+	"wait.lua": `return function() lunaq.sleep(240) end`,
+	"later.lua": `return { backoff = { "1h" },
 		run = function() error("not today, säge ✓") end }`,
-	"refuse": `return function() return lunaq.skip_retry("never again") end`,
-	"ok":     `return function(task) return { got = task.payload.n } end`,
-	"often": `return { cron = { spec = "@every 1s", payload = { tick = 1 } },
+	"refuse.lua": `return function() return lunaq.skip_retry("never again") end`,
+	"ok.lua":     `return function(task) return { got = task.payload.n } end`,
+	"often.lua": `return { cron = { spec = "@every 1s", payload = { tick = 1 } },
 		queue = "ticks", unique = "1h", max_retry = 3, run = function() end }`,
-	"seldom": `return { cron = "0 4 * * mon", queue = "ticks",
+	"seldom.lua": `return { cron = "0 4 * * mon", queue = "ticks",
 		run = function() end }`,
 }
 
@@ -42,15 +40,9 @@ func newFullWorld(t *testing.T) *full {
 	f := &full{world: newWorld(t), ids: map[string][]string{},
 		groups: map[string][]string{}}
 	f.ours = true
-	folder := filepath.Join(f.dir, "handlers")
-	f.ok(os.Mkdir(folder, 0o755))
-	for name, text := range fullHandlers {
-		f.ok(os.WriteFile(filepath.Join(folder, name+".lua"), []byte(text), 0o644))
-	}
 	// The queues side and ticks are served by nobody.
-	f.start("lunaqd", f.env("LUNAQ_QUEUES="+fullQueue+"=3",
-		"WORKER_CONCURRENCY=7"), os.Getenv("LUNAQD"), "--handlers", folder,
-		"--shutdown-timeout", "1s")
+	f.startHandlers(fullHandlers, "LUNAQ_QUEUES="+fullQueue+"=3",
+		"WORKER_CONCURRENCY=7")
 
 	for _, kind := range []struct {
 		task, state string

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -86,11 +84,9 @@ func (w *world) serveGroupsInGo(queue string) {
 
 func (w *world) serveGroupsInLua(queue string) {
 	w.t.Helper()
-	folder := filepath.Join(w.dir, "handlers")
-	w.ok(os.MkdirAll(folder, 0o755))
-	for name, text := range map[string]string{
-		"batch": `return function() end`,
-		"letter": `return {
+	w.startHandlers(map[string]string{
+		"batch.lua": `return function() end`,
+		"letter.lua": `return {
 			group = { grace = "1s", max_size = 7,
 				aggregate = function(group, tasks)
 					local ns = {}
@@ -101,11 +97,7 @@ func (w *world) serveGroupsInLua(queue string) {
 				queue.enqueue("batch", { ns = { task.payload.n } },
 					{ queue = task.queue, retention = "1h" })
 			end }`,
-	} {
-		w.ok(os.WriteFile(filepath.Join(folder, name+".lua"), []byte(text), 0o644))
-	}
-	w.start("lunaqd", w.env("LUNAQ_QUEUES="+queue+"=1"), os.Getenv("LUNAQD"),
-		"--handlers", folder)
+	}, "LUNAQ_QUEUES="+queue+"=1")
 }
 
 func (w *world) letters(queue string, total int, byLunaq func(int) bool) {
@@ -148,13 +140,6 @@ func TestGroupsGoBothWays(t *testing.T) {
 		w.letters("q", 20, func(int) bool { return true })
 		w.serveGroupsInGo("q")
 		w.batches("q", 20)
-	})
-	t.Run("Gos_in_lunaqd", func(t *testing.T) {
-		w := newWorld(t)
-		w.letters("q", 20, func(int) bool { return false })
-		w.serveGroupsInLua("q")
-		w.batches("q", 20)
-		w.lunaq("fsck")
 	})
 	t.Run("both_at_once", func(t *testing.T) {
 		w := newWorld(t)

@@ -12,8 +12,9 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// startHandlers serves the queue default with these handler files.
-func (w *world) startHandlers(files map[string]string) {
+// startHandlers serves the queue default, or what the environment says, with
+// these handler files.
+func (w *world) startHandlers(files map[string]string, env ...string) {
 	w.t.Helper()
 	folder := filepath.Join(w.dir, "handlers")
 	for name, text := range files {
@@ -25,8 +26,11 @@ func (w *world) startHandlers(files map[string]string) {
 			w.t.Fatal(err)
 		}
 	}
-	w.start("lunaqd", w.env("LUNAQ_QUEUES=default=1"), os.Getenv("LUNAQD"),
-		"--handlers", folder, "--shutdown-timeout", "1s")
+	if len(env) == 0 {
+		env = []string{"LUNAQ_QUEUES=default=1"}
+	}
+	w.start("lunaqd", w.env(env...), os.Getenv("LUNAQD"), "--handlers", folder,
+		"--shutdown-timeout", "1s")
 	w.until("lunaqd is listed as a server", func() bool {
 		servers, err := w.inspector.Servers()
 		return err == nil && len(servers) > 0

@@ -153,32 +153,17 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// Results are bytes, and can be read while the task runs.
+// Results are bytes, whoever wrote them.
 func TestResultsGoBothWays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	folder := filepath.Join(w.dir, "handlers")
-	w.ok(os.Mkdir(folder, 0o755))
-	for name, text := range map[string]string{
-		"bytes": `return function() return "\0\xff\n" end`,
-		"half":  `return function(task) task:result("half") lunaq.sleep(60) end`,
-	} {
-		w.ok(os.WriteFile(filepath.Join(folder, name+".lua"), []byte(text), 0o644))
-	}
-	w.start("lunaqd", w.env("LUNAQ_QUEUES=q=1"), os.Getenv("LUNAQD"),
-		"--handlers", folder, "--shutdown-timeout", "0s")
-	keep := asynq.Retention(time.Hour)
-	info := w.enqueue(asynq.NewTask("bytes", nil), asynq.Queue("q"), keep)
-	info = w.settled("q", info.ID, asynq.TaskStateCompleted)
+	w.startHandlers(map[string]string{
+		"bytes.lua": `return function() return "\0\xff\n" end`})
+	info := w.enqueue(asynq.NewTask("bytes", nil), asynq.Retention(time.Hour))
+	info = w.settled("default", info.ID, asynq.TaskStateCompleted)
 	if string(info.Result) != "\x00\xff\n" {
 		t.Errorf("Go reads %q", info.Result)
 	}
-	id := w.enqueue(asynq.NewTask("half", nil), asynq.Queue("q")).ID
-	w.until("the first half is there", func() bool {
-		info, err := w.inspector.GetTaskInfo("q", id)
-		return err == nil && info.State == asynq.TaskStateActive &&
-			string(info.Result) == "half"
-	})
 	w.startAsynq("go", func(_ context.Context, task *asynq.Task) error {
 		_, err := task.ResultWriter().Write([]byte("säge\n✓"))
 		return err
@@ -196,21 +181,18 @@ func TestResultsGoBothWays(t *testing.T) {
 func TestLongestPrefixWinsAsInAsynq(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	folder := filepath.Join(w.dir, "handlers")
-	w.ok(os.Mkdir(folder, 0o755))
+	files := map[string]string{}
 	mux := asynq.NewServeMux()
 	patterns := []string{"email", "email:", "email:wel", "email:welcome", "ä"}
 	for i, pattern := range patterns {
 		mux.HandleFunc(pattern, func(context.Context, *asynq.Task) error {
 			return nil
 		})
-		w.ok(os.WriteFile(filepath.Join(folder, fmt.Sprintf("p%d.lua", i)),
-			[]byte(fmt.Sprintf("return { types = { %q, %q },\n"+
-				"run = function() return %q end }", pattern, pattern+"*",
-				pattern)), 0o644))
+		files[fmt.Sprintf("p%d.lua", i)] = fmt.Sprintf(
+			"return { types = { %q, %q },\nrun = function() return %q end }",
+			pattern, pattern+"*", pattern)
 	}
-	w.start("lunaqd", w.env("LUNAQ_QUEUES=q=1"), os.Getenv("LUNAQD"),
-		"--handlers", folder)
+	w.startHandlers(files, "LUNAQ_QUEUES=q=1")
 	for _, kind := range []string{"email", "emailer:x", "email:", "email:w",
 		"email:welcome", "email:welcome:again", "email:well", "ärger", "other",
 		"Email:welcome"} {
@@ -236,13 +218,10 @@ func TestIsFailureIsAsAsynqs(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newWorld(t), newWorld(t)
 	ours.ours = true
-	folder := filepath.Join(ours.dir, "handlers")
-	ours.ok(os.Mkdir(folder, 0o755))
-	ours.ok(os.WriteFile(filepath.Join(folder, "f.lua"), []byte(`return {
+	ours.startHandlers(map[string]string{"f.lua": `return {
 		is_failure = function() return false end,
-		run = function() error("not counted") end }`), 0o644))
-	ours.start("lunaqd", ours.env("LUNAQ_QUEUES=many=1,last=1"),
-		os.Getenv("LUNAQD"), "--handlers", folder)
+		run = function() error("not counted") end }`},
+		"LUNAQ_QUEUES=many=1,last=1")
 	server := asynq.NewServer(theirs.opt, asynq.Config{Concurrency: 2,
 		Queues:    map[string]int{"many": 1, "last": 1},
 		LogLevel:  asynq.FatalLevel,
