@@ -108,6 +108,14 @@ typedef struct lq_lua_host {
     lq_run *shown;
 
     uint64_t secret[2]; /* mixes addresses in tostring() */
+
+    /* Where an error value that is no text was raised first, for when it has
+     * passed through middleware: see middleware.c. */
+    struct {
+        uint64_t run; /* number; 0 = nothing is known */
+        const void *value;
+        char where[128], frames[2048];
+    } raised;
 } lq_lua_host;
 
 /** Makes a state with the libraries of a handler, and nothing loaded.

@@ -7,6 +7,7 @@
 #include "lua/interrupt.h"
 
 #define FILE_NAME "_middleware.lua"
+#define MESSAGE_HEAD 4096 /* of one that is too long */
 
 /* ---- which there are ----------------------------------------------------- */
 
@@ -67,21 +68,46 @@ bool lq_lua_middleware_covers(const lq_lua_snapshot *s, lq_str type)
  * made for one call of the middleware: what is inside, and what that returned
  * last. */
 
-/* A text becomes a table, so that the traceback outlives whoever catches it. */
+/* Copies what a buffer got; the buffer is released. */
+static void take_text(lq_buf *from, char *to, size_t size)
+{
+    snprintf(to, size, "%s", from->p ? from->p : "");
+    lq_buf_release(from);
+}
+
+/* The message handler of `next`: keeps the traceback for whoever catches the
+ * error.  A text becomes a table that holds it; of a table of theirs, which
+ * must stay as it is, the host remembers it. */
 static int keep_traceback(lua_State *L)
 {
-    if (lq_lua_here(L)->ending || lua_type(L, 1) != LUA_TSTRING)
+    lq_lua_run *r = lq_lua_here(L);
+    int type = lua_type(L, 1);
+    if (r->ending || !r->run || lq_lua_is_error(L, 1))
         return 1;
-    size_t len;
-    const char *text = lua_tolstring(L, 1, &len);
-    char frames[2048] = "";
-    lq_buf trace;
-    lq_buf_init(&trace, sizeof frames - 1);
-    lq_lua_traceback(L, 1, &trace);
-    snprintf(frames, sizeof frames, "%s", trace.p ? trace.p : "");
-    lq_buf_release(&trace); /* before what may raise */
-    lq_lua_push_error(L, LQ_STR("error"), lq_str_n(text, len), LQ_STR(""),
-                      lq_str_c(frames));
+    char frames[2048];
+    lq_buf text;
+    lq_buf_init(&text, sizeof frames - 1);
+    lq_lua_traceback(L, 1, &text);
+    take_text(&text, frames, sizeof frames);
+    if (type == LUA_TSTRING) {
+        size_t len;
+        const char *message = lua_tolstring(L, 1, &len);
+        if (len > LQ_ERROR_TEXT_MAX / 2)
+            len = MESSAGE_HEAD;
+        lq_lua_push_error(L, LQ_STR("error"), lq_str_n(message, len),
+                          LQ_STR(""), lq_str_c(frames));
+        return 1;
+    }
+    const void *value = lua_topointer(L, 1);
+    if (value && r->host->raised.value == value &&
+        r->host->raised.run == r->run->number)
+        return 1; /* on its way through an outer middleware */
+    r->host->raised.run = r->run->number;
+    r->host->raised.value = value;
+    memcpy(r->host->raised.frames, frames, sizeof frames);
+    lq_buf_init(&text, sizeof r->host->raised.where - 1);
+    lq_lua_where(L, &text);
+    take_text(&text, r->host->raised.where, sizeof r->host->raised.where);
     return 1;
 }
 

@@ -134,6 +134,19 @@ static int call_tostring(lua_State *L)
     return 1;
 }
 
+/* A value that came through middleware was raised elsewhere. */
+static void know_place(lua_State *L, int index, struct reading *rd)
+{
+    const lq_lua_host *host = rd->r->host;
+    const void *value = lua_topointer(L, index);
+    if (!value || host->raised.value != value ||
+        host->raised.run != rd->r->run->number)
+        return;
+    snprintf(rd->where, sizeof rd->where, "%s", host->raised.where);
+    lq_buf_clear(&rd->trace);
+    lq_buf_add_c(&rd->trace, host->raised.frames);
+}
+
 /* Its own __tostring, under a time limit; false when that fails too. */
 static bool add_custom_text(lua_State *L, int index, struct reading *rd)
 {
@@ -162,6 +175,8 @@ static void add_table(lua_State *L, int index, struct reading *rd)
     lq_str message = raw_string(L, index, "message");
     lq_str where = raw_string(L, index, "where");
     lq_str trace = raw_string(L, index, "traceback");
+    if (rd->status != LUA_OK)
+        know_place(L, index, rd);
     if (kind.len > 0)
         snprintf(rd->o->kind, sizeof rd->o->kind, "%.*s", LQ_STR_ARG(kind));
     if (lq_lua_is_error(L, index)) {

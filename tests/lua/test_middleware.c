@@ -82,6 +82,14 @@ static const row rows[] = {
     {"error_table__keeps_its_kind", PLAIN,
      RUN("error({kind = 'http', message = 'status 500'})"), LQ_FAILED, NULL,
      "status 500", "http", -1},
+    {"error_table__keeps_its_place_and_itself",
+     "return function(task, next)\n  local ok, e = pcall(next, task)\n"
+     "  e.seen = true\n  error(e)\nend",
+     RUN("local function deep() error({message = 'mine'}) end\ndeep()"),
+     LQ_FAILED, NULL, "t.lua:2: mine\n  t.lua:2: in", "error", -1},
+    {"endless_recursion__is_an_error_of_the_handler", PLAIN,
+     RUN("local function f() return 1 + f() end f()"), LQ_FAILED, NULL,
+     "stack overflow", "error", -1},
     {"error_caught__is_a_success",
      "return function(task, next) local ok, e = pcall(next, task) return "
      "e.kind .. ' ' .. e.message end",

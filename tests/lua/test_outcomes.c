@@ -203,7 +203,7 @@ static const row rows[] = {
 };
 
 static lunaq_interrupt mode = LUNAQ_INTERRUPT_SIGNAL;
-static bool gc;
+static bool gc, wrapped;
 
 static void check(void **state)
 {
@@ -211,6 +211,9 @@ static void check(void **state)
     int64_t before = lq_alloc_live();
     world *w = world_new(mode, gc);
     world_write(w, "handlers/t.lua", c->source);
+    if (wrapped)
+        world_write(w, "handlers/_middleware.lua",
+                    "return function(task, next) return next(task) end");
     world_open(w);
     world_run *r = world_start(w, "t", c->payload);
     world_wait(w, r);
@@ -247,5 +250,9 @@ int main(int argc, char **argv)
     mode = LUNAQ_INTERRUPT_HOOK;
     gc = false;
     failed += cmocka_run_group_tests_name("outcomes, hook", tests, NULL, NULL);
+    mode = LUNAQ_INTERRUPT_SIGNAL;
+    wrapped = true;
+    failed += cmocka_run_group_tests_name("outcomes, in middleware", tests,
+                                          NULL, NULL);
     return failed;
 }
