@@ -95,6 +95,16 @@ check enqueue_at__score "$(r zscore 'asynq:{default}:scheduled' o3)" 2211620400
 good enqueue_group "aggregating" enqueue hello --task-id o4 --queue low --group g
 good enqueue_unique "pending" enqueue once --unique 1m k=v
 json enqueue_json '"state":	"pending"' enqueue hello --task-id o5
+good enqueue_durable_none ", durable: none" enqueue hello --durable none
+json enqueue_durable_json '"durable":	"none"' enqueue hello --durable none
+bad enqueue_durable__no_such_level 2 "give none, replica or fsync" \
+  enqueue hello --durable disk
+out=$("$lunaq" enqueue hello --task-id d1 --durable replica 2>&1)
+[[ $? == 1 && $out == *"no replica had it"*"its id is d1"* ]]
+report enqueue_durable__no_replica_is_there $?
+good enqueue_durable__but_the_task_is "pending" task show d1
+bad broker_tls_file 1 "ca=/none.pem: No such file" \
+  queue ls --broker 'rediss://127.0.0.1:1?ca=/none.pem'
 good enqueue_dashes "pending" enqueue hello -- --k=v
 cat >batch.jsonl <<'END'
 {"type":"many","task_id":"b1","payload":{"n":12345678901234567890,"b":"}"}}

@@ -64,6 +64,35 @@ class Enqueue(Doing):
         self.assertAlmostEqual(row["deadline_at"] / 1000, before + 3600, delta=60)
         self.assertAlmostEqual(row["next_at"] / 1000, before + 300, delta=60)
 
+    def test_durable__a_level_that_is_reached_or_a_reason(self):
+        daemon = self.start()
+        for level in ("none", "fsync") if self.broker == "sqlite" else ("none",):
+            task = self.do(daemon, f"""
+                return queue.enqueue("plain", nil,
+                  {{ queue = "idle", durable = "{level}" }})""")
+            self.assertEqual(self.show(task)["state"], "pending")
+        kind, message = self.do(daemon, """
+            local id, err = queue.try_enqueue("plain", nil,
+              { queue = "idle", task_id = "sure", durable = "replica" })
+            return { err.kind, err.message }""")
+        if self.broker == "sqlite":
+            self.assertIn("no replicas", message)
+        else:  # it is there, though nobody else has it
+            self.assertEqual(kind, "unknown")
+            self.assertIn("no replica had it", message)
+            self.assertEqual(self.show("sure")["state"], "pending")
+        answers = self.do(daemon, """
+            local list = queue.enqueue_many{
+              { type = "plain", queue = "idle", durable = "replica" },
+              { type = "plain", queue = "idle" } }
+            return { list[1].error or "", list[2].id or "" }""")
+        self.assertIn("replica", answers[0])
+        self.assertTrue(answers[1])
+        wrong = self.do(daemon, """
+            local ok, err = pcall(queue.enqueue, "plain", nil, { durable = "disk" })
+            return tostring(err)""")
+        self.assertIn("give none, replica or fsync", wrong)
+
     def test_process_at__is_an_instant(self):
         daemon = self.start()
         at = int(time.time()) + 1000
