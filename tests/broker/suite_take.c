@@ -212,6 +212,71 @@ static void step_one__paused__gives_nothing(void **state)
     lq_op_release(&op.op);
 }
 
+/* ---- capped queues ------------------------------------------------------- */
+
+/* Takes up to `free` of Q, not more than `most`, and of "other". */
+static lq_op_step step_capped(world *w, lq_step_queue queues[2], uint32_t free,
+                              uint32_t most)
+{
+    uint32_t want = most < free ? most : free;
+    queues[0] = (lq_step_queue){
+        .name = LQ_STR(Q), .want = want, .capped = true, .most = most};
+    queues[1] = (lq_step_queue){.name = LQ_STR("other")};
+    lq_op_step op = {.op.kind = LQ_OP_STEP,
+                     .queues = queues,
+                     .queue_count = 2,
+                     .free = free,
+                     .token = w->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    return op;
+}
+
+static size_t taken_of(const lq_op_step *op, size_t queue)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < op->taken_count; i++)
+        n += op->taken[i].queue == queue;
+    return n;
+}
+
+static void take__capped_queue__gives_no_more_and_others_the_rest(void **state)
+{
+    static const uint32_t mosts[] = {3, 1, 0};
+    world *w = *state;
+    lq_step_queue queues[2];
+    put_both(w, 30);
+    for (size_t i = 0; i < LQ_COUNT(mosts); i++) {
+        lq_op_step op = step_capped(w, queues, 8, mosts[i]);
+        assert_int_equal(taken_of(&op, 0), mosts[i]);
+        assert_int_equal(taken_of(&op, 1), 8 - mosts[i]);
+        assert_false(queues[0].drained); /* it has more */
+        lq_op_release(&op.op);
+    }
+    /* One at a time is another way through. */
+    lq_op_step op = step_capped(w, queues, 1, 0);
+    assert_int_equal(taken_of(&op, 0), 0);
+    assert_int_equal(taken_of(&op, 1), 1);
+    lq_op_release(&op.op);
+}
+
+static void take__capped_queue_alone__leaves_slots_free(void **state)
+{
+    world *w = *state;
+    lq_step_queue queues[2];
+    world_put_many(w, 9);
+    lq_op_step op = step_capped(w, queues, 8, 2);
+    assert_int_equal(op.taken_count, 2);
+    assert_false(queues[0].drained);
+    assert_true(queues[1].drained);
+    lq_op_release(&op.op);
+    op = step_capped(w, queues, 8, 8);
+    assert_int_equal(op.taken_count, 7);
+    assert_true(queues[0].drained);
+    lq_op_release(&op.op);
+}
+
 size_t suite_take(struct CMUnitTest *out)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +290,8 @@ size_t suite_take(struct CMUnitTest *out)
         WORLD_TEST(step_one__of_another_holder__ends_nothing_and_takes),
         WORLD_TEST(step_one__wanted_queue_first_then_the_others),
         WORLD_TEST(step_one__paused__gives_nothing),
+        WORLD_TEST(take__capped_queue__gives_no_more_and_others_the_rest),
+        WORLD_TEST(take__capped_queue_alone__leaves_slots_free),
     };
     memcpy(out, tests, sizeof(tests));
     return LQ_COUNT(tests);

@@ -381,6 +381,7 @@ int main(int argc, char **argv)
     n += suite_task(suite + n);
     n += suite_lease(suite + n);
     n += suite_due(suite + n);
+    n += suite_limits(suite + n);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests_name("prefix", own, NULL, NULL);
