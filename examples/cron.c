@@ -1,7 +1,8 @@
 /* cron: periodic tasks from C.
  *
  * Every program that announces an entry schedules it, and each tick still
- * fires once: the broker remembers the last one. */
+ * fires once: the broker remembers the last one.  "lunaq cron ls" lists the
+ * entries, "lunaq cron history report:print" what they enqueued. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,16 @@
 #include <time.h>
 
 #include <lunaq/server.h>
+
+/* Told of each tick on the program that enqueued it; a function of
+ * lunaq_cron_hooks may also leave ticks out, or provide the entries. */
+static void enqueued(const lunaq_cron_tick *tick, void *userdata)
+{
+    (void)userdata;
+    if (tick->code)
+        fprintf(stderr, "cron: %s: %s\n", tick->spec,
+                lunaq_strerror((int)tick->code));
+}
 
 static int report(lunaq_run *run, void *userdata)
 {
@@ -37,7 +48,10 @@ int main(void)
     entries[0].task.type = "report:print";
     entries[0].task.payload = often;
     entries[0].task.payload_len = strlen(often);
-    entries[1].spec = "30 4 * * *"; /* 04:30 UTC */
+    entries[1].spec = "30 4 * * *";
+    entries[1].tz = "Europe/Berlin"; /* 04:30 there, once a day, also when the
+                                        clock changes */
+    entries[1].missed = "skip";      /* not later, when nobody ran at 04:30 */
     entries[1].task.type = "report:print";
     entries[1].task.payload = daily;
     entries[1].task.payload_len = strlen(daily);
@@ -50,6 +64,10 @@ int main(void)
     int rc = lunaq_server_open(&server, &options, &err), signal;
     if (!rc)
         rc = lunaq_server_handle(server, "report:print", report, NULL, &err);
+    lunaq_cron_hooks hooks = LUNAQ_CRON_HOOKS_INIT;
+    hooks.after_enqueue = enqueued;
+    if (!rc)
+        rc = lunaq_server_cron(server, &hooks, &err);
     if (!rc)
         rc = lunaq_server_start(server, &err);
     if (!rc && sigwait(&stop, &signal) == 0)

@@ -8,6 +8,7 @@
 #include "lua/json.h"
 #include "redis_uv/link_uv.h"
 #include "runtime/control.h"
+#include "runtime/cron_callback.h"
 #include "sqlite_uv/link_sqlite.h"
 
 #include <stdio.h>
@@ -97,17 +98,26 @@ static void source_providers(void *ud,
                                         int64_t every_ms),
                              void *fn_ud)
 {
-    lq_lua_app_each_provider(((lunaq_server *)ud)->app, fn, fn_ud);
+    const lunaq_server *s = ud;
+    const lunaq_cron_hooks *h = lq_cron_callbacks_hooks(s->cron_callbacks);
+    if (h && h->provide)
+        fn(fn_ud, LQ_CALLBACK_SCHEDULE_TYPE, h->provide_every_ms);
+    if (s->app)
+        lq_lua_app_each_provider(s->app, fn, fn_ud);
 }
 
 /* A handler's own function goes before that for all entries. */
 static const char *source_cron_hook(void *ud, enum lq_run_kind kind,
                                     lq_str type)
 {
-    lunaq_server *s = ud;
-    if (lq_lua_app_cron_hook(s->app, kind, type))
+    const lunaq_server *s = ud;
+    const lunaq_cron_hooks *h = lq_cron_callbacks_hooks(s->cron_callbacks);
+    if (s->app && lq_lua_app_cron_hook(s->app, kind, type))
         return type.p;
-    if (lq_lua_app_cron_hook(s->app, kind, LQ_STR(LQ_SCHEDULE_TYPE)))
+    if (h && (kind == LQ_RUN_BEFORE_ENQUEUE ? h->before_enqueue != NULL
+                                            : h->after_enqueue != NULL))
+        return LQ_CALLBACK_SCHEDULE_TYPE;
+    if (s->app && lq_lua_app_cron_hook(s->app, kind, LQ_STR(LQ_SCHEDULE_TYPE)))
         return LQ_SCHEDULE_TYPE;
     return NULL;
 }
@@ -174,13 +184,16 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
         s->o.aggregate)
         o.runners[o.runner_count++] =
             (lq_runner_factory){lq_callback_runner_new, s->callbacks};
+    o.source.each_provider = source_providers;
+    o.source.cron_hook = source_cron_hook;
+    if (s->cron_callbacks)
+        o.runners[o.runner_count++] =
+            (lq_runner_factory){lq_cron_callback_runner_new, s->cron_callbacks};
     if (s->app) {
         o.runners[o.runner_count++] =
             (lq_runner_factory){lq_lua_runner_new, s->app};
         o.source.each_cron = source_cron;
         o.source.describe = source_describe;
-        o.source.each_provider = source_providers;
-        o.source.cron_hook = source_cron_hook;
         o.source.grouped = source_grouped;
         o.source.is_json = lq_json_can_nest;
     }
@@ -218,6 +231,7 @@ static void free_server(lunaq_server *s)
     lq_server_free(s->runtime);
     lq_lua_app_free(s->app);
     lq_callbacks_free(s->callbacks);
+    lq_cron_callbacks_free(s->cron_callbacks);
     lq_sqlite_engine_close(s->engine);
     lq_log_free(s->log);
     for (size_t i = 0; s->cron_items && i < s->o.cron_count; i++)

@@ -1,8 +1,8 @@
 /* The options of a server that concern periodic tasks. */
 #include "api/server_parts.h"
 
-#include "base/clock.h"
-#include "base/sized.h"
+#include "runtime/cron_callback.h"
+#include "runtime/cron_entry.h"
 #include "task/cron_rule.h"
 
 #define SCHEDULE_EVERY_MS 180000 /* as Asynq's manager of periodic tasks */
@@ -10,40 +10,6 @@
 static const char *dup_or_null(lq_arena *mem, const char *s)
 {
     return s && *s ? lq_arena_dup(mem, lq_str_c(s)) : NULL;
-}
-
-static bool dup_in(lq_arena *mem, const char **s)
-{
-    if (!*s)
-        return true;
-    *s = lq_arena_dup(mem, lq_str_c(*s));
-    return *s != NULL;
-}
-
-/* An item keeps views into its task: the caller's strings need not stay. */
-static bool copy_task(lq_arena *mem, lunaq_task *t)
-{
-    if (!dup_in(mem, &t->type) || !dup_in(mem, &t->queue) ||
-        !dup_in(mem, &t->task_id) || !dup_in(mem, &t->group))
-        return false;
-    if (t->payload) {
-        t->payload = lq_arena_dup(mem, lq_str_n(t->payload, t->payload_len));
-        if (!t->payload)
-            return false;
-    }
-    if (!t->headers)
-        return true;
-    lunaq_header *headers =
-        lq_arena_alloc(mem, (t->header_count + 1) * sizeof(*headers));
-    if (!headers)
-        return false;
-    for (size_t i = 0; i < t->header_count; i++) {
-        headers[i] = t->headers[i];
-        if (!dup_in(mem, &headers[i].name) || !dup_in(mem, &headers[i].value))
-            return false;
-    }
-    t->headers = headers;
-    return true;
 }
 
 static int copy_entries(lunaq_server *s, lunaq_error *err)
@@ -56,27 +22,13 @@ static int copy_entries(lunaq_server *s, lunaq_error *err)
         return lq_fail_nomem(err);
     const char *from = (const char *)s->o.cron;
     for (size_t i = 0; i < n; i++) {
-        lunaq_cron_entry e = {0};
-        int rc = lq_sized_copy(&e, sizeof(e), from, "lunaq_cron_entry", err);
-        const lq_cron_text text = {e.spec, e.tz, e.dst, e.missed};
-        if (!rc)
-            rc = lq_cron_rule_check(&text, err);
         s->cron_items[i] = lq_arena_alloc(&s->mem, sizeof(lq_enqueue));
-        if (!s->cron_items[i] || (!rc && !copy_task(&s->mem, &e.task)))
+        if (!s->cron_items[i])
             return lq_fail_nomem(err);
-        if (!rc)
-            rc = lq_enqueue_init(s->cron_items[i], &e.task, lq_now_ms(), err);
-        if (rc) {
-            lq_error_prefix(err, "cron entry \"%s\"", e.spec ? e.spec : "");
+        int rc = lq_cron_entry_read(&s->cron[i], s->cron_items[i], from,
+                                    &s->mem, err);
+        if (rc)
             return rc;
-        }
-        s->cron[i] =
-            (lq_cron_want){.spec = lq_arena_dup(&s->mem, lq_str_c(e.spec)),
-                           .name = dup_or_null(&s->mem, e.name),
-                           .item = s->cron_items[i],
-                           .tz = dup_or_null(&s->mem, e.tz),
-                           .dst = dup_or_null(&s->mem, e.dst),
-                           .missed = dup_or_null(&s->mem, e.missed)};
         from += ((const lunaq_cron_entry *)(const void *)from)->size;
     }
     return LUNAQ_OK;
@@ -118,4 +70,20 @@ int lq_server_cron_take(lunaq_server *s, lunaq_error *err)
     if (!rc)
         rc = copy_schedules(s, err);
     return rc ? rc : copy_entries(s, err);
+}
+
+/* ---- hooks --------------------------------------------------------------- */
+
+int lunaq_server_cron(lunaq_server *server, const lunaq_cron_hooks *hooks,
+                      lunaq_error *err)
+{
+    if (!server || server->life != LIFE_OPEN)
+        return lq_fail(err, LUNAQ_ESTATE,
+                       "cron hooks are set before lunaq_server_start()");
+    if (!hooks)
+        return lq_fail(err, LUNAQ_EINVAL, "lunaq_server_cron: no hooks");
+    lq_cron_callbacks_free(server->cron_callbacks);
+    server->cron_callbacks = NULL;
+    return lq_cron_callbacks_new(&server->cron_callbacks, hooks, server->log,
+                                 err);
 }

@@ -192,6 +192,7 @@ typedef struct lq_before_out {
 /* Who has functions for all cron entries, not those of one type: the file
  * _schedule.lua, or the embedding program.  No type of tasks is called so. */
 #define LQ_SCHEDULE_TYPE "lunaq:schedule"
+#define LQ_CALLBACK_SCHEDULE_TYPE "lunaq:schedule:c"
 
 /* What a worker gives to its runner. */
 typedef struct lq_worker_services {

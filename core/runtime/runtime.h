@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-#define LQ_RUNNERS_MAX 2 /* C callbacks before Lua */
+#define LQ_RUNNERS_MAX 3 /* C callbacks before Lua; cron callbacks */
 
 typedef struct lq_runner_factory {
     lq_runner_new_fn *fn;

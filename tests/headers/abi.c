@@ -36,6 +36,8 @@ ENDS_FULL(lunaq_finding, cure);
 ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
 ENDS_FULL(lunaq_cron_entry, missed);
+ENDS_FULL(lunaq_cron_tick, code);
+ENDS_FULL(lunaq_cron_hooks, provide_every_ms);
 ENDS_FULL(lunaq_server_options, durable);
 ENDS_FULL(lunaq_queue_options, group_max_size);
 ENDS_FULL(lunaq_handler_options, timeout_ms);

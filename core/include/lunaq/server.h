@@ -102,6 +102,55 @@ typedef struct lunaq_cron_entry {
         sizeof(lunaq_cron_entry), 0, 0, LUNAQ_TASK_INIT, 0, 0, 0               \
     }
 
+/** A tick of a periodic entry.  Borrowed for the call. */
+typedef struct lunaq_cron_tick {
+    size_t size;
+    const char *entry_id; /* as in lunaq_cron_info */
+    const char *spec;     /* with its zone */
+    const char *name;     /* "" = none */
+    const char *type;     /* of the task, as the rest */
+    const char *queue;
+    const void *payload;
+    size_t payload_len;
+    int64_t at;          /* the tick's instant */
+    const char *task_id; /* after: what was enqueued; else NULL */
+    int64_t code;        /* after: LUNAQ_OK, or why nothing was */
+} lunaq_cron_tick;
+
+typedef struct lunaq_cron_provider lunaq_cron_provider;
+/** Gives all the entries it wants by lunaq_cron_provide(); they replace those
+ *  that it gave before.  For any return but LUNAQ_OK those stay.  (Asynq's
+ *  PeriodicTaskConfigProvider.) */
+typedef int lunaq_cron_provide_fn(lunaq_cron_provider *to, void *userdata);
+/** 0: the tick shall enqueue its task.  1: it is used up without.  Each server
+ *  asks; one of them enqueues.  (PreEnqueueFunc.) */
+typedef int lunaq_cron_before_fn(const lunaq_cron_tick *tick, void *userdata);
+/** On the server that enqueued, or could not.  (PostEnqueueFunc.) */
+typedef void lunaq_cron_after_fn(const lunaq_cron_tick *tick, void *userdata);
+
+/* Functions for all periodic entries of a server, called on one thread, in
+ * order; they may block.  One that takes longer (provide a minute, before 10 s,
+ * after 30 s) is not waited for: what was there stays, the tick goes on. */
+typedef struct lunaq_cron_hooks {
+    size_t size;
+    lunaq_cron_provide_fn *provide; /* each may be NULL */
+    lunaq_cron_before_fn *before_enqueue;
+    lunaq_cron_after_fn *after_enqueue;
+    void *userdata;           /* of them all */
+    int64_t provide_every_ms; /* provide is called again; 0 =
+                                 schedule_every_ms */
+} lunaq_cron_hooks;
+#define LUNAQ_CRON_HOOKS_INIT                                                  \
+    {                                                                          \
+        sizeof(lunaq_cron_hooks), 0, 0, 0, 0, 0                                \
+    }
+
+/** Adds an entry, which is copied.  LUNAQ_EINVAL: it is none; that is in the
+ *  log, too, and the others are not concerned. */
+LUNAQ_API int lunaq_cron_provide(lunaq_cron_provider *to,
+                                 const lunaq_cron_entry *entry,
+                                 lunaq_error *err);
+
 /** The tasks of a group that is due.  Borrowed until the aggregator returns. */
 typedef struct lunaq_group lunaq_group;
 /** Makes one task of a group's tasks: lunaq_group_set_task().  It takes their
@@ -163,8 +212,8 @@ typedef struct lunaq_server_options {
     int64_t group_max_size;     /* … or with so many; 0 = no limit */
     const char *schedules; /* periodic entries in the database, beside those of
                               handlers: a table or a query; NULL = none */
-    int64_t schedule_every_ms; /* they and providers are asked again; 0 =
-                                  180000 */
+    int64_t schedule_every_ms;        /* they and providers are asked again; 0 =
+                                         180000 */
     const lunaq_redis_options *redis; /* NULL = none */
     int64_t durable; /* a lunaq_durable, of tasks that handlers enqueue without
                         saying */
@@ -271,6 +320,12 @@ typedef struct lunaq_server_hooks {
 /** Sets them all.  Before lunaq_server_start() only. */
 LUNAQ_API int lunaq_server_hook(lunaq_server *server,
                                 const lunaq_server_hooks *hooks,
+                                lunaq_error *err);
+
+/** Sets the functions around periodic entries; they go before those of
+ *  handlers/_schedule.lua.  Before lunaq_server_start() only. */
+LUNAQ_API int lunaq_server_cron(lunaq_server *server,
+                                const lunaq_cron_hooks *hooks,
                                 lunaq_error *err);
 
 /** Starts the threads and returns. */
