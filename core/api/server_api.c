@@ -6,7 +6,7 @@
 #include "broker/url.h"
 #include "db/db.h"
 #include "lua/json.h"
-#include "redis_uv/link_uv.h"
+#include "redis_uv/link_durable.h"
 #include "runtime/control.h"
 #include "runtime/cron_callback.h"
 #include "sqlite_uv/link_sqlite.h"
@@ -143,7 +143,8 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
                                            (int32_t)s->o.queues[i].weight};
     lq_runtime_options o = {
         .broker = s->engine ? (const void *)s->engine : s->o.broker,
-        .link_open = s->engine ? lq_sqlite_link_open : lq_redis_link_open,
+        .link_open =
+            s->engine ? lq_sqlite_link_open : lq_redis_durable_link_open,
         .take_on_wake = !s->engine,
         .log = s->log,
         .queues = queues,

@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include "base/clock.h"
+#include "redis_uv/link_durable.h"
 #include "redis_uv/link_uv.h"
 #include "support/loop_world.h"
 #include "support/redis_server.h"
@@ -357,6 +358,102 @@ static void restart__under_load__each_operation_is_done_once(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- durable ------------------------------------------------------------- */
+
+struct sure {
+    struct client *c;
+    lq_op_enqueue enqueue;
+    lq_enqueue item, *items[1];
+    lq_op_ping ping;
+    bool closing;
+    int ended, ping_at, enqueue_at; /* which was the first to end */
+};
+
+static void sure_done(lq_op *op)
+{
+    struct sure *s = op->ud;
+    s->ended++;
+    if (op == &s->ping.op)
+        s->ping_at = s->ended;
+    else
+        s->enqueue_at = s->ended;
+    if (s->ended == 2 && !s->closing)
+        lq_loop_stop(s->c->w.loop);
+}
+
+static void sure_begin(struct sure *s, lq_link *link, struct client *c)
+{
+    lunaq_task task = LUNAQ_TASK_INIT;
+    *s = (struct sure){.c = c};
+    s->items[0] = &s->item;
+    task.type = "t";
+    task.durable = LUNAQ_DURABLE_REPLICA;
+    assert_int_equal(lq_enqueue_init(&s->item, &task, 0, NULL), 0);
+    s->enqueue.items = s->items;
+    s->enqueue.count = 1;
+    s->enqueue.durable_ms = 500;
+    lq_op_init(&s->enqueue.op, LQ_OP_ENQUEUE);
+    s->enqueue.op.done = sure_done;
+    s->enqueue.op.ud = s;
+    lq_op_init(&s->ping.op, LQ_OP_PING);
+    s->ping.op.done = sure_done;
+    s->ping.op.ud = s;
+    lq_link_submit(link, &s->enqueue.op);
+}
+
+static void sure_end(struct sure *s)
+{
+    lq_op_release(&s->enqueue.op);
+    lq_op_release(&s->ping.op);
+    lq_enqueue_release(&s->item);
+}
+
+static lq_link *open_durable(struct client *c)
+{
+    lq_link *link = NULL;
+    assert_int_equal(lq_redis_durable_link_open(&link, c->w.loop, c->server.url,
+                                                &events, c, NULL),
+                     LUNAQ_OK);
+    c->when_up = stop_when_up;
+    loop_world_run(&c->w);
+    c->when_up = NULL;
+    return link;
+}
+
+/* No replica is there: the enqueue waits in vain, and holds nothing up. */
+static void durable__enqueue_that_waits__holds_nothing_up(void **state)
+{
+    struct client *c = *state;
+    struct sure s;
+    lq_link *link = open_durable(c);
+    for (int i = 0; i < 2; i++) { /* the second time it is connected */
+        sure_begin(&s, link, c);
+        lq_link_submit(link, &s.ping.op);
+        loop_world_run(&c->w);
+        assert_int_equal(s.ping.op.rc, LUNAQ_OK);
+        assert_int_equal(s.enqueue.op.rc, LUNAQ_OK);
+        assert_int_equal(s.item.code, LUNAQ_EUNKNOWN);
+        assert_int_equal(s.ping_at, 1);
+        assert_int_equal(s.enqueue_at, 2);
+        sure_end(&s);
+    }
+    close_link(c, link);
+}
+
+static void durable__closed_meanwhile__ends_all(void **state)
+{
+    struct client *c = *state;
+    struct sure s;
+    lq_link *link = open_durable(c);
+    sure_begin(&s, link, c);
+    lq_link_submit(link, &s.ping.op);
+    s.closing = true;
+    close_link(c, link); /* before the second connection is there */
+    assert_int_equal(s.ended, 2);
+    assert_int_not_equal(s.enqueue.op.rc, LUNAQ_OK);
+    sure_end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +463,8 @@ int main(void)
         TEST(wait__nothing_comes__ends_without_a_wake),
         TEST(wait__link_closed__is_canceled),
         TEST(listen__a_cancel_request__is_heard),
+        TEST(durable__enqueue_that_waits__holds_nothing_up),
+        TEST(durable__closed_meanwhile__ends_all),
         TEST(restart__under_load__each_operation_is_done_once),
     };
     int failed;

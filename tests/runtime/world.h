@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "redis/link_poll.h"
+#include "redis_uv/link_durable.h"
 #include "redis_uv/link_uv.h"
 #include "runtime/callback.h"
 #include "runtime/control.h"
