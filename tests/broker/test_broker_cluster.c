@@ -4,9 +4,14 @@
 
 #include "base/alloc.h"
 #include "loop/loop.h"
+#include "redis/cluster_map.h"
 #include "redis/link_poll.h"
 #include "redis_uv/link_uv.h"
 #include "support/redis_cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static redis_cluster cluster;
 
@@ -28,6 +33,7 @@ struct linked {
     lq_caller base; /* first */
     lq_loop *loop;
     lq_link *link;
+    lq_op *done;
 };
 
 static void stop(void *ud)
@@ -37,7 +43,9 @@ static void stop(void *ud)
 
 static void stop_at_done(lq_op *op)
 {
-    stop(op->ud);
+    struct linked *l = op->ud;
+    l->done = op;
+    stop(l);
 }
 
 static int call_link(lq_caller *caller, lq_op *op, int64_t timeout_ms,
@@ -49,7 +57,9 @@ static int call_link(lq_caller *caller, lq_op *op, int64_t timeout_ms,
     op->done = stop_at_done;
     op->ud = l;
     lq_link_submit(l->link, op);
+    l->done = NULL;
     lq_loop_run(l->loop);
+    assert_ptr_equal(l->done, op);
     if (op->rc && err)
         *err = op->err;
     return op->rc;
@@ -80,6 +90,57 @@ static int open_linked(void *ud, lq_caller **out)
     return 0;
 }
 
+/* ---- a slot that is half here -------------------------------------------- */
+
+static void node_do(int node, const char *const *words)
+{
+    char *reply = redis_server_command(&cluster.nodes[node], words);
+    assert_non_null(reply);
+    if (reply[0] == '-')
+        fail_msg("%s %s: %s", words[0], words[1], reply);
+    free(reply);
+}
+#define NODE(node, ...) node_do(node, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A script that makes up keys from a prefix would not find those that have left
+ * the node, and take their tasks for gone. */
+static void
+repair__task_has_left_before_its_lists__touches_nothing(void **state)
+{
+    world *w = *state;
+    char slot[8], port[8], from_id[41], to_id[41];
+    int from = redis_cluster_owner(&cluster, "asynq:{" Q "}:pending");
+    int to = (from + 1) % 3;
+    assert_in_range(from, 0, 2);
+    assert_true(redis_cluster_id(&cluster, (size_t)from, from_id));
+    assert_true(redis_cluster_id(&cluster, (size_t)to, to_id));
+    snprintf(slot, sizeof(slot), "%d",
+             lq_cluster_slot(LQ_STR("asynq:{" Q "}:pending")));
+    snprintf(port, sizeof(port), "%d", cluster.ports[to]);
+    world_put_many(w, 2);
+    assert_int_equal(world_take(w, 2), 2);
+    NODE(from, "ZREM", "asynq:{" Q "}:lease", "a000");
+    NODE(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", from_id);
+    NODE(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", to_id);
+    NODE(from, "MIGRATE", "127.0.0.1", port, "asynq:{" Q "}:t:a000", "0",
+         "10000");
+    lq_op_repair op = {.op.kind = LQ_OP_REPAIR, .queue = LQ_STR(Q)};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    assert_int_equal(lq_caller_call(w->caller, &op.op, 400, &err),
+                     LUNAQ_EBROKER);
+    if (!strstr(err.message, "moved between nodes"))
+        fail_msg("%s", err.message);
+    NODE(from, "MIGRATE", "127.0.0.1", port, "", "0", "10000", "KEYS",
+         "asynq:{" Q "}:t:a001", "asynq:{" Q "}:active", "asynq:{" Q "}:lease");
+    NODE(to, "CLUSTER", "SETSLOT", slot, "NODE", to_id);
+    NODE(from, "CLUSTER", "SETSLOT", slot, "NODE", to_id);
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    assert_int_equal(op.dropped, 0);
+    assert_int_equal(op.leased, 1);
+    assert_int_equal(world_stats(w).active, 2);
+    lq_op_release(&op.op);
+}
+
 /* -------------------------------------------------------------------------- */
 
 static size_t suites(struct CMUnitTest *tests)
@@ -108,6 +169,10 @@ int main(int argc, char **argv)
     world_use(&blocking);
     int failed = _cmocka_run_group_tests("broker on a cluster", tests,
                                          suites(tests), NULL, NULL);
+    static const struct CMUnitTest own[] = {
+        WORLD_TEST(repair__task_has_left_before_its_lists__touches_nothing)};
+    failed +=
+        cmocka_run_group_tests_name("slots on their way", own, NULL, NULL);
     world_use(&looping);
     failed += _cmocka_run_group_tests("broker on a cluster, on a loop", tests,
                                       suites(tests), NULL, NULL);

@@ -74,7 +74,10 @@ const lq_redis_op lq_inspect_queues = {.build = queues_build,
 
 static uint32_t stats_count(lq_op *base)
 {
-    return ((const lq_op_queue_stats *)base)->memory ? 3 : 2;
+    lq_op_queue_stats *op = (lq_op_queue_stats *)base;
+    /* Not at the first reply: in a cluster any may be it. */
+    op->info = (lunaq_queue_info){.size = sizeof op->info};
+    return op->memory ? 3 : 2;
 }
 
 static void build_memory(lq_cmd *cmd, lq_str q)
@@ -123,8 +126,7 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 {
     lq_op_queue_stats *op = (lq_op_queue_stats *)base;
     lunaq_queue_info *info = &op->info;
-    if (i == 0) { /* no script: its reply is the first */
-        *info = (lunaq_queue_info){.size = sizeof *info};
+    if (i == 0) {
         if (lq_reply_type(reply) != LQ_REPLY_INTEGER)
             return lq_redis_odd(base);
         return lq_reply_int(reply, 0) ? LUNAQ_OK

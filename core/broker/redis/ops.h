@@ -69,9 +69,9 @@ typedef struct lq_redis_op {
      * it; only i == 0 may do that. */
     int (*build)(lq_op *op, uint32_t i, lq_cmd *cmd);
     /* Takes the i-th reply; views in it end with the call.  Replies come in
-     * order, except when a script was sent again.  A code: the operation will
-     * end with it; first one wins.  An error reply never comes here: it makes
-     * op->rc EREPLY, EFULL or EBROKER, unless `errors`. */
+     * order, except when a script was sent again or in a cluster.  A code: the
+     * operation will end with it; first one wins.  An error reply never comes
+     * here: it makes op->rc EREPLY, EFULL or EBROKER, unless `errors`. */
     int (*parse)(lq_op *op, uint32_t i, const lq_reply *reply);
     /* Called once when it ends, also without all replies, if count() was:
      * op->rc is known.  Returns what op->rc shall be; NULL = op->rc. */
