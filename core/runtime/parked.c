@@ -84,6 +84,10 @@ size_t lq_parked_startable(lq_worker *w)
             room = used < s->cap_max ? s->cap_max - used : 0;
             of_cap = 0;
         }
+        /* Its queue may be full of others, for which no slot shall wait. */
+        uint32_t max = lq_queue_cap(w->rt, s->queue);
+        if (max && atomic_load(&w->rt->queue_caps[s->queue].used) >= max)
+            continue;
         if (of_cap++ < room)
             n++;
     }

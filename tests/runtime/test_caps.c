@@ -341,6 +341,45 @@ static void parked_tasks__get_their_slots_under_load(void **state)
     assert_int_equal(narrow.most, 1);
 }
 
+/* It waits for its queue: no slot is kept free for it meanwhile. */
+static void parked_task__of_a_full_queue__holds_up_nobody(void **state)
+{
+    static const char *const names[] = {"full", "default"};
+    static const int32_t weights[] = {1, 1};
+    static const lq_queue_settings settings[] = {{.concurrency = 2}, {0}};
+    world *w = *state, other = {.hold = true};
+    kind narrow = {0}, stays = {0}, wide = {0};
+
+    world_queues(w, 2, names, weights);
+    w->o.settings = settings;
+    w->o.worker_threads = 1;
+    w->o.concurrency = 3;
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    handle(w, 0, "stays", 0, &stays);
+    handle(w, 0, "wide", 0, &wide);
+    stays.w = &other;
+    wide.w = &(world){.hold = false};
+    world_start(w, 0);
+    enqueue(w, "full", "narrow", 1);
+    wait_for("narrow", &narrow.now, 1);
+    enqueue(w, "full", "narrow", 1); /* is parked */
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (stats(w, "full").active != 2 && lq_mono_ms() < until)
+        let_pass(5);
+    enqueue(w, "full", "stays", 2);
+    wait_for("stays", &stays.now, 1);
+    w->hold = false; /* the first ends; "stays" takes its place in the queue */
+    wait_for("narrow", &narrow.runs, 1);
+    enqueue(w, "default", "wide", 20);
+    wait_for("wide", &wide.runs, 20);
+    other.hold = false;
+    wait_for("narrow", &narrow.runs, 2);
+    wait_for("stays", &stays.runs, 2);
+    assert_int_equal(narrow.most, 1);
+    assert_in_range(stays.most, 1, 2);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
@@ -354,6 +393,7 @@ int main(int argc, char **argv)
         TEST(parked_tasks__go_back_at_a_stop_without_having_run),
         TEST(parked_task__canceled__never_runs),
         TEST(parked_tasks__get_their_slots_under_load),
+        TEST(parked_task__of_a_full_queue__holds_up_nobody),
     };
     on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;
     if (argc > 1 + on_sqlite)
