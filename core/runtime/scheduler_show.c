@@ -1,6 +1,7 @@
 /* The records by which schedulers show their entries to inspectors. */
 #include "runtime/scheduler.h"
 
+#include "base/clock.h"
 #include "runtime/control.h"
 #include "task/cron_options.h"
 
@@ -31,7 +32,9 @@ static lq_str encode(lq_scheduler *s, const lq_entry *e)
                      .spec = lq_str_c(e->spec),
                      .type = e->item.task.type,
                      .payload = e->item.task.payload,
-                     .next_ms = e->next_ms,
+                     .next_ms =
+                         e->seen ? e->next_ms
+                                 : lq_cron_next_ms(&e->rule.cron, lq_now_ms()),
                      .prev_ms = e->last_ms};
     if (!lq_cron_options_render(&shown, &s->pub_mem, &m.options,
                                 &m.option_count))

@@ -97,6 +97,9 @@ func TestEntriesAreAsAsynqs(t *testing.T) {
 			queue = "low", max_retry = 3, timeout = "90s", retention = "24h",
 			unique = "1h", run = function() end }`,
 		"often": `return { cron = "@every 1s", run = function() end }`,
+		"zoned": `return { cron = { spec = "30 4 * * mon", tz = "Asia/Kolkata",
+			name = 'the "first"', missed = "skip", dst = "robfig" },
+			run = function() end }`,
 	} {
 		w.ok(os.WriteFile(filepath.Join(folder, name+".lua"), []byte(text), 0o644))
 	}
@@ -108,7 +111,7 @@ func TestEntriesAreAsAsynqs(t *testing.T) {
 		for _, e := range all {
 			entries[e.Task.Type()] = e
 		}
-		return err == nil && len(all) == 2 && !entries["often"].Prev.IsZero()
+		return err == nil && len(all) == 3 && !entries["often"].Prev.IsZero()
 	})
 	e := entries["seldom"]
 	if !e.Prev.IsZero() {
@@ -125,6 +128,19 @@ func TestEntriesAreAsAsynqs(t *testing.T) {
 		`Timeout(1m30s) Unique(1h0m0s) Retention(24h0m0s)` {
 		t.Errorf("options %s", got)
 	}
+	// What lunaq adds to the options is passed over, and the spec is one of
+	// Asynq's: it leads to the same instant.
+	e = entries["zoned"]
+	schedule, err := cronParser.Parse(e.Spec)
+	if err != nil || e.Spec != "CRON_TZ=Asia/Kolkata 30 4 * * mon" {
+		t.Fatalf("spec %q, %v", e.Spec, err)
+	}
+	if want := schedule.Next(time.Now()); !e.Next.Equal(want) {
+		t.Errorf("next at %v, robfig has %v", e.Next, want)
+	}
+	if len(e.Opts) != 3 { // queue, retries, timeout
+		t.Errorf("options %v", e.Opts)
+	}
 	e = entries["often"]
 	if time.Since(e.Prev) > 15*time.Second || e.Next.Sub(e.Prev) != time.Second {
 		t.Errorf("it ran at %v, runs again at %v", e.Prev, e.Next)
@@ -137,7 +153,7 @@ func TestEntriesAreAsAsynqs(t *testing.T) {
 	}
 
 	// Entries that a reload takes away do not wait for their end.
-	for _, name := range []string{"seldom", "often"} {
+	for _, name := range []string{"seldom", "often", "zoned"} {
 		w.ok(os.WriteFile(filepath.Join(folder, name+".lua"),
 			[]byte("return function() end"), 0o644))
 	}

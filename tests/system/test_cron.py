@@ -1,9 +1,12 @@
 """Periodic tasks fire once a tick, whoever lives."""
 
+import os
+import signal
+import struct
 import time
 import unittest
 
-from harness import SLOW, World, wait_for
+from harness import SLOW, World, decode, wait_for
 from test_crash import SCHEMA
 
 EVERY = 2
@@ -106,6 +109,46 @@ class Cron(World):
         wait_for("and again", lambda: len(self.ticks("edited")) >= 5, 15, 0.1)
         self.assertEqual(len(self.ticks()), old, "the old entry went on")
         self.assertEqual(daemon.find(level="error"), [])
+
+    def test_on_a_queue_file__three_daemons__kills__each_tick_once(self):
+        broker = {"LUNAQ_BROKER": f"sqlite:{self.home}/queue.db", "LUNAQ_LEASE": "10s"}
+        daemons = [self.start(name=str(i), **broker) for i in range(3)]
+        for i in range(3):
+            n = len(self.ticks())
+            wait_for("a tick", lambda: len(self.ticks()) > n, 15, 0.05)
+            daemons[i].kill()
+            daemons.append(self.start(name=f"{i} again", **broker))
+        n = len(self.ticks())
+        wait_for("two more", lambda: len(self.ticks()) >= n + 2, 15, 0.1)
+        self.check_once(self.ticks())
+
+    def test_zone_files__are_read_again_by_a_reload(self):
+        zones = os.path.join(self.home, "zones")
+        os.mkdir(zones)
+        def put(hours):
+            with open(os.path.join(zones, "Here"), "wb") as f:
+                head = b"TZif2" + bytes(15) + struct.pack(">6i", 0, 0, 0, 0, 1, 4)
+                block = struct.pack(">iBB", hours * 3600, 0, 0) + b"LMT\0"
+                f.write(head + block + head + block + f"\n<XXX>{-hours}\n".encode())
+        put(1)
+        self.write("lunaq.conf.lua", """
+            return { cron = { { spec = "0 5 * * *", tz = "Here", type = "tick" } } }
+        """)
+        daemon = self.start(TZDIR=zones)
+        def next_hour():
+            for key in self.r("ZRANGE", "asynq:schedulers", 0, -1):
+                for entry in self.r("LRANGE", key, 0, -1):
+                    if b"CRON_TZ=Here" in entry:
+                        return decode(decode(entry)[6])[1] // 3600 % 24
+        wait_for("five o'clock there", lambda: next_hour() == 4, 20, 0.1)
+        put(3)
+        daemon.signal(signal.SIGHUP)
+        wait_for("five o'clock there now", lambda: next_hour() == 2, 20, 0.1)
+        # A zone that cannot be read any more stays as it was.
+        os.unlink(os.path.join(zones, "Here"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait("could not be read again", seconds=20)
+        self.assertEqual(next_hour(), 2)
 
     def test_missed_ticks__by_the_entrys_policy(self):
         hour = 3600

@@ -135,6 +135,14 @@ static const row good[] = {
      .parts = {"redis-sentinel://me:***@a,b/1"}},
     {"crash_limit__zero__is_never", .lua = "return { crash_limit = 0 }",
      .parts = {"crash_limit = 0,"}},
+    {"cron__zones_and_policies",
+     .lua = "return { timezone = 'Europe/Rome', schedules = 'app.plans',\n"
+            "schedule_every = '10m', cron = {\n"
+            "{ spec = '@daily', type = 'a', tz = 'Asia/Tokyo',\n"
+            "dst = 'robfig', missed = 'all' } } }",
+     .parts = {"timezone = \"Europe/Rome\"", "schedules = \"app.plans\"",
+               "schedule_every = \"600s\"",
+               "tz = \"Asia/Tokyo\", dst = \"robfig\", missed = \"all\""}},
     {"cron__list",
      .lua = "return { cron = { { spec = '@every 1h', type = 'a',\n"
             "  payload = { b = 2, a = 1, c = {} }, queue = 'q', timeout = 90,\n"
