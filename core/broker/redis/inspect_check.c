@@ -14,7 +14,7 @@
 
 #include <stdio.h>
 
-#define PAGE 1000
+#define PAGE 1000 /* ids, or 500 keys: a few milliseconds of Redis */
 #define SUSPECTS 100 /* looked at in one call, if that is little work */
 #define FIXES 20
 
@@ -93,7 +93,7 @@ static void build_scan(lq_cmd *c, const lq_op_check *op)
     lq_cmd_queue(c, lq_glob_quote(op->queue, quoted, sizeof quoted), "*");
     lq_cmd_queue(c, op->queue, "");
     lq_cmd_c(c, op->repair ? "1" : "0");
-    lq_cmd_int(c, PAGE);
+    lq_cmd_int(c, PAGE / 2);
 }
 
 static void build_keys(lq_cmd *c, lq_str queue)
