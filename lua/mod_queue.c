@@ -1,10 +1,12 @@
-/* queue.enqueue enqueue_many cancel info pause resume, and their try_ twins,
- * which return nil and the error instead of raising it. */
+/* queue.enqueue enqueue_many cancel run archive delete update info pause
+ * resume, and their try_ twins, which return nil and the error instead of
+ * raising it. */
 #include <math.h>
 
 #include "base/alloc.h"
 #include "lua/enqueue.h"
 #include "lua/generation.h"
+#include "lua/json.h"
 #include "lua/mod_task.h"
 #include "lua/operation.h"
 
@@ -23,6 +25,12 @@ struct queue_job {
     lq_op_queues queues;
     lq_op_task_get get;
     lq_op_cancel cancel;
+    lq_op_move move;
+    lq_op_update update;
+    lq_op *last;        /* of those three: what is done to the task */
+    lq_str *last_queue; /* its queue, when that is known */
+    lq_str id;
+    const char *what; /* "queue.cancel" */
     lq_op_queue_stats stats;
     lq_op_queue_pause pause;
 };
@@ -35,8 +43,8 @@ static struct queue_job *job_of(lq_lua_job *job)
 static void job_release(lq_lua_job *job)
 {
     struct queue_job *q = job_of(job);
-    lq_op *ops[] = {&q->enqueue.op, &q->queues.op, &q->get.op,
-                    &q->cancel.op,  &q->stats.op,  &q->pause.op};
+    lq_op *ops[] = {&q->enqueue.op, &q->queues.op, &q->get.op,   &q->cancel.op,
+                    &q->move.op,    &q->update.op, &q->stats.op, &q->pause.op};
     for (size_t i = 0; i < LQ_COUNT(ops); i++)
         lq_op_release(ops[i]);
     for (size_t i = 0; i < q->item_count; i++)
@@ -283,13 +291,13 @@ static int queue_enqueue_many(lua_State *L)
     return lq_lua_operation_submit(L, o, &q->enqueue.op, enqueued_many);
 }
 
-/* ---- cancel -------------------------------------------------------------- */
+/* ---- a task by its id ---------------------------------------------------- */
 
-/* queues → which of them has the task → cancel it there. */
-static bool cancel_next(lq_lua_job *job)
+/* queues → which of them has the task → what is done to it there. */
+static bool find_next(lq_lua_job *job)
 {
     struct queue_job *q = job_of(job);
-    if (q->cancel.op.kind)
+    if (q->last_queue->p)
         return false; /* that was the last */
     if (!q->get.op.kind) {
         if (q->queues.op.rc || q->queues.count == 0)
@@ -297,38 +305,123 @@ static bool cancel_next(lq_lua_job *job)
         lq_op_init(&q->get.op, LQ_OP_TASK_GET);
         q->get.queues = q->queues.names;
         q->get.queue_count = q->queues.count;
-        q->get.id = q->cancel.id;
+        q->get.id = q->id;
         lq_lua_job_submit(job, &q->get.op);
         return true;
     }
     if (q->get.op.rc || q->get.count != 1)
         return false;
-    lq_op_init(&q->cancel.op, LQ_OP_CANCEL);
-    q->cancel.queue = q->get.rows[0].queue;
-    lq_lua_job_submit(job, &q->cancel.op);
+    *q->last_queue = q->get.rows[0].queue;
+    lq_lua_job_submit(job, q->last);
     return true;
 }
 
-static int canceled(lua_State *L, int status, lua_KContext ctx)
+static int found(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
     lq_lua_operation *o = lq_lua_operation_at(ctx);
     struct queue_job *q = job_of(o->job);
-    const lq_op *ops[] = {&q->queues.op, &q->get.op, &q->cancel.op};
+    const lq_op *ops[] = {&q->queues.op, &q->get.op, q->last};
     for (size_t i = 0; i < LQ_COUNT(ops); i++)
         if (ops[i]->kind && ops[i]->rc)
-            return fail_op(L, "queue.cancel", ops[i]);
-    if (q->cancel.op.kind) {
-        lua_pushstring(L, lunaq_state_name(q->cancel.was));
+            return fail_op(L, q->what, ops[i]);
+    if (q->last_queue->p) {
+        if (q->last == &q->cancel.op)
+            lua_pushstring(L, lunaq_state_name(q->cancel.was));
+        else
+            lua_pushboolean(L, 1);
         return 1;
     }
     bool many = q->get.count > 1;
-    lua_pushfstring(L, "queue.cancel: %s: %s", q->cancel.id.p,
+    lua_pushfstring(L, "%s: %s: %s", q->what, q->id.p,
                     many ? "tasks of more than one queue have this id; give "
                            "{queue = …}"
                          : "no queue has this task");
     return fail_code(L, many ? LUNAQ_EAMBIGUOUS : LUNAQ_ENOTFOUND,
                      lua_tostring(L, -1));
+}
+
+/* Does `last` (initialised but for its queue) to the task; queue.p NULL: it is
+ * looked for in all.  Yields. */
+static int do_to(lua_State *L, lq_lua_operation *o, struct queue_job *q,
+                 lq_op *last, lq_str *last_queue, lq_str queue)
+{
+    q->last = last;
+    q->last_queue = last_queue;
+    q->job.next = find_next;
+    if (queue.p) {
+        *last_queue = keep(L, q, queue);
+        return lq_lua_operation_submit(L, o, last, found);
+    }
+    lq_op_init(&q->queues.op, LQ_OP_QUEUES);
+    return lq_lua_operation_submit(L, o, &q->queues.op, found);
+}
+
+/* The queue that the options at `index` name; p NULL = none. */
+static lq_str queue_of(lua_State *L, int index)
+{
+    lq_str queue = {0};
+    if (lua_isnoneornil(L, index))
+        return queue;
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_getfield(L, index, "queue");
+    if (!lua_isnil(L, -1))
+        queue = check_str(L, -1); /* the table keeps it */
+    lua_pop(L, 1);
+    return queue;
+}
+
+static int move(lua_State *L, const char *what, lunaq_move how)
+{
+    lq_str id = check_str(L, 1), queue = queue_of(L, 2);
+    lua_settop(L, 2);
+    lq_lua_operation *o;
+    struct queue_job *q = begin(L, what, &o);
+    q->what = what;
+    q->id = q->move.id = keep(L, q, id);
+    q->move.move = how;
+    lq_op_init(&q->move.op, LQ_OP_MOVE);
+    return do_to(L, o, q, &q->move.op, &q->move.queue, queue);
+}
+
+/* run(id [, {queue = …}]), archive, delete → true */
+static int queue_run(lua_State *L)
+{
+    return move(L, "queue.run", LUNAQ_MOVE_RUN);
+}
+
+static int queue_archive(lua_State *L)
+{
+    return move(L, "queue.archive", LUNAQ_MOVE_ARCHIVE);
+}
+
+static int queue_delete(lua_State *L)
+{
+    return move(L, "queue.delete", LUNAQ_MOVE_DELETE);
+}
+
+/* update(id, payload [, {queue = …}]) → true */
+static int queue_update(lua_State *L)
+{
+    lq_str id = check_str(L, 1), queue = queue_of(L, 3);
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lq_buf json;
+    lua_settop(L, 3);
+    lq_lua_operation *o;
+    struct queue_job *q = begin(L, "queue.update", &o);
+    q->what = "queue.update";
+    q->id = q->update.id = keep(L, q, id);
+    lq_buf_init(&json, LQ_PAYLOAD_MAX);
+    int rc = lua_isnil(L, 2) ? LUNAQ_OK : lq_json_write(L, 2, &json, &err);
+    char *copy = rc ? NULL : lq_arena_dup(&q->mem, lq_buf_str(&json));
+    q->update.payload = lq_str_n(copy, copy ? json.len : 0);
+    lq_buf_release(&json);
+    if (rc)
+        return luaL_error(L, "queue.update: payload: %s", err.message);
+    if (!copy)
+        return luaL_error(L, "out of memory");
+    lq_op_init(&q->update.op, LQ_OP_UPDATE);
+    return do_to(L, o, q, &q->update.op, &q->update.queue, queue);
 }
 
 /* cancel(id [, {queue = …, reason = …, retry = …}]) → the state it was in.
@@ -358,17 +451,12 @@ static int queue_cancel(lua_State *L)
     }
     lq_lua_operation *o;
     struct queue_job *q = begin(L, "queue.cancel", &o);
-    q->cancel.id = keep(L, q, id);
+    q->what = "queue.cancel";
+    q->id = q->cancel.id = keep(L, q, id);
     q->cancel.reason = keep(L, q, reason);
     q->cancel.attempt = attempt;
-    q->job.next = cancel_next;
-    if (queue.p) {
-        q->cancel.queue = keep(L, q, queue);
-        lq_op_init(&q->cancel.op, LQ_OP_CANCEL);
-        return lq_lua_operation_submit(L, o, &q->cancel.op, canceled);
-    }
-    lq_op_init(&q->queues.op, LQ_OP_QUEUES);
-    return lq_lua_operation_submit(L, o, &q->queues.op, canceled);
+    lq_op_init(&q->cancel.op, LQ_OP_CANCEL);
+    return do_to(L, o, q, &q->cancel.op, &q->cancel.queue, queue);
 }
 
 /* ---- info, pause, resume ------------------------------------------------- */
@@ -459,6 +547,8 @@ int luaopen_lunaq_queue(lua_State *L)
     static const luaL_Reg functions[] = {
         {"enqueue", queue_enqueue}, {"enqueue_many", queue_enqueue_many},
         {"cancel", queue_cancel},   {"info", queue_info},
+        {"run", queue_run},         {"archive", queue_archive},
+        {"delete", queue_delete},   {"update", queue_update},
         {"pause", queue_pause},     {"resume", queue_resume}};
     lua_newtable(L);
     for (size_t i = 0; i < LQ_COUNT(functions); i++) {

@@ -98,6 +98,73 @@ static int run_servers(struct cli *cli)
     return rc;
 }
 
+/* ---- server show ------------------------------------------------------------
+ */
+
+static void put_text_line(const char *name, const char *value)
+{
+    printf("%-12s ", name);
+    cli_put_text(stdout, value, strlen(value));
+    putchar('\n');
+}
+
+static int put_workers(const lunaq_server_info *s)
+{
+    static const char *const titles[] = {"TASK",    "TYPE",     "QUEUE",
+                                         "STARTED", "DEADLINE", NULL};
+    struct cli_table *t = cli_table_new(titles);
+    char text[60];
+    for (size_t i = 0; i < s->worker_count; i++) {
+        const lunaq_worker_info *w = &s->workers[i];
+        cli_table_cell(t, "%s", w->task_id);
+        cli_table_cell(t, "%s", w->type);
+        cli_table_cell(t, "%s", w->queue);
+        cli_table_cell(t, "%s", cli_when(text, sizeof text, w->started_at));
+        cli_table_cell(t, "%s", cli_when(text, sizeof text, w->deadline_at));
+    }
+    return cli_table_print(t, "nothing runs there");
+}
+
+static int put_record(const lunaq_server_info *s)
+{
+    char text[60];
+    put_text_line("id", s->id);
+    put_text_line("host", s->host);
+    printf("%-12s %lld\n", "pid", (long long)s->pid);
+    put_text_line("status", s->status);
+    put_text_line("program", s->lunaq ? "lunaq" : "Asynq");
+    if (s->lunaq)
+        put_text_line("orders", s->remote_control ? "taken" : "refused");
+    put_text_line("started", cli_when(text, sizeof text, s->started_at));
+    printf("%-12s %zu of %lld\n", "busy", s->worker_count,
+           (long long)s->concurrency);
+    for (size_t i = 0; i < s->queue_count; i++) {
+        printf("%-12s ", i ? "" : s->strict ? "strict" : "queues");
+        cli_put_text(stdout, s->queues[i].queue, strlen(s->queues[i].queue));
+        printf(" %lld\n", (long long)s->queues[i].weight);
+    }
+    putchar('\n');
+    return put_workers(s);
+}
+
+static int run_server_show(struct cli *cli)
+{
+    lunaq_server_list *list = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int rc = cli_begin(cli, 1, 1);
+    if (rc)
+        return rc;
+    if (lunaq_server_list_open(cli->client, &list, &err))
+        return cli_fail(&err);
+    const lunaq_server_info *s =
+        lunaq_server_list_find(list, cli->args[0], &err);
+    rc = !s          ? cli_fail(&err)
+         : cli->json ? cli_json_print(server_json(s))
+                     : put_record(s);
+    lunaq_server_list_free(list);
+    return rc;
+}
+
 /* ---- handlers ---------------------------------------------------------------
  */
 
@@ -196,6 +263,8 @@ static int run_handlers(struct cli *cli)
 
 const struct cli_verb cli_server_verbs[] = {
     {"server", "ls", "", "list live servers", json_option, run_servers},
+    {"server", "show", "ID", "print all about a server, and what runs there",
+     json_option, run_server_show},
     {"handlers", NULL, "", "list the handlers of live daemons", json_option,
      run_handlers},
     {NULL, NULL, NULL, NULL, NULL, NULL}};

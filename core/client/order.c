@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 
-#define PART_MIN 6
-
 static const char *word_of(lunaq_order order)
 {
     switch (order) {
@@ -17,38 +15,6 @@ static const char *word_of(lunaq_order order)
         return "stop";
     }
     return NULL;
-}
-
-static bool fits(lq_str id, lq_str part)
-{
-    if (lq_str_eq(id, part))
-        return true;
-    return part.len >= PART_MIN && id.len >= part.len &&
-           (lq_str_starts(id, part) ||
-            memcmp(id.p + id.len - part.len, part.p, part.len) == 0);
-}
-
-static const lunaq_server_info *find(const lunaq_server_list *list,
-                                     const char *part, lunaq_error *err)
-{
-    const lunaq_server_info *found = NULL;
-    for (size_t i = 0; i < lunaq_server_list_count(list); i++) {
-        const lunaq_server_info *s = lunaq_server_list_at(list, i);
-        if (!fits(lq_str_c(s->id), lq_str_c(part)))
-            continue;
-        if (found) {
-            lq_fail(err, LUNAQ_EAMBIGUOUS,
-                    "several servers have the id %s: give more of it", part);
-            return NULL;
-        }
-        found = s;
-    }
-    if (!found)
-        lq_fail(err, LUNAQ_ENOTFOUND,
-                "no server %s lives: give its id, or at least %d characters of "
-                "its beginning or end",
-                part, PART_MIN);
-    return found;
 }
 
 static int may(const lunaq_server_info *s, lunaq_error *err)
@@ -99,7 +65,8 @@ int lunaq_server_order(lunaq_client *client, const char *server_id,
                      (int)order);
     if (!rc)
         rc = lunaq_server_list_open(client, &list, err);
-    const lunaq_server_info *s = rc ? NULL : find(list, server_id, err);
+    const lunaq_server_info *s =
+        rc ? NULL : lunaq_server_list_find(list, server_id, err);
     if (!rc)
         rc = s ? may(s, err) : err->code;
     if (!rc)

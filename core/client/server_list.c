@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <cjson/cJSON.h>
 
+#define PART_MIN 6 /* characters that may stand for an id */
+
 static_assert(sizeof(lunaq_server_info) ==
                   offsetof(lunaq_server_info, remote_control) + sizeof(int64_t),
               "a new field must not hide in padding");
@@ -34,6 +36,39 @@ void lunaq_server_list_free(lunaq_server_list *list)
         return;
     lq_arena_release(&list->mem);
     lq_free(list);
+}
+
+static bool fits(lq_str id, lq_str part)
+{
+    if (lq_str_eq(id, part))
+        return true;
+    return part.len >= PART_MIN && id.len >= part.len &&
+           (lq_str_starts(id, part) ||
+            memcmp(id.p + id.len - part.len, part.p, part.len) == 0);
+}
+
+const lunaq_server_info *lunaq_server_list_find(const lunaq_server_list *list,
+                                                const char *id,
+                                                lunaq_error *err)
+{
+    const lunaq_server_info *found = NULL;
+    for (size_t i = 0; i < lunaq_server_list_count(list); i++) {
+        const lunaq_server_info *s = lunaq_server_list_at(list, i);
+        if (!fits(lq_str_c(s->id), lq_str_c(id)))
+            continue;
+        if (found) {
+            lq_fail(err, LUNAQ_EAMBIGUOUS,
+                    "several servers have the id %s: give more of it", id);
+            return NULL;
+        }
+        found = s;
+    }
+    if (!found)
+        lq_fail(err, LUNAQ_ENOTFOUND,
+                "no server %s lives: give its id, or at least %d characters of "
+                "its beginning or end",
+                id, PART_MIN);
+    return found;
 }
 
 static bool fill_workers(lq_arena *mem, lunaq_server_info *info,

@@ -63,6 +63,7 @@ check about_rm__nothing_left "$(r keys '*about*')" ""
 
 good server_stop_all_none "nobody was told" server stop --all
 bad server_stop_unknown 1 "no server 01234567" server stop 01234567
+bad server_show_unknown 1 "no server 01234567 lives" server show 01234567
 bad server_stop_nobody 2 "usage: lunaq server stop" server stop
 bad server_stop_both 2 "one or the other" server stop --all 01234567
 

@@ -51,6 +51,9 @@ class Control(Both):
         server = self.one_server()["id"]
         first = self.enqueue("nap", "seconds:=2")
         daemon.wait("napping", id=first)
+        shown = self.lunaq("server", "show", server[:8])
+        self.assertIn("1 of 10", shown)
+        self.assertIn(first, shown)
         self.lunaq("server", "quiet", server)
         daemon.wait("told from afar to take no more tasks")
         wait_for("it says so", lambda: self.status(server) == "stopped", 10, 0.1)

@@ -350,6 +350,32 @@ class Control(Doing):
             local _, err = queue.try_cancel("nothing")
             return err.kind"""), "not_found")
 
+    def test_by_hand__what_waits_is_moved_and_updated(self):
+        daemon = self.start()
+        self.assertEqual(self.do(daemon, """
+            local o = { queue = "idle", process_in = 3600 }
+            for _, id in ipairs({ "one-by-hand", "two-by-hand" }) do
+              o.task_id = id
+              queue.enqueue("nap", { n = 1 }, o)
+            end
+            queue.update("one-by-hand", { n = 2 })
+            queue.archive("one-by-hand", { queue = "idle" })
+            queue.run("one-by-hand")
+            queue.delete("two-by-hand")
+            local _, err = queue.try_update("two-by-hand", {})
+            return err.kind"""), "not_found")
+        row = self.show("one-by-hand")
+        self.assertEqual((row["state"], row["payload"]), ("pending", '{"n":2}'))
+        self.lunaq("task", "show", "two-by-hand", code=1)
+
+    def test_update__of_what_runs__is_refused(self):
+        daemon = self.start()
+        task = self.enqueue("nap")
+        daemon.wait("napping", of=task)
+        self.assertEqual(self.do(daemon, f"""
+            local _, err = queue.try_update("{task}", {{}})
+            return err.kind"""), "state")
+
     def test_info__counts(self):
         daemon = self.start()
         info = self.do(daemon, """

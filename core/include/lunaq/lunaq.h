@@ -505,6 +505,12 @@ LUNAQ_API void lunaq_server_list_free(lunaq_server_list *list);
 LUNAQ_API int lunaq_server_list_open(lunaq_client *client,
                                      lunaq_server_list **out, lunaq_error *err);
 
+/** The server of a list with this id, or a head or tail of at least 6 characters
+ *  of it; borrowed.  NULL: LUNAQ_ENOTFOUND, or LUNAQ_EAMBIGUOUS, in *err. */
+LUNAQ_API const lunaq_server_info *
+lunaq_server_list_find(const lunaq_server_list *list, const char *id,
+                       lunaq_error *err);
+
 typedef enum lunaq_order {
     LUNAQ_ORDER_QUIET = 1, /* take no more tasks; running ones go on */
     LUNAQ_ORDER_STOP = 2   /* drain, and end */
