@@ -2,8 +2,7 @@
 same cases run on Redis and on a queue file.
 
     class Cases(Both): …
-    class OnRedis(Cases, unittest.TestCase): broker = "redis"
-    class OnSqlite(Cases, unittest.TestCase): broker = "sqlite"
+    on_both(globals(), Cases)
 """
 
 import json
@@ -12,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import unittest
 
 from harness import INTERRUPT, SLOW, Daemon, Redis, World, wait_for
 
@@ -78,3 +78,34 @@ class Both:
         """(processed, failed) today."""
         row = json.loads(self.lunaq("queue", "show", queue, "--json"))
         return row["processed_today"], row["failed_today"]
+
+
+# Runs the Lua text of its payload; what that returns is logged as JSON.
+DO = """
+    return { max_retry = 0, run = function(task)
+      local f = assert(load(task.payload.lua, "payload"))
+      log.info("did", { of = task.id, value = json.encode(f(task)) })
+    end }
+"""
+
+
+class Doing(Both):
+    """`do` runs Lua from a payload; nobody serves the queue `idle`."""
+
+    def do(self, daemon, lua):
+        """What the Lua text returns, in a handler."""
+        task = self.enqueue("do", "lua=" + lua)
+        wait_for("the text has run", lambda: daemon.find("did", of=task) or
+                 daemon.find("archived", task_id=task))
+        done = daemon.find("did", of=task)
+        self.assertTrue(done, daemon.tail())
+        return json.loads(done[0]["value"])
+
+
+def on_both(module, *all_cases):
+    """Makes CasesRedis and CasesSqlite of each, for unittest to find."""
+    for cases in all_cases:
+        for broker in ("redis", "sqlite"):
+            name = cases.__name__ + broker.capitalize()
+            module[name] = type(name, (cases, unittest.TestCase),
+                                {"broker": broker, "__module__": module["__name__"]})
