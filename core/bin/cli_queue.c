@@ -194,41 +194,73 @@ static int run_show(struct cli *cli)
 /* ---- queue history ----------------------------------------------------------
  */
 
-static int run_history(struct cli *cli)
+struct days {
+    int64_t count, processed[HISTORY_MAX], failed[HISTORY_MAX];
+};
+
+/* "2026-01-31", i days ago */
+static const char *day_name(char *out, size_t size, time_t now, int64_t i)
+{
+    cli_instant(out, size, ((int64_t)now - i * 86400) * 1000);
+    out[10] = '\0';
+    return out;
+}
+
+static void days_to_json(cJSON *all, const char *queue, const struct days *d,
+                         time_t now)
+{
+    for (int64_t i = 0; i < d->count; i++) {
+        char day[40];
+        cJSON *o = cJSON_CreateObject();
+        cli_json_str(o, "queue", queue);
+        cli_json_str(o, "day", day_name(day, sizeof day, now, i));
+        cli_json_int(o, "processed", d->processed[i]);
+        cli_json_int(o, "failed", d->failed[i]);
+        cJSON_AddItemToArray(all, o);
+    }
+}
+
+static int put_days(const struct days *d, time_t now)
 {
     static const char *const titles[] = {"DAY", "PROCESSED", "FAILED", NULL};
-    int64_t days = 10, processed[HISTORY_MAX], failed[HISTORY_MAX];
+    struct cli_table *t = cli_table_new(titles);
+    for (int64_t i = 0; i < d->count; i++) {
+        char day[40];
+        cli_table_cell(t, "%s", day_name(day, sizeof day, now, i));
+        count_cell(t, d->processed[i]);
+        count_cell(t, d->failed[i]);
+    }
+    return cli_table_print(t, "no days");
+}
+
+static int run_history(struct cli *cli)
+{
+    struct days d = {.count = 10};
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = cli_want_args(cli, 1, 1);
+    int rc = cli_want_args(cli, 1, INT32_MAX);
     if (!rc)
-        rc = cli_get_int(cli, "days", 1, HISTORY_MAX, &days);
+        rc = cli_get_int(cli, "days", 1, HISTORY_MAX, &d.count);
     if (rc)
         return rc;
     if (!cli_client(cli))
         return CLI_FAILED;
     time_t now = time(NULL);
-    if (lunaq_queue_history(cli->client, cli->args[0], (size_t)days, processed,
-                            failed, &err))
-        return cli_fail(&err);
     cJSON *all = cli->json ? cJSON_CreateArray() : NULL;
-    struct cli_table *t = cli->json ? NULL : cli_table_new(titles);
-    for (int64_t i = 0; i < days; i++) {
-        char day[40];
-        cli_instant(day, sizeof day, ((int64_t)now - i * 86400) * 1000);
-        day[10] = '\0'; /* the date alone */
-        if (cli->json) {
-            cJSON *o = cJSON_CreateObject();
-            cli_json_str(o, "day", day);
-            cli_json_int(o, "processed", processed[i]);
-            cli_json_int(o, "failed", failed[i]);
-            cJSON_AddItemToArray(all, o);
-        } else {
-            cli_table_cell(t, "%s", day);
-            count_cell(t, processed[i]);
-            count_cell(t, failed[i]);
+    for (int i = 0; !rc && i < cli->arg_count; i++) {
+        const char *queue = cli->args[i];
+        if (lunaq_queue_history(cli->client, queue, (size_t)d.count,
+                                d.processed, d.failed, &err)) {
+            cJSON_Delete(all);
+            return cli_fail(&err);
         }
+        if (!all && cli->arg_count > 1)
+            printf("%s%s\n", i ? "\n" : "", queue);
+        if (all)
+            days_to_json(all, queue, &d, now);
+        else
+            rc = put_days(&d, now);
     }
-    return cli->json ? cli_json_print(all) : cli_table_print(t, "no days");
+    return all ? cli_json_print(all) : rc;
 }
 
 /* ---- queue pause, resume, rm ------------------------------------------------
@@ -385,7 +417,7 @@ const struct cli_verb cli_queue_verbs[] = {
     {"queue", "ls", "", "list queues", json_option, run_ls},
     {"queue", "show", "NAME ...", "print all about a queue", json_option,
      run_show},
-    {"queue", "history", "NAME", "attempts and failures by day",
+    {"queue", "history", "NAME ...", "attempts and failures by day",
      history_options, run_history},
     {"queue", "pause", "NAME ...", "take no more from a queue", NULL,
      run_pause},

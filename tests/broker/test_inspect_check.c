@@ -474,6 +474,25 @@ static void check__a_bad_row__is_found_mended_and_gone(void **state)
     assert_after(w, p);
 }
 
+/* What only a person can mend: it is told, and nothing is done. */
+static void check__damaged_file__is_told(void **state)
+{
+    struct world *w = *state;
+    sqlite3 *db = NULL;
+    furnish(w);
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA writable_schema = ON;"
+                                  "DELETE FROM sqlite_schema"
+                                  " WHERE name = 'task_retry'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    struct found found = check(w, NULL, true);
+    assert_string_equal(found.kinds, " file:file");
+    assert_int_equal(found.sum.repaired, 0);
+}
+
 /* ---- all ------------------------------------------------------------------
  */
 
@@ -495,7 +514,7 @@ int main(int argc, char **argv)
         TEST(check__lock_of_a_task_that_is_gone__is_released),
     };
     struct CMUnitTest redis_only[LQ_COUNT(plans) + 1];
-    struct CMUnitTest sqlite_only[LQ_COUNT(rows)];
+    struct CMUnitTest sqlite_only[LQ_COUNT(rows) + 1];
     for (size_t i = 0; i < LQ_COUNT(plans); i++)
         redis_only[i] =
             ROW(check__a_fault__is_found_mended_and_gone, &plans[i]);
@@ -504,6 +523,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < LQ_COUNT(rows); i++)
         sqlite_only[i] =
             ROW(check__a_bad_row__is_found_mended_and_gone, &rows[i]);
+    sqlite_only[LQ_COUNT(rows)] =
+        (struct CMUnitTest)TEST(check__damaged_file__is_told);
     int failed = world_run("inspect_check", tests, LQ_COUNT(tests), redis_only,
                            LQ_COUNT(redis_only), argc, argv);
     return failed + world_run_on(&inspected_sqlite, "inspect_check rows",

@@ -55,6 +55,9 @@ good about_several_show "queue            about2" queue show about about2
 json about_several_json '"queue":	"about2"' queue show about about2
 good about_several_pause "about2  paused" queue pause about about2
 good about_several_resume "about  open" queue resume about about2
+good about_history "about2" queue history about about2 --days 2
+check about_history__lines "$(wc -l <<<"$out")" 9
+json about_history_json '"queue":	"about2"' queue history about about2
 bad about_rm_active 1 "active" queue rm about
 good about_rm_several "about2  removed" queue rm about about2 --force
 check about_rm__nothing_left "$(r keys '*about*')" ""
