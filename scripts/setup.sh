@@ -13,7 +13,7 @@ build=(build-essential cmake ninja-build pkg-config libuv1-dev libhiredis-dev
   libssl-dev libpq-dev liblua5.4-dev libcjson-dev libsqlite3-dev
   libmicrohttpd-dev libncurses-dev curl tzdata)
 servers=(redis-server postgresql-15 postgresql-client-15)
-tests=(libcmocka-dev libprotobuf-c-dev protobuf-c-compiler git procps python3
+tests=(libcmocka-dev openssl libprotobuf-c-dev protobuf-c-compiler git procps python3
   sqlite3)
 # What some tests show lunaq to; without it those tests are skipped, as they
 # are on a system that does not have it.

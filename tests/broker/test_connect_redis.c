@@ -383,18 +383,19 @@ static void answer(fake_server *s, int fd, int nth, void *ud)
     fake_drain(fd);
 }
 
-/* In order: one that is not there, one that is something else, one that knows
- * nothing, one that names nobody's port, one that names a replica, and one that
- * is right. */
+/* In order: one that is not there, one that is silent, one that is something
+ * else, one that knows nothing, one that names nobody's port, one that names a
+ * replica, and one that is right. */
 static void sentinels__only_the_last_is_right__connects(void **state)
 {
-    static char junk[] = "HTTP/1.1 400 Bad Request\r\n", none[] = "*-1\r\n";
+    static char silent[] = "", junk[] = "HTTP/1.1 400 Bad Request\r\n",
+                none[] = "*-1\r\n";
     char closed[64], stale[64], right[64], url[400];
     redis_server replica;
     char port[8];
     const char *args[] = {"--port",    port,           "--replicaof",
                           "127.0.0.1", open_one.plain, NULL};
-    fake_server *fakes[5];
+    fake_server *fakes[6];
     (void)state;
     snprintf(port, sizeof(port), "%d", redis_server_free_port());
     assert_int_equal(redis_server_start_with(&replica, args), 0);
@@ -411,7 +412,7 @@ static void sentinels__only_the_last_is_right__connects(void **state)
                  "*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n", strlen(number),
                  number);
     }
-    char *const words[] = {junk, none, closed, stale, right};
+    char *const words[] = {silent, junk, none, closed, stale, right};
     size_t n =
         (size_t)snprintf(url, sizeof(url), "redis-sentinel://127.0.0.1:%d",
                          fake_refusing_port());

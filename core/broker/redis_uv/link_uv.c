@@ -32,6 +32,11 @@
 /* Where there is a choice: for each place, and between two rounds. */
 #define CHOICE_MS 1500
 #define CHOICE_BACKOFF_MAX_MS 1000
+/* Another master may be there already when this one is silent: so it is given
+ * up sooner, and a link that has nothing to ask asks how it is. */
+#define CHOICE_REPLY_MS 5000
+#define CHOICE_GRACE_MS 2500
+#define CHOICE_IDLE_MS 2500
 #define TICKS 8
 #define STEADY_MS                                                              \
     1000 /* up for so long: the next loss starts at the minimum                \
@@ -55,6 +60,9 @@ struct redis_link {
     int64_t up_ms;     /* the loop's clock: when it came up */
     int silent;        /* ticks in a row without a byte */
     int64_t patience_ms; /* how long a due reply may take; -1 = for ever */
+    bool choice;         /* the session's */
+    lq_op_ping probe;    /* asks an idle connection how it is */
+    bool idle;           /* the timer runs until it is asked */
     bool closing;
     void (*closed)(void *ud);
     void *closed_ud;
@@ -116,6 +124,7 @@ static bool link_tick(struct redis_link *l)
 static void link_submit(lq_link *link, lq_op *op)
 {
     struct redis_link *l = LQ_OF(link, struct redis_link, link);
+    int64_t grace = l->choice ? CHOICE_GRACE_MS : WAIT_GRACE_MS;
 
     if (l->state != UP) { /* refused at once; a greeting keeps its own time */
         lq_proto_submit(l->proto, op);
@@ -123,19 +132,42 @@ static void link_submit(lq_link *link, lq_op *op)
         return;
     }
     if (lq_proto_under_way(l->proto) == 0) {
-        l->patience_ms = REPLY_MS;
+        l->patience_ms = l->choice ? CHOICE_REPLY_MS : REPLY_MS;
         l->silent = -1; /* the tick under way is not a whole one */
+        if (l->idle)
+            lq_timer_stop(l->timer);
+        l->idle = false;
     }
     if (op->kind == LQ_OP_LISTEN) {
         l->patience_ms = -1;
     } else if (op->kind == LQ_OP_WAIT && l->patience_ms >= 0) {
         const lq_op_wait *wait = LQ_OF(op, lq_op_wait, op);
-        if (l->patience_ms < wait->timeout_ms + WAIT_GRACE_MS)
-            l->patience_ms = wait->timeout_ms + WAIT_GRACE_MS;
+        if (l->patience_ms < wait->timeout_ms + grace)
+            l->patience_ms = wait->timeout_ms + grace;
     }
     lq_proto_submit(l->proto, op);
     link_watch(l);
     lq_turn_arm(l->turn);
+}
+
+static void probe_done(lq_op *op)
+{
+    lq_op_release(op);
+}
+
+/* Nothing is due: with a choice of servers, after a while a sign of life is. */
+static void link_idle(struct redis_link *l)
+{
+    if (!l->choice)
+        return;
+    if (!l->idle) {
+        l->idle = true;
+        lq_timer_start(l->timer, CHOICE_IDLE_MS);
+        return;
+    }
+    lq_op_init(&l->probe.op, LQ_OP_PING);
+    l->probe.op.done = probe_done;
+    link_submit(&l->link, &l->probe.op);
 }
 
 static void link_flush(struct redis_link *l)
@@ -193,8 +225,11 @@ static void link_timer(void *ud)
         link_lost(l, &why);
         break;
     case UP:
-        if (l->patience_ms < 0 || lq_proto_under_way(l->proto) == 0 ||
-            !link_tick(l))
+        if (lq_proto_under_way(l->proto) == 0) {
+            link_idle(l);
+            break;
+        }
+        if (l->patience_ms < 0 || !link_tick(l))
             break;
         lq_fail(&why, LUNAQ_EBROKER, "%s: no reply for %lld s", l->shown,
                 (long long)l->patience_ms / 1000);
@@ -217,9 +252,7 @@ static void link_connect(struct redis_link *l)
     l->state = CONNECTING;
     lq_session_where(l->session, &host, &port);
     if (lq_stream_open(&l->stream, l->loop, host, port,
-                       lq_session_has_choice(l->session) ? CHOICE_MS
-                                                         : CONNECT_MS,
-                       &events, l, &why))
+                       l->choice ? CHOICE_MS : CONNECT_MS, &events, l, &why))
         link_lost(l, &why);
 }
 
@@ -235,8 +268,7 @@ static void link_connected(void *ud)
         return;
     }
     l->state = GREETING;
-    l->patience_ms =
-        lq_session_has_choice(l->session) ? CHOICE_MS : GREETING_MS;
+    l->patience_ms = l->choice ? CHOICE_MS : GREETING_MS;
     link_watch(l);
     link_flush(l);
 }
@@ -255,6 +287,8 @@ static void link_came_up(struct redis_link *l)
     l->state = UP;
     l->up_ms = lq_loop_now_ms(l->loop);
     lq_timer_stop(l->timer);
+    l->idle = false;
+    link_idle(l);
     if (l->events.up)
         l->events.up(l->ud);
 }
@@ -319,8 +353,7 @@ static void link_stream_lost(void *ud, const lunaq_error *why)
 static int64_t link_backoff(const struct redis_link *l)
 {
     int64_t span = (int64_t)BACKOFF_MIN_MS * 10;
-    int64_t most = lq_session_has_choice(l->session) ? CHOICE_BACKOFF_MAX_MS
-                                                     : BACKOFF_MAX_MS;
+    int64_t most = l->choice ? CHOICE_BACKOFF_MAX_MS : BACKOFF_MAX_MS;
 
     for (unsigned i = 1; i < l->failures && span < most; i++)
         span *= 2;
@@ -423,6 +456,7 @@ int lq_redis_link_open_url(lq_link **out, lq_loop *loop, const lq_url *url,
         return rc;
     }
     l->proto = lq_session_proto(l->session);
+    l->choice = lq_session_has_choice(l->session);
     lq_timer_start(l->timer, 0);
     *out = &l->link;
     return LUNAQ_OK;

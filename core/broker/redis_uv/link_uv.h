@@ -11,6 +11,8 @@
  *
  *  A connection on which replies are due and nothing comes for 10 s (for
  *  LQ_OP_WAIT: its timeout and 5 s; for LQ_OP_LISTEN: any time) is given up.
+ *  Where sentinels may name another server meanwhile these are 5 s and 2.5 s,
+ *  and a connection that was idle for 2.5 s asks for a sign of life.
  *  After a loss `down` comes first, then the operations that were under way
  *  are done.  LUNAQ_ECONFIG: the URL cannot be used. */
 lq_link_open_fn lq_redis_link_open;
