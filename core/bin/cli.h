@@ -48,6 +48,7 @@ extern const struct cli_verb cli_order_verbs[];
 extern const struct cli_verb cli_doctor_verbs[];
 extern const struct cli_verb cli_dash_verbs[];
 extern const struct cli_verb cli_update_verbs[];
+extern const struct cli_verb cli_place_verbs[];
 extern const struct cli_verb cli_cron_verbs[];
 extern const struct cli_verb cli_help_verbs[];
 

@@ -9,7 +9,7 @@ static const struct cli_verb *const tables[] = {
     cli_enqueue_verbs, cli_task_verbs,   cli_move_verbs,   cli_queue_verbs,
     cli_group_verbs,   cli_server_verbs, cli_broker_verbs, cli_fsck_verbs,
     cli_order_verbs,   cli_doctor_verbs, cli_dash_verbs,   cli_update_verbs,
-    cli_cron_verbs,    cli_help_verbs};
+    cli_place_verbs,   cli_cron_verbs,   cli_help_verbs};
 
 #define TABLES (sizeof tables / sizeof tables[0])
 

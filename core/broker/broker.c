@@ -73,6 +73,7 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_ORDER] = "order",
         [LQ_OP_ORDER_TAKE] = "order take",
         [LQ_OP_DIAGNOSE] = "diagnose",
+        [LQ_OP_QUEUE_PLACE] = "queue place",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

@@ -33,6 +33,7 @@ ENDS_FULL(lunaq_broker_moved, added);
 ENDS_FULL(lunaq_task_filter, state);
 ENDS_FULL(lunaq_fault, repaired);
 ENDS_FULL(lunaq_finding, cure);
+ENDS_FULL(lunaq_node, master);
 ENDS_FULL(lunaq_check_options, ud);
 ENDS_FULL(lunaq_checked, repaired);
 ENDS_FULL(lunaq_cron_entry, missed);

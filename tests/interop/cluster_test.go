@@ -146,8 +146,19 @@ func TestBothOnACluster(t *testing.T) {
 		if err != nil || len(where) == 0 {
 			t.Errorf("%s: nodes %v, %v", name, where, err)
 		}
-		for _, node := range where {
+		place, _ := c.lunaqJSON(append(broker, "queue", "place",
+			name)...).(map[string]any)
+		ours, _ := place["nodes"].([]any)
+		if place["slot"] != float64(want) || len(ours) != len(where) {
+			t.Errorf("%s: lunaq says %v; slot %d, nodes %v", name, place, want,
+				where)
+		}
+		for i, node := range where {
 			nodes[node.Addr] = true
+			if our, _ := ours[i].(map[string]any); our["addr"] != node.Addr ||
+				our["id"] != node.ID || our["master"] != (i == 0) {
+				t.Errorf("%s: lunaq says %v, Asynq %+v", name, our, node)
+			}
 		}
 	}
 	if len(nodes) < 2 {

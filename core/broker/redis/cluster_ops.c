@@ -551,6 +551,8 @@ const lq_redis_op *lq_cluster_row(enum lq_op_kind kind)
         return &lq_cluster_row_crons;
     case LQ_OP_CHECK:
         return &lq_cluster_row_check;
+    case LQ_OP_QUEUE_PLACE:
+        return &lq_cluster_row_place;
     default:
         return lq_redis_op_of(kind);
     }

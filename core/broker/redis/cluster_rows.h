@@ -16,7 +16,7 @@ extern const lq_redis_op lq_cluster_row_token, lq_cluster_row_token_renew,
     lq_cluster_row_peek, lq_cluster_row_enqueue, lq_cluster_row_pause,
     lq_cluster_row_cron_fire, lq_cluster_row_servers, lq_cluster_row_crons;
 
-/* inspect_check.c */
-extern const lq_redis_op lq_cluster_row_check;
+/* inspect_check.c, inspect_place.c */
+extern const lq_redis_op lq_cluster_row_check, lq_cluster_row_place;
 
 #endif

@@ -701,6 +701,22 @@ typedef void lunaq_finding_fn(void *ud, const lunaq_finding *finding);
 LUNAQ_API int lunaq_doctor(lunaq_client *client, lunaq_finding_fn *finding,
                            void *ud, lunaq_error *err);
 
+/** A node of a Redis Cluster that has a queue. */
+typedef struct lunaq_node {
+    size_t size;
+    const char *id;   /* 40 hex digits */
+    const char *addr; /* "host:port" */
+    int64_t master;   /* 0: a replica */
+} lunaq_node;
+typedef void lunaq_node_fn(void *ud, const lunaq_node *node);
+
+/** The slot of a queue in a Redis Cluster, and the nodes that serve it, the
+ *  master first; node is called with each, which is borrowed for the call, and
+ *  may be NULL, as may slot.  LUNAQ_ESTATE: the broker is no cluster. */
+LUNAQ_API int lunaq_queue_place(lunaq_client *client, const char *queue,
+                                int64_t *slot, lunaq_node_fn *node, void *ud,
+                                lunaq_error *err);
+
 #ifdef __cplusplus
 }
 #endif
