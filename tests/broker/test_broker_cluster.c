@@ -151,6 +151,7 @@ static size_t suites(struct CMUnitTest *tests)
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_due(tests + n);
+    n += suite_limits(tests + n);
     n += suite_group(tests + n);
     return n;
 }
