@@ -4,6 +4,8 @@
 
 #include "broker/group.h"
 
+#include "support/cutter.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -250,6 +252,34 @@ static void aggregate__two_servers__each_task_once(void **state)
     assert_int_equal(s.bad, 0);
 }
 
+/* Moves whose reply was lost are repeated, and change nothing then. */
+static void aggregate__replies_are_lost__each_task_once(void **state)
+{
+    world *w = *state;
+    enum { GROUPS = 12, EACH = 5 };
+    cutter c;
+    if (on_sqlite) /* there is nothing to cut */
+        skip();
+    for (int i = 0; i < GROUPS; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "g%d", i);
+        put(w, name, EACH);
+    }
+    assert_int_equal(cutter_start(&c, redis.socket), 0);
+    c.every = 6;
+    c.min_len = 100;
+    w->o.broker = c.url;
+    start(w, 0);
+    wait_for("cuts", &c.cuts, 6);
+    c.every = 0;
+    wait_for("tasks", &s.tasks, GROUPS * EACH);
+    let_pass(1500);
+    assert_int_equal(s.tasks, GROUPS * EACH);
+    assert_int_equal(s.digests, GROUPS);
+    (void)world_stop(w, 0);
+    cutter_stop(&c);
+}
+
 static void stop__aggregating__group_is_put_back_whole(void **state)
 {
     world *w = *state;
@@ -292,6 +322,7 @@ int main(int argc, char **argv)
         TEST(aggregate__no_task__is_a_failure),
         TEST(aggregate__takes_long__no_other_server_gets_the_set),
         TEST(aggregate__two_servers__each_task_once),
+        TEST(aggregate__replies_are_lost__each_task_once),
         TEST(stop__aggregating__group_is_put_back_whole),
         TEST(groups__nobody_aggregates__is_warned_of),
     };
