@@ -2,76 +2,13 @@
 
 #include "base/clock.h"
 #include "redis/cluster_rows.h"
-#include "redis/keys.h"
+#include "redis/cluster_work.h"
 
 #include <stdio.h>
 
 #define AGAIN_MIN_MS 5 /* TRYAGAIN and the like: doubled each time, … */
 #define AGAIN_MAX_MS 100
 #define HOPS_MAX 5 /* redirections in a row, before it waits in between */
-
-enum state { READY = 1, WAITING, SENT, ENDED };
-
-struct command {
-    enum state state;
-    bool follows; /* WAITING until it is sent with the one before it */
-    bool any;     /* no key: any node will do */
-    bool ask;     /* this once at `to` */
-    uint16_t slot;
-    uint16_t to;   /* ask: the node */
-    uint32_t hops; /* redirections and refusals so far */
-    int64_t due;   /* WAITING */
-};
-
-/* An operation under way. */
-struct work {
-    lq_list node; /* in `ready` while a command of it is READY, else `idle` */
-    lq_op *op;
-    const lq_redis_op *row;
-    struct command *commands;
-    uint32_t count, room;
-    uint32_t ready, waiting, sent, ended;
-    int64_t deadline;
-    lunaq_error said; /* why it waits */
-    bool hurried;
-};
-
-/* One command in a bundle, and what came of it. */
-struct item {
-    uint32_t i;
-    bool answered; /* the row has its reply */
-    enum lq_cluster_said said;
-    uint16_t slot, to;
-};
-
-struct part {
-    lq_op op; /* LQ_OP_PART */
-    lq_cluster *cluster;
-    struct work *work;
-    size_t at; /* the node */
-    bool ask;
-    uint32_t count;
-    struct item items[];
-};
-
-/* LISTEN takes its connection for itself. */
-struct ear {
-    lq_op_listen op;
-    struct work *work;
-};
-
-struct lq_cluster {
-    lq_cluster_map map;
-    size_t seeds;
-    lq_cmd cmd; /* to find keys with */
-    lq_heads heads;
-    lq_list ready, idle, finished;
-    size_t out;
-    bool stale;
-    int64_t *lame; /* per slot: since when it is out of reach; 0 = it is not */
-    int64_t back_ms;
-    size_t lame_count;
-};
 
 /* ---- making -------------------------------------------------------------- */
 
@@ -145,25 +82,26 @@ void lq_cluster_doubt(lq_cluster *c)
 
 /* ---- a command's states -------------------------------------------------- */
 
-static uint32_t *counter(struct work *w, enum state state)
+static uint32_t *counter(struct lq_cluster_work *w, enum lq_command_state state)
 {
     switch (state) {
-    case READY:
+    case LQ_COMMAND_READY:
         return &w->ready;
-    case WAITING:
+    case LQ_COMMAND_WAITING:
         return &w->waiting;
-    case SENT:
+    case LQ_COMMAND_SENT:
         return &w->sent;
-    case ENDED:
+    case LQ_COMMAND_ENDED:
         break;
     }
     return &w->ended;
 }
 
 /* The one place where a command's state changes. */
-static void become(lq_cluster *c, struct work *w, uint32_t i, enum state state)
+static void become(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
+                   enum lq_command_state state)
 {
-    struct command *m = &w->commands[i];
+    struct lq_cluster_command *m = &w->commands[i];
     --*counter(w, m->state);
     m->state = state;
     ++*counter(w, state);
@@ -171,18 +109,12 @@ static void become(lq_cluster *c, struct work *w, uint32_t i, enum state state)
     lq_list_append(w->ready ? &c->ready : &c->idle, &w->node);
 }
 
-static void note(struct work *w, int rc)
-{
-    if (!w->op->rc)
-        w->op->rc = rc;
-}
-
 /* It will have no answer. */
-static void lose(lq_cluster *c, struct work *w, uint32_t i,
+static void lose(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
                  const lunaq_error *why)
 {
     lunaq_error first = w->op->err;
-    struct command *m = &w->commands[i];
+    struct lq_cluster_command *m = &w->commands[i];
     int rc = why->code;
     if (why->code == LUNAQ_EBROKER && !m->any && !c->lame[m->slot]) {
         c->lame[m->slot] = lq_mono_ms();
@@ -194,17 +126,17 @@ static void lose(lq_cluster *c, struct work *w, uint32_t i,
         w->op->err = *why;
     if (w->op->rc)
         w->op->err = first;
-    note(w, rc);
-    become(c, w, i, ENDED);
+    lq_cluster_note(w, rc);
+    become(c, w, i, LQ_COMMAND_ENDED);
     /* What follows it has nothing to follow. */
     while (++i < w->count && w->commands[i].follows)
-        if (w->commands[i].state == WAITING)
-            become(c, w, i, ENDED);
+        if (w->commands[i].state == LQ_COMMAND_WAITING)
+            become(c, w, i, LQ_COMMAND_ENDED);
 }
 
-static void answer(lq_cluster *c, struct work *w, uint32_t i)
+static void answer(lq_cluster *c, struct lq_cluster_work *w, uint32_t i)
 {
-    const struct command *m = &w->commands[i];
+    const struct lq_cluster_command *m = &w->commands[i];
     if (c->lame_count && !m->any && c->lame[m->slot]) {
         int64_t away = lq_mono_ms() - c->lame[m->slot];
         c->lame[m->slot] = 0;
@@ -212,7 +144,7 @@ static void answer(lq_cluster *c, struct work *w, uint32_t i)
         if (away > c->back_ms)
             c->back_ms = away;
     }
-    become(c, w, i, ENDED);
+    become(c, w, i, LQ_COMMAND_ENDED);
 }
 
 bool lq_cluster_back(lq_cluster *c, int64_t ms)
@@ -223,9 +155,10 @@ bool lq_cluster_back(lq_cluster *c, int64_t ms)
 }
 
 /* Later again, or never when its patience is over. */
-static void postpone(lq_cluster *c, struct work *w, uint32_t i, int64_t now)
+static void postpone(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
+                     int64_t now)
 {
-    struct command *m = &w->commands[i];
+    struct lq_cluster_command *m = &w->commands[i];
     int64_t span = AGAIN_MIN_MS;
     for (uint32_t k = 0; k < m->hops && span < AGAIN_MAX_MS; k++)
         span *= 2;
@@ -239,12 +172,12 @@ static void postpone(lq_cluster *c, struct work *w, uint32_t i, int64_t now)
         return;
     }
     m->due = now + span;
-    become(c, w, i, WAITING);
+    become(c, w, i, LQ_COMMAND_WAITING);
 }
 
 /* ---- operations ---------------------------------------------------------- */
 
-static void finish(lq_cluster *c, struct work *w)
+static void finish(lq_cluster *c, struct lq_cluster_work *w)
 {
     lq_op *op = w->op;
     if (w->row && w->row->end)
@@ -256,9 +189,9 @@ static void finish(lq_cluster *c, struct work *w)
 }
 
 /* Which slot a command is for. */
-static int route(lq_cluster *c, struct work *w, uint32_t i)
+static int route(lq_cluster *c, struct lq_cluster_work *w, uint32_t i)
 {
-    struct command *m = &w->commands[i];
+    struct lq_cluster_command *m = &w->commands[i];
     lq_cmd *cmd = &c->cmd;
     lq_cmd_clear(cmd);
     cmd->heads = &c->heads;
@@ -278,11 +211,11 @@ static int route(lq_cluster *c, struct work *w, uint32_t i)
 }
 
 /* Adds n commands.  On failure none of them is there. */
-static int add(lq_cluster *c, struct work *w, uint32_t n)
+static int add(lq_cluster *c, struct lq_cluster_work *w, uint32_t n)
 {
     if (w->count + n > w->room) {
         uint32_t room = w->count + n;
-        struct command *more =
+        struct lq_cluster_command *more =
             lq_realloc(w->commands, room * sizeof(*w->commands));
         if (!more)
             return lq_fail_nomem(&w->op->err);
@@ -290,26 +223,29 @@ static int add(lq_cluster *c, struct work *w, uint32_t n)
         w->room = room;
     }
     for (uint32_t k = 0; k < n; k++) {
-        w->commands[w->count + k] = (struct command){.state = ENDED};
+        w->commands[w->count + k] =
+            (struct lq_cluster_command){.state = LQ_COMMAND_ENDED};
         int rc = route(c, w, w->count + k);
         if (rc)
             return rc;
     }
     w->ended += n;
     for (uint32_t k = 0; k < n; k++, w->count++)
-        become(c, w, w->count, w->commands[w->count].follows ? WAITING : READY);
+        become(c, w, w->count,
+               w->commands[w->count].follows ? LQ_COMMAND_WAITING
+                                             : LQ_COMMAND_READY);
     return LUNAQ_OK;
 }
 
 /* After any of its commands changed: is there more to do, or is it the end? */
-static void go_on(lq_cluster *c, struct work *w)
+static void go_on(lq_cluster *c, struct lq_cluster_work *w)
 {
     if (w->ready + w->waiting + w->sent > 0)
         return;
     uint32_t n = w->row->more && !w->op->rc ? w->row->more(w->op) : 0;
     if (n) {
         int rc = add(c, w, n);
-        note(w, rc);
+        lq_cluster_note(w, rc);
         if (!rc)
             return;
     }
@@ -320,7 +256,7 @@ void lq_cluster_submit(lq_cluster *c, lq_op *op, int64_t now_ms,
                        int64_t patience_ms)
 {
     const lq_redis_op *row = lq_cluster_row(op->kind);
-    struct work *w = row ? lq_calloc(1, sizeof(*w)) : NULL;
+    struct lq_cluster_work *w = row ? lq_calloc(1, sizeof(*w)) : NULL;
     if (!w) {
         op->rc =
             row ? lq_fail_nomem(&op->err)
@@ -337,7 +273,7 @@ void lq_cluster_submit(lq_cluster *c, lq_op *op, int64_t now_ms,
     uint32_t n = row->count ? row->count(op) : 1;
     int rc = n ? add(c, w, n) : LUNAQ_OK;
     if (rc || n == 0) {
-        note(w, rc);
+        lq_cluster_note(w, rc);
         finish(c, w);
     }
 }
@@ -351,10 +287,10 @@ lq_op *lq_cluster_finished(lq_cluster *c)
 /* ---- out ----------------------------------------------------------------- */
 
 /* True when the command can go to *node now; else it was postponed. */
-static bool target(lq_cluster *c, struct work *w, uint32_t i, int64_t now,
-                   size_t *node)
+static bool target(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
+                   int64_t now, size_t *node)
 {
-    struct command *m = &w->commands[i];
+    struct lq_cluster_command *m = &w->commands[i];
     if (m->any) {
         *node = LQ_CLUSTER_ANY;
     } else if (m->ask) {
@@ -372,11 +308,11 @@ static bool target(lq_cluster *c, struct work *w, uint32_t i, int64_t now,
 }
 
 /* True when command i goes with those for `node`. */
-static bool goes_along(lq_cluster *c, const struct work *w, uint32_t i,
-                       size_t node)
+static bool goes_along(lq_cluster *c, const struct lq_cluster_work *w,
+                       uint32_t i, size_t node)
 {
-    const struct command *m = &w->commands[i];
-    if (m->follows || m->state != READY || m->ask)
+    const struct lq_cluster_command *m = &w->commands[i];
+    if (m->follows || m->state != LQ_COMMAND_READY || m->ask)
         return false;
     return m->any ? node == LQ_CLUSTER_ANY : c->map.owner[m->slot] == node + 1;
 }
@@ -384,29 +320,29 @@ static bool goes_along(lq_cluster *c, const struct work *w, uint32_t i,
 static void ear_heard(lq_op_listen *op, lq_str task_id)
 {
     lq_op_listen *whole =
-        LQ_OF(LQ_OF(op, struct ear, op)->work->op, lq_op_listen, op);
+        LQ_OF(LQ_OF(op, struct lq_cluster_ear, op)->work->op, lq_op_listen, op);
     if (whole->cancel)
         whole->cancel(whole, task_id);
 }
 
-static lq_op *make_ear(lq_cluster *c, struct work *w)
+static lq_op *make_ear(lq_cluster *c, struct lq_cluster_work *w)
 {
-    struct ear *ear = lq_calloc(1, sizeof(*ear));
+    struct lq_cluster_ear *ear = lq_calloc(1, sizeof(*ear));
     if (!ear)
         return NULL;
     lq_op_init(&ear->op.op, LQ_OP_LISTEN);
     ear->op.cancel = ear_heard;
     ear->work = w;
-    become(c, w, 0, SENT);
+    become(c, w, 0, LQ_COMMAND_SENT);
     c->out++;
     return &ear->op.op;
 }
 
-static lq_op *make_part(lq_cluster *c, struct work *w, uint32_t first,
-                        size_t node)
+static lq_op *make_part(lq_cluster *c, struct lq_cluster_work *w,
+                        uint32_t first, size_t node)
 {
     bool ask = w->commands[first].ask;
-    struct part *p =
+    struct lq_cluster_part *p =
         lq_calloc(1, sizeof(*p) + (w->count - first) * sizeof(p->items[0]));
     if (!p)
         return NULL;
@@ -424,7 +360,7 @@ static lq_op *make_part(lq_cluster *c, struct work *w, uint32_t first,
             p->items[p->count++].i = i;
     }
     for (uint32_t k = 0; k < p->count; k++)
-        become(c, w, p->items[k].i, SENT);
+        become(c, w, p->items[k].i, LQ_COMMAND_SENT);
     c->out++;
     return &p->op;
 }
@@ -432,10 +368,11 @@ static lq_op *make_part(lq_cluster *c, struct work *w, uint32_t first,
 static void wake_waiting(lq_cluster *c, int64_t now)
 {
     LQ_LIST_EACH (&c->idle, node) {
-        struct work *w = LQ_OF(node, struct work, node);
+        struct lq_cluster_work *w = LQ_OF(node, struct lq_cluster_work, node);
         for (uint32_t i = 0; w->waiting && i < w->count; i++)
-            if (w->commands[i].state == WAITING && w->commands[i].due <= now)
-                become(c, w, i, READY);
+            if (w->commands[i].state == LQ_COMMAND_WAITING &&
+                w->commands[i].due <= now)
+                become(c, w, i, LQ_COMMAND_READY);
     }
 }
 
@@ -443,9 +380,10 @@ lq_op *lq_cluster_next(lq_cluster *c, size_t *node, int64_t now_ms)
 {
     wake_waiting(c, now_ms);
     while (!lq_list_empty(&c->ready)) {
-        struct work *w = LQ_OF(c->ready.next, struct work, node);
+        struct lq_cluster_work *w =
+            LQ_OF(c->ready.next, struct lq_cluster_work, node);
         uint32_t i = 0;
-        while (w->commands[i].state != READY)
+        while (w->commands[i].state != LQ_COMMAND_READY)
             i++;
         if (!target(c, w, i, now_ms, node)) {
             go_on(c, w);
@@ -466,9 +404,11 @@ int64_t lq_cluster_due(const lq_cluster *c)
 {
     int64_t due = INT64_MAX;
     LQ_LIST_EACH (&c->idle, node) {
-        const struct work *w = LQ_OF(node, struct work, node);
+        const struct lq_cluster_work *w =
+            LQ_OF(node, struct lq_cluster_work, node);
         for (uint32_t i = 0; w->waiting && i < w->count; i++)
-            if (w->commands[i].state == WAITING && w->commands[i].due < due)
+            if (w->commands[i].state == LQ_COMMAND_WAITING &&
+                w->commands[i].due < due)
                 due = w->commands[i].due;
     }
     return due;
@@ -477,11 +417,11 @@ int64_t lq_cluster_due(const lq_cluster *c)
 /* ---- back ---------------------------------------------------------------- */
 
 /* What a node said about the cluster, in one command's place. */
-static void redirect(lq_cluster *c, const struct part *p, const struct item *t,
-                     int64_t now)
+static void redirect(lq_cluster *c, const struct lq_cluster_part *p,
+                     const struct lq_cluster_item *t, int64_t now)
 {
-    struct work *w = p->work;
-    struct command *m = &w->commands[t->i];
+    struct lq_cluster_work *w = p->work;
+    struct lq_cluster_command *m = &w->commands[t->i];
     bool waits = w->op->kind == LQ_OP_WAIT;
     m->ask = false;
     if (t->said == LQ_SAID_MOVED || t->said == LQ_SAID_DOWN)
@@ -490,7 +430,7 @@ static void redirect(lq_cluster *c, const struct part *p, const struct item *t,
         lq_cluster_map_move(&c->map, t->slot, t->to);
     if (waits && t->i == 0) {
         /* Nobody was woken; the take behind it says what is there. */
-        become(c, w, t->i, ENDED);
+        become(c, w, t->i, LQ_COMMAND_ENDED);
         return;
     }
     lq_fail(&w->said, LUNAQ_EBROKER, "redis: %s: %s", lq_op_name(w->op->kind),
@@ -503,20 +443,20 @@ static void redirect(lq_cluster *c, const struct part *p, const struct item *t,
         m->hops++;
         m->ask = t->said == LQ_SAID_ASK;
         m->to = t->to;
-        become(c, w, t->i, READY);
+        become(c, w, t->i, LQ_COMMAND_READY);
     } else {
         postpone(c, w, t->i, now);
     }
 }
 
-static void ear_ended(lq_cluster *c, struct ear *ear)
+static void ear_ended(lq_cluster *c, struct lq_cluster_ear *ear)
 {
-    struct work *w = ear->work;
+    struct lq_cluster_work *w = ear->work;
     c->out--;
     if (ear->op.op.rc)
         lose(c, w, 0, &ear->op.op.err);
     else
-        become(c, w, 0, ENDED);
+        become(c, w, 0, LQ_COMMAND_ENDED);
     lq_op_release(&ear->op.op);
     lq_free(ear);
     go_on(c, w);
@@ -525,20 +465,20 @@ static void ear_ended(lq_cluster *c, struct ear *ear)
 void lq_cluster_ended(lq_cluster *c, lq_op *bundle, int64_t now_ms)
 {
     if (bundle->kind == LQ_OP_LISTEN) {
-        ear_ended(c, LQ_OF(bundle, struct ear, op.op));
+        ear_ended(c, LQ_OF(bundle, struct lq_cluster_ear, op.op));
         return;
     }
-    struct part *p = LQ_OF(bundle, struct part, op);
-    struct work *w = p->work;
+    struct lq_cluster_part *p = LQ_OF(bundle, struct lq_cluster_part, op);
+    struct lq_cluster_work *w = p->work;
     c->out--;
     if (bundle->rc)
         c->stale = true;
     for (uint32_t k = 0; k < p->count; k++) {
-        const struct item *t = &p->items[k];
-        struct command *m = &w->commands[t->i];
-        if (m->follows && w->commands[t->i - 1].state != ENDED) {
+        const struct lq_cluster_item *t = &p->items[k];
+        struct lq_cluster_command *m = &w->commands[t->i];
+        if (m->follows && w->commands[t->i - 1].state != LQ_COMMAND_ENDED) {
             m->due = INT64_MAX; /* goes with it again */
-            become(c, w, t->i, WAITING);
+            become(c, w, t->i, LQ_COMMAND_WAITING);
         } else if (t->answered) {
             answer(c, w, t->i);
         } else if (t->said) {
@@ -571,120 +511,14 @@ void lq_cluster_hurry(lq_cluster *c, const lunaq_error *why)
            (node = lq_list_shift(&c->idle)))
         lq_list_append(&all, node);
     while ((node = lq_list_shift(&all))) {
-        struct work *w = LQ_OF(node, struct work, node);
+        struct lq_cluster_work *w = LQ_OF(node, struct lq_cluster_work, node);
         lq_list_append(&c->idle, &w->node);
         w->hurried = true;
         w->said = *why;
         for (uint32_t i = 0; i < w->count; i++)
-            if (w->commands[i].state == READY ||
-                w->commands[i].state == WAITING)
+            if (w->commands[i].state == LQ_COMMAND_READY ||
+                w->commands[i].state == LQ_COMMAND_WAITING)
                 lose(c, w, i, why);
         go_on(c, w);
     }
 }
-
-/* ---- the rows of bundles and of the map ---------------------------------- */
-
-static uint32_t part_count(lq_op *op)
-{
-    const struct part *p = (const struct part *)op;
-    return p->count + p->ask;
-}
-
-static int part_build(lq_op *op, uint32_t i, lq_cmd *cmd)
-{
-    const struct part *p = (const struct part *)op;
-    struct work *w = p->work;
-    if (p->ask && i-- == 0) {
-        lq_cmd_c(cmd, "ASKING");
-        return LUNAQ_OK;
-    }
-    /* ASKING is for the next command alone, so that must not be refused for an
-     * unknown script. */
-    if (p->ask)
-        cmd->eval = true;
-    lunaq_error first = w->op->err;
-    int rc = w->row->build(w->op, p->items[i].i, cmd);
-    if (rc) {
-        op->err = w->op->err;
-        w->op->err = first;
-    }
-    return rc;
-}
-
-static void hear(struct part *p, struct item *t, const lq_cluster_hint *h)
-{
-    lq_cluster_map *map = &p->cluster->map;
-    t->said = h->said;
-    t->slot = h->slot;
-    if (h->said != LQ_SAID_MOVED && h->said != LQ_SAID_ASK)
-        return;
-    lq_str host = lq_str_c(h->to.host);
-    if (!host.len && p->at < map->count) /* the same, at another port */
-        host = lq_str_c(map->nodes[p->at].addr.host);
-    /* A copy: the map may move while it grows. */
-    char copy[LQ_CLUSTER_HOST_MAX];
-    memcpy(copy, host.p ? host.p : "", host.len);
-    copy[host.len] = 0;
-    int to = lq_cluster_map_node(map, lq_str_c(copy), h->to.port);
-    if (to < 0)
-        t->said = LQ_SAID_DOWN;
-    else
-        t->to = (uint16_t)to;
-}
-
-static int part_parse(lq_op *op, uint32_t i, const lq_reply *reply)
-{
-    struct part *p = (struct part *)op;
-    struct work *w = p->work;
-    if (p->ask && i-- == 0)
-        return LUNAQ_OK;
-    struct item *t = &p->items[i];
-    bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
-    if (w->commands[t->i].follows && i > 0 && p->items[i - 1].said) {
-        t->said = p->items[i - 1].said; /* it confirms nothing */
-        return LUNAQ_OK;
-    }
-    if (error) {
-        lq_cluster_hint h = lq_cluster_hear(lq_reply_error(reply));
-        if (h.said) {
-            hear(p, t, &h);
-            return LUNAQ_OK;
-        }
-    }
-    t->answered = true;
-    lunaq_error first = w->op->err;
-    int rc;
-    if (error && !w->row->errors) {
-        rc = lq_redis_error(&w->op->err, lq_op_name(w->op->kind), reply);
-    } else {
-        rc = w->row->parse(w->op, t->i, reply);
-    }
-    if (w->op->rc)
-        w->op->err = first;
-    note(w, rc);
-    return LUNAQ_OK;
-}
-
-const lq_redis_op lq_row_part = {.count = part_count,
-                                 .build = part_build,
-                                 .parse = part_parse,
-                                 .errors = true};
-
-static int slots_build(lq_op *op, uint32_t i, lq_cmd *cmd)
-{
-    (void)op;
-    (void)i;
-    lq_cmd_c(cmd, "CLUSTER");
-    lq_cmd_c(cmd, "SLOTS");
-    return LUNAQ_OK;
-}
-
-static int slots_parse(lq_op *op, uint32_t i, const lq_reply *reply)
-{
-    lq_op_slots *o = (lq_op_slots *)op;
-    (void)i;
-    return lq_cluster_map_read(&o->cluster->map, reply, &o->asked, &op->err);
-}
-
-const lq_redis_op lq_row_slots = {.build = slots_build, .parse = slots_parse};
