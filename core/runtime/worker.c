@@ -509,7 +509,9 @@ void lq_worker_free(lq_worker *w)
 {
     /* Until now the control thread could read what is held. */
     lq_worker_slots_release(w);
-    lq_loop_free(w->loop);
+    lq_loop_free(w->loop); /* what was posted since looks through the slots */
+    lq_free(w->slots);
+    lq_free(w->spares);
     lq_held_release(&w->held);
     lq_internal_lane_release(&w->internal);
     pthread_mutex_destroy(&w->mutex);

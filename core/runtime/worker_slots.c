@@ -19,8 +19,6 @@ void lq_worker_slots_release(lq_worker *w)
 {
     for (size_t i = 0; i < lq_worker_slots_count(w); i++)
         lq_slot_release(lq_worker_slot(w, i));
-    lq_free(w->slots);
-    lq_free(w->spares);
 }
 
 size_t lq_worker_slots_count(const lq_worker *w)

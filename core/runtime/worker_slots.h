@@ -16,6 +16,7 @@
 
 /** Readies the slots, all free. */
 void lq_worker_slots_init(lq_worker *w);
+/** Releases what they hold; the array itself outlives the loop. */
 void lq_worker_slots_release(lq_worker *w);
 /** All of them, the spare ones too: i < lq_worker_slots_count(). */
 size_t lq_worker_slots_count(const lq_worker *w);
