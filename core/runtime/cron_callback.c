@@ -168,7 +168,7 @@ int lq_cron_callbacks_new(lq_cron_callbacks **out,
                           const lunaq_cron_hooks *hooks, lq_log *log,
                           lunaq_error *err)
 {
-    lunaq_cron_hooks h;
+    lunaq_cron_hooks h = {0};
     int rc = lq_sized_copy(&h, sizeof(h), hooks, "lunaq_cron_hooks", err);
     if (rc)
         return rc;

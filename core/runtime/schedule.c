@@ -102,13 +102,10 @@ static void ignored(lq_schedule *s, const lq_cron_want *w, const char *why)
            lq_fc("name", w->name ? w->name : ""), lq_fc("reason", why));
 }
 
-/* The new one takes the old one's place and what is known of it. */
-static void replace(lq_schedule *s, lq_entry *old, lq_entry *e)
+/* The old one becomes the new one, in its place; what is known of it stays. */
+static void replace(lq_entry *old, lq_entry *e)
 {
-    lq_entry **at = &s->entries;
-    while (*at != old)
-        at = &(*at)->next;
-    *at = e;
+    lq_arena_release(&old->copy);
     e->next = old->next;
     e->seen = old->seen;
     e->base_ms = old->base_ms;
@@ -117,16 +114,22 @@ static void replace(lq_schedule *s, lq_entry *old, lq_entry *e)
     e->asked_ms = old->asked_ms;
     e->answered = old->answered;
     e->skip = old->skip;
-    lq_map_set(&s->by_id, lq_str_c(e->id), e, NULL); /* it has the key */
-    entry_free(old);
+    if (e->seen && e->rule.cron.dst != old->rule.cron.dst)
+        e->next_ms = lq_cron_next_ms(&e->rule.cron, e->base_ms);
+    *old = *e;
+    old->item.task.id = (lq_str){0}; /* each tick has its own */
+    lq_free(e);
 }
 
 void lq_schedule_want(lq_schedule *s, const lq_cron_want *w)
 {
     lunaq_error why = LUNAQ_ERROR_INIT;
     lq_entry *e = lq_calloc(1, sizeof(*e)), *old;
-    int rc = e ? read_rule(s, e, w, &why) : lq_fail_nomem(&why);
-
+    if (!e) {
+        ignored(s, w, "out of memory");
+        return;
+    }
+    int rc = read_rule(s, e, w, &why);
     if (rc)
         goto out;
     e->place = s->place;
@@ -139,7 +142,7 @@ void lq_schedule_want(lq_schedule *s, const lq_cron_want *w)
         goto out;
     }
     if (old) {
-        replace(s, old, e);
+        replace(old, e);
         return;
     }
     if (!lq_map_set(&s->by_id, lq_str_c(e->id), e, NULL)) {
@@ -152,8 +155,7 @@ void lq_schedule_want(lq_schedule *s, const lq_cron_want *w)
 out:
     if (rc) {
         ignored(s, w, why.message);
-        if (e)
-            entry_free(e);
+        entry_free(e);
     }
 }
 

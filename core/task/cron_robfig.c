@@ -57,7 +57,8 @@ static bool lost(const struct walk *w)
 
 static int64_t clock_of(const struct walk *w)
 {
-    return (int64_t)w->hour * HOUR_S + w->minute * MINUTE_S + w->second;
+    return (int64_t)w->hour * HOUR_S + (int64_t)w->minute * MINUTE_S +
+           w->second;
 }
 
 /* The following return true when they wrapped. */

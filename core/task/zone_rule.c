@@ -143,7 +143,7 @@ static int64_t change_day(const lq_zone_change *c, int64_t year)
     int64_t next = c->month == 12 ? lq_date_days(year + 1, 1, 1)
                                   : lq_date_days(year, c->month + 1U, 1);
     int64_t day = month + (c->weekday + 7U - lq_date_weekday(month)) % 7 +
-                  7 * (c->week - 1);
+                  INT64_C(7) * (c->week - 1);
     return day < next ? day : day - 7; /* week 5 is the last one */
 }
 

@@ -60,7 +60,7 @@ static const struct row rows[] = {
     {"clock_ahead__once", "*/5 * * * *", NULL, 5 * MINUTE, 700 * DAY, 700 * DAY,
      700 * DAY},
     {"clock_ahead__all__the_latest_hundred", "*/5 * * * *", "all", 5 * MINUTE,
-     700 * DAY, 700 * DAY - 99 * 5 * MINUTE, 700 * DAY - 99 * 5 * MINUTE},
+     700 * DAY, 700 * DAY - 495 * MINUTE, 700 * DAY - 495 * MINUTE},
 };
 
 static void test_due(void **state)

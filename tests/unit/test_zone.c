@@ -35,7 +35,7 @@ static int add_name(const char *path, const struct stat *st, int kind,
     char magic[4] = "";
     FILE *f = fopen(path, "rb");
     if (f && fread(magic, 1, 4, f) == 4 && memcmp(magic, "TZif", 4) == 0)
-        strcpy(names[name_count++], name);
+        snprintf(names[name_count++], sizeof names[0], "%s", name);
     if (f)
         fclose(f);
     return 0;
