@@ -141,6 +141,42 @@ repair__task_has_left_before_its_lists__touches_nothing(void **state)
     lq_op_release(&op.op);
 }
 
+/* ---- the wrong kind of URL ----------------------------------------------- */
+
+static void url__of_the_other_kind__is_told(void **state)
+{
+    world *w = *state;
+    char url[128];
+    lq_caller *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    bool told = false;
+    (void)w;
+    for (int i = 0; i < 2 && !told; i++) { /* one of them has not the slot */
+        snprintf(url, sizeof(url), "redis://127.0.0.1:%d", cluster.ports[i]);
+        assert_int_equal(lq_redis_caller_open(&c, url, NULL), LUNAQ_OK);
+        lq_op_queues op = {.op.kind = LQ_OP_QUEUES};
+        told = lq_caller_call(c, &op.op, 5000, &err) == LUNAQ_EREPLY;
+        lq_op_release(&op.op);
+        lq_caller_close(c);
+    }
+    if (!told || !strstr(err.message, "redis-cluster://"))
+        fail_msg("%s", err.message);
+
+    redis_server alone;
+    char port[8];
+    snprintf(port, sizeof(port), "%d", redis_server_free_port());
+    assert_int_equal(redis_server_start(&alone, "--port", port), 0);
+    snprintf(url, sizeof(url), "redis-cluster://127.0.0.1:%s", port);
+    assert_int_equal(lq_redis_caller_open(&c, url, NULL), LUNAQ_OK);
+    lq_op_queues op = {.op.kind = LQ_OP_QUEUES};
+    assert_int_equal(lq_caller_call(c, &op.op, 5000, &err), LUNAQ_ECONFIG);
+    if (!strstr(err.message, "no node of a cluster"))
+        fail_msg("%s", err.message);
+    lq_op_release(&op.op);
+    lq_caller_close(c);
+    redis_server_stop(&alone);
+}
+
 /* -------------------------------------------------------------------------- */
 
 static size_t suites(struct CMUnitTest *tests)
@@ -171,6 +207,7 @@ int main(int argc, char **argv)
     int failed = _cmocka_run_group_tests("broker on a cluster", tests,
                                          suites(tests), NULL, NULL);
     static const struct CMUnitTest own[] = {
+        WORLD_TEST(url__of_the_other_kind__is_told),
         WORLD_TEST(repair__task_has_left_before_its_lists__touches_nothing)};
     failed +=
         cmocka_run_group_tests_name("slots on their way", own, NULL, NULL);

@@ -103,8 +103,17 @@ static int slots_build(lq_op *op, uint32_t i, lq_cmd *cmd)
 static int slots_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_slots *o = (lq_op_slots *)op;
+    lq_str error = lq_reply_error(reply);
     (void)i;
+    if (error.len && memmem(error.p, error.len, "cluster support", 15))
+        return lq_fail(&op->err, LUNAQ_ECONFIG,
+                       "redis: %s:%d is no node of a cluster: begin the URL "
+                       "with redis:// instead",
+                       o->asked.host, o->asked.port);
+    if (error.p)
+        return lq_redis_error(&op->err, "cluster slots", reply);
     return lq_cluster_map_read(&o->cluster->map, reply, &o->asked, &op->err);
 }
 
-const lq_redis_op lq_row_slots = {.build = slots_build, .parse = slots_parse};
+const lq_redis_op lq_row_slots = {
+    .build = slots_build, .parse = slots_parse, .errors = true};

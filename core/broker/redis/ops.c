@@ -73,7 +73,12 @@ int lq_redis_error(lunaq_error *err, const char *what, const lq_reply *reply)
             code = known[i].code;
     char clean[200];
     text.len = lq_utf8_clean(text, clean, sizeof(clean));
-    return lq_fail(err, code, "redis: %s: %.*s", what, (int)text.len, clean);
+    bool cluster = lq_str_starts(text, LQ_STR("MOVED ")) ||
+                   lq_str_starts(text, LQ_STR("CROSSSLOT "));
+    return lq_fail(err, code, "redis: %s: %.*s%s", what, (int)text.len, clean,
+                   cluster ? ": this is a node of a cluster: begin the URL "
+                             "with redis-cluster://"
+                           : "");
 }
 
 bool lq_redis_is_readonly(lq_str error)

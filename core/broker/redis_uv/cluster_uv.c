@@ -25,7 +25,7 @@
 #define CONNECT_MS 1500   /* that operations wait for a node's first link */
 #define STALL_MS 5000     /* out of reach so long: half of the shortest lease */
 #define PATIENCE_MS 2000  /* for what cannot be done at the moment, … */
-#define STEP_MS 150       /* … which holds up other queues, … */
+#define STEP_MS 30        /* … which holds up other queues, … */
 #define LONG_MS 10000
 
 enum state { DOWN = 1, UP, BREAKING };
@@ -468,6 +468,7 @@ static int64_t patience(const lq_op *op)
     switch (op->kind) {
     case LQ_OP_STEP:
     case LQ_OP_RECONCILE:
+    case LQ_OP_TOKEN: /* another one is at another node */
         return STEP_MS;
     case LQ_OP_WAIT:
         return 0;
