@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +336,75 @@ static void remove__then_enqueue__the_queue_is_known_again(void **state)
     assert_int_equal(count_of(w, Q, LUNAQ_PENDING), 1);
 }
 
+/* ---- a queue file: every table that knows queues --------------------------
+ */
+
+static int64_t ask(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s = NULL;
+    int64_t n = -1;
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+    if (sqlite3_step(s) == SQLITE_ROW)
+        n = sqlite3_column_int64(s, 0);
+    (void)sqlite3_finalize(s);
+    return n;
+}
+
+/* Puts a row of the queue into each table that has a column of that name, or
+ * counts them. */
+static int64_t rows_of_queue(sqlite3 *db, int64_t queue, bool fill)
+{
+    static const char tables_sql[] =
+        "SELECT m.name, (SELECT group_concat(CASE WHEN c.name = 'queue'"
+        " THEN '?1' WHEN c.type = 'INTEGER' THEN '4711' ELSE quote('x') END)"
+        " FROM pragma_table_info(m.name) c)"
+        " FROM sqlite_schema m WHERE m.type = 'table' AND m.name <> 'queue'"
+        " AND EXISTS (SELECT 1 FROM pragma_table_info(m.name)"
+        " WHERE name = 'queue')";
+    sqlite3_stmt *tables = NULL;
+    int64_t rows = 0;
+    assert_int_equal(sqlite3_prepare_v2(db, tables_sql, -1, &tables, NULL), 0);
+    while (sqlite3_step(tables) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(tables, 0);
+        const char *values = (const char *)sqlite3_column_text(tables, 1);
+        char sql[600];
+        sqlite3_stmt *one = NULL;
+        if (fill)
+            snprintf(sql, sizeof sql, "INSERT INTO %s VALUES (%s)", name,
+                     values);
+        else
+            snprintf(sql, sizeof sql,
+                     "SELECT count(*) FROM %s WHERE queue = ?1", name);
+        assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &one, NULL), 0);
+        assert_int_equal(sqlite3_bind_int64(one, 1, queue), 0);
+        int rc = sqlite3_step(one);
+        if (fill && rc != SQLITE_DONE)
+            fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+        rows += fill ? 1 : sqlite3_column_int64(one, 0);
+        (void)sqlite3_finalize(one);
+    }
+    (void)sqlite3_finalize(tables);
+    return rows;
+}
+
+static void remove__rows_in_every_table__none_is_left(void **state)
+{
+    struct world *w = *state;
+    sqlite3 *db = NULL;
+    plant_in(w, Q, LUNAQ_PENDING, "p", NULL);
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    int64_t queue = ask(db, "SELECT queue FROM queue WHERE name = '" Q "'");
+    assert_true(queue > 0);
+    assert_true(rows_of_queue(db, queue, true) >= 6);
+    assert_true(rows_of_queue(db, queue, false) >= 7);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE task SET state = 5", NULL, NULL, NULL), 0);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, 1, NULL), 0);
+    assert_int_equal(rows_of_queue(db, queue, false), 0);
+    assert_int_equal(ask(db, "SELECT count(*) FROM queue"), 0);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
 
 int main(int argc, char **argv)
@@ -359,6 +429,11 @@ int main(int argc, char **argv)
         TEST(remove__name_that_is_a_pattern__takes_no_neighbour),
         TEST(memory__without_the_command__is_still_known),
     };
-    return world_run("inspect_queue", tests, LQ_COUNT(tests), redis_only,
-                     LQ_COUNT(redis_only), argc, argv);
+    const struct CMUnitTest sqlite_only[] = {
+        TEST(remove__rows_in_every_table__none_is_left),
+    };
+    int failed = world_run_on(&inspected_sqlite, "inspect_queue's rows",
+                              sqlite_only, LQ_COUNT(sqlite_only));
+    return failed + world_run("inspect_queue", tests, LQ_COUNT(tests),
+                              redis_only, LQ_COUNT(redis_only), argc, argv);
 }
