@@ -9,11 +9,12 @@ local function put_back(set, sets, groups, group_prefix, name)
   while true do
     local page = call('ZRANGE', set, 0, 199, 'WITHSCORES')
     if #page == 0 then break end
-    local ids = {}
+    local ids, put = {}, {}
     for i = 1, #page, 2 do
-      call('ZADD', key, page[i + 1], page[i])
+      put[i], put[i + 1] = page[i + 1], page[i]
       ids[#ids + 1] = page[i]
     end
+    call('ZADD', key, unpack(put))
     call('ZREM', set, unpack(ids))
     n = n + #ids
   end

@@ -40,7 +40,7 @@ while n < want and not full do
   local page = call('ZRANGE', group, 0, math.min(want - n, 100) - 1,
                     'WITHSCORES')
   if #page == 0 then break end
-  local gone = {}
+  local gone, put = {}, {}
   for i = 1, #page, 2 do
     local id = page[i]
     local msg = pcall('HGET', ARGV[1] .. id, 'msg')
@@ -52,11 +52,12 @@ while n < want and not full do
       room = room - #msg
       n = n + 1
       out[2 * n], out[2 * n + 1] = id, msg
-      call('ZADD', set, page[i + 1], id)
+      put[#put + 1], put[#put + 2] = page[i + 1], id
     end
     -- An id without a task: dropped.
     gone[#gone + 1] = id
   end
+  if #put > 0 then call('ZADD', set, unpack(put)) end
   if #gone > 0 then call('ZREM', group, unpack(gone)) end
 end
 if n > 0 then
