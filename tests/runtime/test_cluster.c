@@ -504,6 +504,86 @@ master_killed__its_replica_goes_on_and_durable_tasks_are_there(void **state)
     stop_servers(w);
 }
 
+/* ---- cancel requests ----------------------------------------------------- */
+
+/* Runs until it is told to end. */
+static int patient(lunaq_run *run, void *ud)
+{
+    struct world *w = ud;
+    atomic_fetch_add(&w->starts, 1);
+    while (!lunaq_run_canceled(run))
+        nap(2000);
+    atomic_fetch_add(&w->of[0], 1);
+    return LUNAQ_OK;
+}
+
+static void cancel_one(struct world *w, const char *id)
+{
+    lunaq_task t = LUNAQ_TASK_INIT;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int starts = atomic_load(&w->starts), ends = atomic_load(&w->of[0]);
+    t.type = "patient";
+    t.queue = names[1];
+    t.task_id = id;
+    if (lunaq_client_enqueue(w->client, &t, NULL, &err))
+        fail_msg("%s", err.message);
+    wait_runs(w, starts + 1);
+    if (lunaq_task_cancel(w->client, t.queue, id, "enough", &err))
+        fail_msg("%s", err.message);
+    /* The renewal of its lease would tell it after 10 s. */
+    for (int64_t until = now_ms() + 7000; atomic_load(&w->of[0]) == ends;) {
+        if (now_ms() > until)
+            fail_msg("%s: nobody heard of it", id);
+        nap(2000);
+    }
+}
+
+static int pubsub_clients(void)
+{
+    int n = 0;
+    for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++) {
+        char *reply = NODE(i, "PUBSUB", "NUMSUB", "asynq:cancel");
+        const char *last = strrchr(reply, ':');
+        n += last ? atoi(last + 1) : 0;
+        free(reply);
+    }
+    return n;
+}
+
+static void wait_listening(void)
+{
+    for (int64_t until = now_ms() + WAIT_MS; pubsub_clients() == 0;) {
+        assert_true(now_ms() < until);
+        nap(10000);
+    }
+}
+
+static void
+cancel__running_task__is_heard_also_after_the_link_was_lost(void **state)
+{
+    struct world *w = *state;
+    lunaq_server_options o = LUNAQ_SERVER_OPTIONS_INIT;
+    lunaq_queue_weight queue = {names[1], 1};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    o.broker = cluster.url;
+    o.queues = &queue;
+    o.queue_count = 1;
+    o.concurrency = 2;
+    o.lease_ms = 60000;
+    o.log = tell;
+    if (lunaq_server_open(&w->servers[0], &o, &err) ||
+        lunaq_server_handle(w->servers[0], "patient", patient, w, &err) ||
+        lunaq_server_start(w->servers[0], &err))
+        fail_msg("server: %s", err.message);
+    wait_listening();
+    cancel_one(w, "first");
+    for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++)
+        free(NODE(i, "CLIENT", "KILL", "TYPE", "pubsub"));
+    wait_listening();
+    cancel_one(w, "second");
+    stop_servers(w);
+}
+
 /* ---- the programs -------------------------------------------------------- */
 
 /* Runs a program's command line; its output in out. */
@@ -581,7 +661,8 @@ static void lunaqd__on_a_cluster__runs_lua_handlers(void **state)
                          folder, folder),
                      0);
     assert_int_equal(run(out, sizeof(out),
-                         "%s enqueue add n:=41 --retention 1h --task-id dddddd", cli_path),
+                         "%s enqueue add n:=41 --retention 1h --task-id dddddd",
+                         cli_path),
                      0);
     /* It ends when it was told to, and that takes everything back. */
     int rc =
@@ -602,6 +683,8 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         CLUSTER_TEST(commands__on_a_cluster__do_what_they_say),
         CLUSTER_TEST(lunaqd__on_a_cluster__runs_lua_handlers),
+        CLUSTER_TEST(
+            cancel__running_task__is_heard_also_after_the_link_was_lost),
         CLUSTER_TEST(reshard__under_load__every_task_runs_once_and_none_fails),
         CLUSTER_TEST(slot_half_moved__its_queue_waits_and_loses_nothing),
         CLUSTER_TEST(

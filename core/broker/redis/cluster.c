@@ -117,7 +117,7 @@ static void lose(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
     struct lq_cluster_command *m = &w->commands[i];
     int rc = why->code;
     if (why->code == LUNAQ_EBROKER && !m->any && !c->lame[m->slot]) {
-        c->lame[m->slot] = lq_mono_ms();
+        c->lame[m->slot] = w->begun;
         c->lame_count++;
     }
     if (w->row->lost)
@@ -134,11 +134,12 @@ static void lose(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
             become(c, w, i, LQ_COMMAND_ENDED);
 }
 
-static void answer(lq_cluster *c, struct lq_cluster_work *w, uint32_t i)
+static void answer(lq_cluster *c, struct lq_cluster_work *w, uint32_t i,
+                   int64_t now)
 {
     const struct lq_cluster_command *m = &w->commands[i];
     if (c->lame_count && !m->any && c->lame[m->slot]) {
-        int64_t away = lq_mono_ms() - c->lame[m->slot];
+        int64_t away = now - c->lame[m->slot];
         c->lame[m->slot] = 0;
         c->lame_count--;
         if (away > c->back_ms)
@@ -267,6 +268,7 @@ void lq_cluster_submit(lq_cluster *c, lq_op *op, int64_t now_ms,
     }
     w->op = op;
     w->row = row;
+    w->begun = now_ms;
     w->deadline = now_ms + patience_ms;
     lq_list_init(&w->node);
     lq_fail(&w->said, LUNAQ_EBROKER, "redis: no node of the cluster answers");
@@ -480,7 +482,7 @@ void lq_cluster_ended(lq_cluster *c, lq_op *bundle, int64_t now_ms)
             m->due = INT64_MAX; /* goes with it again */
             become(c, w, t->i, LQ_COMMAND_WAITING);
         } else if (t->answered) {
-            answer(c, w, t->i);
+            answer(c, w, t->i, now_ms);
         } else if (t->said) {
             redirect(c, p, t, now_ms);
         } else if (bundle->rc == LUNAQ_EBROKER) {

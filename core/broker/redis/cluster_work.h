@@ -33,7 +33,7 @@ struct lq_cluster_work {
     struct lq_cluster_command *commands;
     uint32_t count, room;
     uint32_t ready, waiting, sent, ended;
-    int64_t deadline;
+    int64_t begun, deadline;
     lunaq_error said; /* why it waits */
     bool hurried;
 };

@@ -23,9 +23,10 @@
 #define MAP_FAILED_MS 250 /* after a failure */
 #define MAP_REST_MS 60000 /* without any doubt */
 #define CONNECT_MS 1500   /* that operations wait for a node's first link */
-#define STALL_MS 5000     /* out of reach so long: half of the shortest lease */
-#define PATIENCE_MS 2000  /* for what cannot be done at the moment, … */
-#define STEP_MS 30        /* … which holds up other queues, … */
+#define STALL_MS 3000 /* out of reach so long: leases of 10 s may be at risk   \
+                       */
+#define PATIENCE_MS 2000 /* for what cannot be done at the moment, … */
+#define STEP_MS 30       /* … which holds up other queues, … */
 #define LONG_MS 10000
 
 enum state { DOWN = 1, UP, BREAKING };
