@@ -42,7 +42,7 @@ static struct task {
 } tasks[TASKS_MAX];
 static atomic_int next_task;
 static atomic_bool stop, failing;
-static atomic_int acked_since[2];
+static atomic_int acked_since[2], acked_in_all;
 
 static int64_t now_ns(void)
 {
@@ -105,6 +105,7 @@ static void put(lunaq_client *client, bool replica, bool cold)
         fail_late("an acknowledgment names the level that was asked for");
     t->acked_ns = now_ns();
     atomic_store(&t->state, ACKED);
+    atomic_fetch_add(&acked_in_all, 1);
     if (atomic_load(&failing))
         atomic_fetch_add(&acked_since[replica], 1);
 }
@@ -197,7 +198,9 @@ static void kill_master(void)
                                       NULL};
     kill(group.servers[1].pid, SIGSTOP);
     free(redis_server_command(&group.servers[0], cut));
+    int before = atomic_load(&acked_in_all);
     nap(CUT_OFF_MS);
+    WAIT_FOR(atomic_load(&acked_in_all) > before + 20);
     atomic_store(&failing, true);
     redis_server_kill(&group.servers[0]);
     kill(group.servers[1].pid, SIGCONT);
