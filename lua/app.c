@@ -302,7 +302,9 @@ static bool describe_defaults(cJSON *row, const lq_lua_spec *spec)
            add_number(row, "max_retry", spec->max_retry) &&
            add_number(row, "timeout_ms", spec->timeout_ms) &&
            add_number(row, "retention_ms", spec->retention_ms) &&
-           add_number(row, "unique_ms", lock ? spec->unique_ms : -1);
+           add_number(row, "unique_ms", lock ? spec->unique_ms : -1) &&
+           add_number(row, "concurrency",
+                      spec->concurrency ? spec->concurrency : -1);
 }
 
 static bool describe_spec(cJSON *list, const lq_lua_spec *spec)

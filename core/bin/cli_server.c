@@ -177,7 +177,8 @@ static void put_defaults(cJSON *o, const lunaq_handler_info *h)
     } numbers[] = {{"max_retry", h->max_retry},
                    {"timeout_ms", h->timeout_ms},
                    {"retention_ms", h->retention_ms},
-                   {"unique_ms", h->unique_ms}};
+                   {"unique_ms", h->unique_ms},
+                   {"concurrency", h->concurrency}};
     if (h->queue[0])
         cli_json_str(o, "queue", h->queue);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

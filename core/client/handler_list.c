@@ -4,7 +4,7 @@
  * {"generation": 7, "rejected": "",
  *  "handlers": [{"type": …, "file": …, "doc": …, "hash": …,
  *                and what it says of: "queue", "max_retry", "timeout_ms",
- *                "retention_ms", "unique_ms"}, …]}
+ *                "retention_ms", "unique_ms", "concurrency"}, …]}
  */
 #include "client/handle.h"
 
@@ -15,7 +15,7 @@
 #include <cjson/cJSON.h>
 
 static_assert(sizeof(lunaq_handler_info) ==
-                  offsetof(lunaq_handler_info, unique_ms) + sizeof(int64_t),
+                  offsetof(lunaq_handler_info, concurrency) + sizeof(int64_t),
               "a new field must not hide in padding");
 
 struct lunaq_handler_list {
@@ -90,6 +90,7 @@ static int add(lunaq_handler_list *list, lq_str server_id, const cJSON *extra,
         .timeout_ms = number(handler, "timeout_ms"),
         .retention_ms = number(handler, "retention_ms"),
         .unique_ms = number(handler, "unique_ms"),
+        .concurrency = number(handler, "concurrency"),
     };
     if (!info->server_id || !info->type || !info->file || !info->doc ||
         !info->hash || !info->rejected || !info->queue)

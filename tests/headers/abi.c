@@ -26,7 +26,7 @@ ENDS_FULL(lunaq_queue_info, memory_bytes);
 ENDS_FULL(lunaq_server_info, remote_control);
 ENDS_FULL(lunaq_cron_info, servers);
 ENDS_FULL(lunaq_cron_event, at);
-ENDS_FULL(lunaq_handler_info, unique_ms);
+ENDS_FULL(lunaq_handler_info, concurrency);
 ENDS_FULL(lunaq_group_info, failures);
 ENDS_FULL(lunaq_broker_move_options, ud);
 ENDS_FULL(lunaq_broker_moved, added);

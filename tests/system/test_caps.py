@@ -60,6 +60,9 @@ class Caps(Both):
         self.wait_ended(daemon, "wide", 60)
         self.wait_ended(daemon, "narrow", 60)
         self.assertEqual(at_once(daemon, "narrow"), (2, 60))
+        said = {h["type"]: h.get("concurrency") for h in
+                json.loads(self.lunaq("handlers", "--json"))}
+        self.assertEqual((said["narrow"], said["wide"]), (2, None))
         self.assertGreater(at_once(daemon, "wide")[0], 2)
         wait_for("all are counted", lambda: self.counters() == (122, 0))
 

@@ -505,8 +505,9 @@ LUNAQ_API void lunaq_server_list_free(lunaq_server_list *list);
 LUNAQ_API int lunaq_server_list_open(lunaq_client *client,
                                      lunaq_server_list **out, lunaq_error *err);
 
-/** The server of a list with this id, or a head or tail of at least 6 characters
- *  of it; borrowed.  NULL: LUNAQ_ENOTFOUND, or LUNAQ_EAMBIGUOUS, in *err. */
+/** The server of a list with this id, or a head or tail of at least 6
+ * characters of it; borrowed.  NULL: LUNAQ_ENOTFOUND, or LUNAQ_EAMBIGUOUS, in
+ * *err. */
 LUNAQ_API const lunaq_server_info *
 lunaq_server_list_find(const lunaq_server_list *list, const char *id,
                        lunaq_error *err);
@@ -592,6 +593,8 @@ typedef struct lunaq_handler_info {
     int64_t retention_ms; /* 0 = none */
     int64_t unique_ms;    /* 0 = none; -1 also when it locks on some members of
                              the payload (unique.by) */
+    int64_t concurrency;  /* its runs at once in a process; -1 = as many as the
+                             process runs */
 } lunaq_handler_info;
 
 typedef struct lunaq_handler_list lunaq_handler_list;
