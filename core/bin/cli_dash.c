@@ -113,12 +113,25 @@ static void change_state(struct dash *d, int step)
     go(d, DASH_TASKS);
 }
 
+/* The state of a queue that is looked at first. */
+static lunaq_state liveliest(const lunaq_queue_info *q)
+{
+    return q->active        ? LUNAQ_ACTIVE
+           : q->pending     ? LUNAQ_PENDING
+           : q->retry       ? LUNAQ_RETRY
+           : q->scheduled   ? LUNAQ_SCHEDULED
+           : q->aggregating ? LUNAQ_AGGREGATING
+           : q->archived    ? LUNAQ_ARCHIVED
+           : q->completed   ? LUNAQ_COMPLETED
+                            : LUNAQ_PENDING;
+}
+
 static void enter(struct dash *d)
 {
     if (d->view == DASH_QUEUES && d->row < dash_rows(d)) {
         const lunaq_queue_info *q = lunaq_queue_list_at(d->queues, d->row);
         snprintf(d->queue, sizeof d->queue, "%s", q->name);
-        d->state = q->active ? LUNAQ_ACTIVE : LUNAQ_PENDING;
+        d->state = liveliest(q);
         d->page = 0;
         go(d, DASH_TASKS);
     } else if (d->view == DASH_TASKS && d->row < dash_rows(d)) {

@@ -65,12 +65,13 @@ int lunaq_server_order(lunaq_client *client, const char *server_id,
                      (int)order);
     if (!rc)
         rc = lunaq_server_list_open(client, &list, err);
-    const lunaq_server_info *s =
-        rc ? NULL : lunaq_server_list_find(list, server_id, err);
-    if (!rc)
+    if (!rc) {
+        const lunaq_server_info *s =
+            lunaq_server_list_find(list, server_id, err);
         rc = s ? may(s, err) : err->code;
-    if (!rc)
-        rc = give(client, s, word, who, err);
+        if (s && !rc)
+            rc = give(client, s, word, who, err);
+    }
     lunaq_server_list_free(list);
     return rc;
 }

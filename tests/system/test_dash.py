@@ -78,9 +78,11 @@ class Dash(Both, unittest.TestCase):
         screen.wait("HOST")
         screen.press("q")
         screen.wait("later")
-        screen.press("j\r")  # the second queue: low
-        screen.wait("no pending tasks")
-        screen.press("\t\t\t")
+        screen.press("j\r")  # the second queue, low: what it has
+        screen.wait("no luck")
+        screen.press("\t")
+        screen.wait("no completed tasks")
+        screen.press("h")
         screen.wait("no luck")
         screen.press("\r")
         screen.wait('{"k":"value-of-k"}')
