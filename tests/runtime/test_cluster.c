@@ -41,7 +41,8 @@ struct world {
     char why[300];
     bool durable; /* every second task */
     bool patient; /* enqueues are tried again until they are known */
-    int64_t handler_us;
+    atomic_int handler_us;
+    atomic_bool hold;              /* handlers go on when it is false */
     atomic_uchar acked[TASKS_MAX]; /* 1 enqueued, 2 durably */
     atomic_uchar runs[TASKS_MAX];
 };
@@ -139,7 +140,9 @@ static int handler(lunaq_run *run, void *ud)
     if (n >= 0 && n < TASKS_MAX)
         atomic_fetch_add(&w->runs[n], 1);
     atomic_fetch_add(&w->starts, 1);
-    nap(w->handler_us);
+    nap(atomic_load(&w->handler_us));
+    while (atomic_load(&w->hold) && !lunaq_run_canceled(run))
+        nap(5000);
     return LUNAQ_OK;
 }
 
@@ -309,7 +312,7 @@ static int setup(void **state)
     if (!w)
         return -1;
     redis_cluster_wipe(&cluster);
-    w->handler_us = 200;
+    atomic_store(&w->handler_us, 200);
     w->client = open_client();
     *state = w;
     return 0;
@@ -440,7 +443,7 @@ static void move_in_halves(struct world *w, int queue, size_t from, size_t to,
 static void slot_half_moved__its_queue_waits_and_loses_nothing(void **state)
 {
     struct world *w = *state;
-    w->handler_us = 6000; /* so that tasks pile up */
+    atomic_store(&w->handler_us, 6000); /* so that tasks pile up */
     start_server(w, 0);
     start_producers(w);
     wait_runs(w, 300);
@@ -453,7 +456,7 @@ static void slot_half_moved__its_queue_waits_and_loses_nothing(void **state)
         nap(5000);
     }
     move_in_halves(w, 1, other, first, false);
-    w->handler_us = 0;
+    atomic_store(&w->handler_us, 0);
     stop_producers(w);
     wait_all(w, 1);
     stop_servers(w);
@@ -502,6 +505,36 @@ master_killed__its_replica_goes_on_and_durable_tasks_are_there(void **state)
         fail_msg("%d enqueues failed: %s", w->bad, w->why);
     assert_int_equal(missing(w, 2), 0);
     stop_servers(w);
+}
+
+/* A lease of 10 s ends meanwhile, on a node that is not there. */
+static void tasks_in_hand__their_master_is_replaced__run_once(void **state)
+{
+    enum { TASKS = 6 };
+    struct world *w = *state;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    w->durable = true;
+    atomic_store(&w->hold, true);
+    start_server(w, 0);
+    for (int i = 0; i < TASKS; i++) {
+        int n = QUEUES * (2 * i + 1) + 1; /* odd, and of the second queue */
+        atomic_store(&w->next, n + 1);
+        if (put(w, w->client, n, &err))
+            fail_msg("%s", err.message);
+    }
+    wait_runs(w, TASKS);
+    start_server(w, 1);
+    nap(300000); /* the replica has their leases */
+    size_t victim = (size_t)owner_of(1);
+    redis_cluster_kill(&cluster, victim);
+    nap(13000000);
+    assert_true(owner_of(1) != (int)victim);
+    assert_int_equal(redis_cluster_restart(&cluster, victim), 0);
+    atomic_store(&w->hold, false);
+    wait_all(w, 2);
+    stop_servers(w);
+    assert_int_equal(atomic_load(&w->starts), TASKS);
+    assert_int_equal(failed_in_all(w), 0);
 }
 
 /* ---- cancel requests ----------------------------------------------------- */
@@ -689,6 +722,7 @@ int main(int argc, char **argv)
         CLUSTER_TEST(slot_half_moved__its_queue_waits_and_loses_nothing),
         CLUSTER_TEST(
             master_killed__its_replica_goes_on_and_durable_tasks_are_there),
+        CLUSTER_TEST(tasks_in_hand__their_master_is_replaced__run_once),
     };
     if (argc < 3 || redis_cluster_start(&cluster))
         return 77; /* skipped */
