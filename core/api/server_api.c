@@ -305,12 +305,15 @@ int lunaq_server_hook(lunaq_server *server, const lunaq_server_hooks *hooks,
 
 static int start(lunaq_server *s, lunaq_error *err)
 {
+    bool runs = s->app || lq_callbacks_count(s->callbacks);
     if (s->life != LIFE_OPEN)
         return lq_fail(err, LUNAQ_ESTATE, "the server was started before");
-    if (!s->app && !lq_callbacks_count(s->callbacks))
+    /* Without a handler it may be a scheduler: quiet from the beginning. */
+    if (!runs && !s->o.cron_count && !s->cron_callbacks)
         return lq_fail(err, LUNAQ_ECONFIG,
                        "nothing to run: name a handlers folder or add a "
-                       "handler with lunaq_server_handle()");
+                       "handler with lunaq_server_handle(), or periodic "
+                       "entries");
     int rc = make_runtime(s, err);
     if (!rc)
         rc = lq_server_start(s->runtime, err);
@@ -322,8 +325,12 @@ static int start(lunaq_server *s, lunaq_error *err)
     s->life = LIFE_STARTED;
     if (s->app)
         rc = lq_lua_app_start(s->app, err);
+    if (!rc && !runs)
+        lq_server_quiet(s->runtime);
     if (!rc)
         lq_server_begin(s->runtime);
+    if (!rc && !runs)
+        lq_server_quiet(s->runtime);
     return rc;
 }
 

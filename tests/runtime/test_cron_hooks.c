@@ -317,6 +317,40 @@ static void list__says_zone_policy_and_servers(void **state)
     }
 }
 
+static void
+scheduler__without_handlers__enqueues_and_takes_nothing(void **state)
+{
+    world *w = *state;
+    const lunaq_cron_entry e = entry_of("1", NULL);
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lunaq_server_options o = LUNAQ_SERVER_OPTIONS_INIT;
+    o.broker = w->broker;
+    o.log = silent;
+    assert_int_equal(lunaq_server_open(&w->servers[0], &o, &err), LUNAQ_OK);
+    assert_int_equal(lunaq_server_start(w->servers[0], &err), LUNAQ_ECONFIG);
+    stop(w, 0);
+    o.cron = &e;
+    o.cron_count = 1;
+    if (lunaq_server_open(&w->servers[0], &o, &err) ||
+        lunaq_server_start(w->servers[0], &err))
+        fail_msg("%s", err.message);
+    int64_t until = now_ms() + WAIT_MS, pending = 0, others = 0;
+    while (pending < 3) {
+        lunaq_queue_list *list = NULL;
+        if (now_ms() > until)
+            fail_msg("%d tasks", (int)pending);
+        nap();
+        if (lunaq_queue_list_open(w->client, "default", &list, NULL))
+            continue; /* it is not there yet */
+        const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
+        pending = q->pending;
+        others = q->active + q->retry + q->archived + q->processed_total;
+        lunaq_queue_list_free(list);
+    }
+    assert_int_equal(others, 0);
+    assert_int_equal(lunaq_server_stop(w->servers[0], &err), LUNAQ_OK);
+}
+
 static void options__that_are_none__are_refused(void **state)
 {
     world *w = *state;
@@ -357,6 +391,7 @@ int main(int argc, char **argv)
         TEST(provide__entries_come_change_and_go),
         TEST(hooks__before_leaves_out__after_is_told_once_a_tick),
         TEST(list__says_zone_policy_and_servers),
+        TEST(scheduler__without_handlers__enqueues_and_takes_nothing),
         TEST(options__that_are_none__are_refused),
     };
     on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;

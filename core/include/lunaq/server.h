@@ -328,7 +328,8 @@ LUNAQ_API int lunaq_server_cron(lunaq_server *server,
                                 const lunaq_cron_hooks *hooks,
                                 lunaq_error *err);
 
-/** Starts the threads and returns. */
+/** Starts the threads and returns.  A server without any handler, but with
+ *  periodic entries or lunaq_server_cron(), schedules and takes no task. */
 LUNAQ_API int lunaq_server_start(lunaq_server *server, lunaq_error *err);
 /** Takes no more tasks; running ones go on.  Any thread. */
 LUNAQ_API void lunaq_server_quiet(lunaq_server *server);
