@@ -1,6 +1,7 @@
 /* fsck: a broker is looked over, part by part, and its faults are told. */
 #include "client/handle.h"
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "broker/check.h"
@@ -40,9 +41,31 @@ static void tell(const lunaq_check_options *o, const char *queue,
         o->fault(o->ud, &told);
 }
 
+/* Queues that are not listed: they are looked over all the same. */
+struct unlisted {
+    lq_arena mem;
+    lq_str *names;
+    size_t count;
+};
+
+static int remember(struct unlisted *u, const lq_fault *f, lunaq_error *err)
+{
+    if (!u || f->kind != LQ_FAULT_QUEUE_UNKNOWN || f->repaired)
+        return LUNAQ_OK;
+    lq_str *more = lq_arena_alloc(&u->mem, (u->count + 1) * sizeof *more);
+    char *name = lq_arena_dup(&u->mem, f->id);
+    if (!more || !name)
+        return lq_fail_nomem(err);
+    if (u->count)
+        memcpy(more, u->names, u->count * sizeof *more);
+    more[u->count++] = lq_str_n(name, f->id.len);
+    u->names = more;
+    return LUNAQ_OK;
+}
+
 static int check_one(lunaq_client *client, const lunaq_check_options *o,
-                     lq_str queue, const char *name, lunaq_checked *sum,
-                     lunaq_error *err)
+                     lq_str queue, const char *name, struct unlisted *unlisted,
+                     lunaq_checked *sum, lunaq_error *err)
 {
     lq_check_memo memo = {0};
     lq_op_check op = {.queue = queue, .repair = o->repair != 0, .memo = &memo};
@@ -54,6 +77,7 @@ static int check_one(lunaq_client *client, const lunaq_check_options *o,
             sum->faults++;
             sum->repaired += op.faults[i].repaired;
             tell(o, name, &op.faults[i]);
+            rc = remember(unlisted, &op.faults[i], err);
         }
         sum->tasks += rc ? 0 : op.tasks;
     } while (!rc && op.more);
@@ -68,14 +92,17 @@ static int check_all(lunaq_client *client, const lunaq_check_options *o,
 {
     lq_op_queues queues = {0};
     lq_op_init(&queues.op, LQ_OP_QUEUES);
-    int rc = check_one(client, o, LQ_STR(""), "", sum, err);
+    struct unlisted more = {0};
+    int rc = check_one(client, o, LQ_STR(""), "", &more, sum, err);
     if (!rc)
         rc = lq_client_call(client, &queues.op, err);
-    for (size_t i = 0; !rc && i < queues.count; i++) {
-        rc = check_one(client, o, queues.names[i], c_str(queues.names[i]), sum,
-                       err);
+    for (size_t i = 0; !rc && i < queues.count + more.count; i++) {
+        lq_str name =
+            i < queues.count ? queues.names[i] : more.names[i - queues.count];
+        rc = check_one(client, o, name, c_str(name), NULL, sum, err);
         sum->queues++;
     }
+    lq_arena_release(&more.mem);
     lq_op_release(&queues.op);
     return rc;
 }
@@ -103,7 +130,7 @@ int lunaq_queue_check(lunaq_client *client, const char *queue,
         return rc;
     if (queue) {
         sum.queues = 1;
-        rc = check_one(client, &o, lq_str_c(queue), queue, &sum, err);
+        rc = check_one(client, &o, lq_str_c(queue), queue, NULL, &sum, err);
     } else {
         rc = check_all(client, &o, &sum, err);
     }

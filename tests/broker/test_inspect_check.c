@@ -374,6 +374,19 @@ static void check__a_fault__is_found_mended_and_gone(void **state)
     assert_after(w, p);
 }
 
+static void check__queue_that_is_not_listed__is_looked_over(void **state)
+{
+    struct world *w = *state;
+    furnish(w);
+    redis_int(w, "SREM", "asynq:queues", "other", NULL);
+    redis_int(w, "LPUSH", "asynq:{other}:pending", "ghost", NULL);
+    struct found found = check(w, NULL, false);
+    assert_string_equal(found.kinds, " queue-unknown:other dangling:ghost");
+    assert_int_equal(found.sum.queues, 2);
+    assert_int_equal(check(w, NULL, true).sum.repaired, 2);
+    assert_clean(w);
+}
+
 /* What moves while it is walked over is no fault. */
 static void check__while_tasks_move__finds_nothing_false(void **state)
 {
@@ -513,11 +526,13 @@ int main(int argc, char **argv)
         TEST(check__message_of_another_task__gets_its_own_name),
         TEST(check__lock_of_a_task_that_is_gone__is_released),
     };
-    struct CMUnitTest redis_only[LQ_COUNT(plans) + 1];
+    struct CMUnitTest redis_only[LQ_COUNT(plans) + 2];
     struct CMUnitTest sqlite_only[LQ_COUNT(rows) + 1];
     for (size_t i = 0; i < LQ_COUNT(plans); i++)
         redis_only[i] =
             ROW(check__a_fault__is_found_mended_and_gone, &plans[i]);
+    redis_only[LQ_COUNT(plans) + 1] = (struct CMUnitTest)TEST(
+        check__queue_that_is_not_listed__is_looked_over);
     redis_only[LQ_COUNT(plans)] =
         (struct CMUnitTest)TEST(check__while_tasks_move__finds_nothing_false);
     for (size_t i = 0; i < LQ_COUNT(rows); i++)
