@@ -37,6 +37,7 @@ typedef struct lq_group_row {
     int64_t failures;  /* of aggregating it, in a row */
     int64_t retry_ms;  /* until it is tried again after them; 0 = now */
     lq_str error;      /* the last of them */
+    lq_str types;      /* of its 16 oldest tasks, a NUL between them */
 } lq_group_row;
 
 typedef struct lq_group_set {
@@ -108,6 +109,11 @@ typedef struct lq_op_group_reclaim {
     lq_str queue;
     int64_t sets, tasks; /* results */
 } lq_op_group_reclaim;
+
+/** Walks row->types: *type becomes the next of *rest, which is shortened; false
+ *  at the end. */
+bool lq_group_next_type(lq_str *rest, lq_str *type);
+lq_str lq_group_first_type(lq_str types);
 
 /** When a group that looks like this is due by the rule: milliseconds from now,
  *  0 = it is.  Asynq's clock has whole seconds: never early by it. */

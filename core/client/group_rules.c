@@ -92,8 +92,8 @@ static int64_t fit(const char *pattern, lq_str type)
     return lq_str_eq(p, type) ? INT32_MAX : -1;
 }
 
-/* The `group` of the type's handler; NULL: it has none. */
-static const cJSON *handler_group(const cJSON *server, lq_str type)
+/* The `group` of a type's handler; NULL: it has none. */
+static const cJSON *group_of_type(const cJSON *server, lq_str type)
 {
     const cJSON *best = NULL, *handler;
     int64_t best_fit = -1;
@@ -115,6 +115,16 @@ static int64_t said(const cJSON *handler, const cJSON *queue, const char *name)
     return v > 0 ? v : 0;
 }
 
+/* Of the first of the group's tasks whose handler has one. */
+static const cJSON *handler_group(const cJSON *server, const lq_group_row *row)
+{
+    const cJSON *group = NULL;
+    lq_str rest = row->types, type;
+    while (!group && lq_group_next_type(&rest, &type))
+        group = group_of_type(server, type);
+    return group;
+}
+
 int64_t lq_group_rules_due_ms(const lq_group_rules *rules, lq_str queue,
                               const lq_group_row *row)
 {
@@ -124,7 +134,7 @@ int64_t lq_group_rules_due_ms(const lq_group_rules *rules, lq_str queue,
         const cJSON *groups = member(server, "groups");
         const cJSON *of_queue = member_of(member(groups, "queues"), queue);
         bool all = cJSON_IsTrue(member(groups, "all"));
-        const cJSON *of_handler = all ? NULL : handler_group(server, row->type);
+        const cJSON *of_handler = all ? NULL : handler_group(server, row);
         if (!of_queue || (!all && !of_handler))
             continue;
         lq_group_rule rule = {said(of_handler, of_queue, "grace_ms"),

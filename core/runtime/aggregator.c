@@ -108,13 +108,24 @@ static void note_idle(lq_aggregator *a, const lq_group_row *row)
     snprintf(a->idle.type, sizeof(a->idle.type), "%.*s", LQ_STR_ARG(row->type));
 }
 
+/* A group is ours when a task of it is, whichever came first. */
+static bool is_ours(const lq_aggregator *a, const lq_group_row *row,
+                    lq_type_options *o)
+{
+    lq_str rest = row->types, type = row->type;
+    do {
+        if (lq_aggregator_type(a, a->queue, type, o))
+            return true;
+    } while (lq_group_next_type(&rest, &type));
+    return false;
+}
+
 static void look_at(lq_aggregator *a, const lq_group_row *row)
 {
     lq_type_options o;
-    bool ours = lq_aggregator_type(a, a->queue, row->type, &o);
 
     a->seen++;
-    if (!ours) {
+    if (!is_ours(a, row, &o)) {
         if (row->newest_ms > IDLE_GRACES * o.group.grace_ms)
             note_idle(a, row);
         return;

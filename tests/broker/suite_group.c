@@ -305,7 +305,8 @@ static void groups__says_what_waits_and_what_is_in_sets(void **state)
     lq_op_groups op = look(w);
     assert_int_equal(op.count, 1);
     assert_string_equal(op.rows[0].name.p, "other:group");
-    assert_string_equal(op.rows[0].type.p, "kind");
+    assert_true(lq_str_eq(op.rows[0].type, LQ_STR("kind")));
+    assert_true(lq_str_eq(op.rows[0].types, LQ_STR("kind\0newer")));
     assert_int_equal(op.rows[0].size, 2);
     assert_in_range(op.rows[0].oldest_ms, 0, 30000);
     assert_true(op.rows[0].newest_ms <= op.rows[0].oldest_ms);

@@ -141,6 +141,19 @@ func TestGroupsGoBothWays(t *testing.T) {
 		w.serveGroupsInGo("q")
 		w.batches("q", 20)
 	})
+	t.Run("oldest_is_of_another_type", func(t *testing.T) {
+		w := newWorld(t)
+		w.enqueue(asynq.NewTask("batch", []byte(`{"ns":[0]}`)),
+			asynq.Queue("q"), asynq.Group("g1"), asynq.TaskID("0"),
+			asynq.Retention(time.Hour))
+		for n := 1; n < 4; n++ {
+			w.enqueue(asynq.NewTask("letter", []byte(fmt.Sprintf(`{"n":%d}`, n))),
+				asynq.Queue("q"), asynq.Group("g1"),
+				asynq.TaskID(fmt.Sprint(n)))
+		}
+		w.serveGroupsInLua("q")
+		w.batches("q", 4)
+	})
 	t.Run("both_at_once", func(t *testing.T) {
 		w := newWorld(t)
 		w.serveGroupsInLua("q")

@@ -111,10 +111,11 @@ static int groups_parse(lq_op *op, uint32_t i, const lq_reply *reply)
         if (!lq_redis_keep(op, lq_reply_str(lq_reply_at(reply, at)),
                            &row->name) ||
             !lq_redis_keep(op, lq_reply_str(lq_reply_at(reply, at + 1)),
-                           &row->type) ||
+                           &row->types) ||
             !lq_redis_keep(op, lq_reply_str(lq_reply_at(reply, at + 7)),
                            &row->error))
             return lq_fail_nomem(&op->err);
+        row->type = lq_group_first_type(row->types);
         row->size = lq_reply_int(lq_reply_at(reply, at + 2), 0);
         row->oldest_ms = lq_reply_int(lq_reply_at(reply, at + 3), 0);
         row->newest_ms = lq_reply_int(lq_reply_at(reply, at + 4), 0);

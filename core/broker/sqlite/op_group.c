@@ -64,8 +64,9 @@ static void look_at(lq_sqlite *q, lq_op_groups *o, int64_t queue,
     lq_query_int(&x, queue);
     lq_query_text(&x, row->name);
     if (lq_query_row(&x))
-        row->type = lq_column_copy(&x, 0, &o->op.mem);
+        row->types = lq_column_copy(&x, 0, &o->op.mem);
     lq_query_end(&x);
+    row->type = lq_group_first_type(row->types);
     x = lq_query_begin(q, LQ_SQL_GROUP_FAILED);
     lq_query_int(&x, queue);
     lq_query_text(&x, row->name);

@@ -4,9 +4,9 @@
 -- ARGV  prefix of task keys, prefix of groups, cursor ("" = begin), groups a
 --       part, sets at most
 -- Returns {cursor ("" = end), sets, per set: its key without the prefix, size,
---       ms until its end; per group: name, type of its oldest task, size, age
---       of the oldest and of the newest ms, failures, ms until the next try,
---       error}
+--       ms until its end; per group: name, types of its oldest 16 tasks with a
+--       NUL between, size, age of the oldest and of the newest ms, failures,
+--       ms until the next try, error}
 -- Cost  O(groups a part + sets)
 -- @include _time
 -- @include _message
@@ -37,15 +37,18 @@ for i = 1, #page[2] do
   if type(size) == 'number' and size > 0 then
     local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
     local last = call('ZRANGE', key, -1, -1, 'WITHSCORES')
-    local msg = pcall('HGET', ARGV[1] .. first[1], 'msg')
-    local kind = ''
-    if type(msg) == 'string' then
-      local _, at, stop = field(msg, 1)
-      if at then kind = msg:sub(at, stop - 1) end
+    local kinds = call('ZRANGE', key, 0, 15)
+    for k = 1, #kinds do
+      local msg = pcall('HGET', ARGV[1] .. kinds[k], 'msg')
+      kinds[k] = ''
+      if type(msg) == 'string' then
+        local _, at, stop = field(msg, 1)
+        if at then kinds[k] = msg:sub(at, stop - 1) end
+      end
     end
     local failed = call('HGET', KEYS[3], name) or '0 0 '
     local count, until_ms, text = failed:match('^(%d+) (%d+) (.*)$')
-    add(name, kind, size, math.max(0, ms(now - tonumber(first[2]))),
+    add(name, table.concat(kinds, '\0'), size, math.max(0, ms(now - tonumber(first[2]))),
         math.max(0, ms(now - tonumber(last[2]))), tonumber(count) or 0,
         math.max(0, (tonumber(until_ms) or 0) - ms(now)), text or '')
   end
