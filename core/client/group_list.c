@@ -152,14 +152,18 @@ int lunaq_group_list_open(lunaq_client *client, const char *queue,
         rc = lq_client_call(client, &queues.op, err);
     if (!rc)
         rc = lq_group_rules_open(&rules, client, err);
-    if (!rc) {
-        list = lq_calloc(1, sizeof(*list));
-        rc = list ? LUNAQ_OK : lq_fail_nomem(err);
+    if (rc)
+        goto out;
+    list = lq_calloc(1, sizeof(*list));
+    if (!list) {
+        rc = lq_fail_nomem(err);
+        goto out;
     }
-    if (!rc && queue)
+    if (queue)
         rc = add_queue(client, list, one, rules, err);
     for (size_t i = 0; !rc && !queue && i < queues.count; i++)
         rc = add_queue(client, list, queues.names[i], rules, err);
+out:
     lq_op_release(&queues.op);
     lq_group_rules_free(rules);
     if (rc) {

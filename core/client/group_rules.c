@@ -32,7 +32,9 @@ int lq_group_rules_open(lq_group_rules **out, lunaq_client *client,
     lq_op_servers op = {0};
     lq_op_init(&op.op, LQ_OP_SERVERS);
     lq_group_rules *rules = lq_calloc(1, sizeof(*rules));
-    int rc = rules ? lq_client_call(client, &op.op, err) : lq_fail_nomem(err);
+    if (!rules)
+        return lq_fail_nomem(err);
+    int rc = lq_client_call(client, &op.op, err);
     if (rc)
         goto out;
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers it is */

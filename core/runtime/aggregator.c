@@ -14,7 +14,7 @@
 #define LOOK_MAX_MS 30000    /* between two walks */
 #define LOOK_IDLE_MS 60000   /* … when nothing here aggregates */
 #define IDLE_GRACES 5        /* a group waits so long: nobody aggregates it */
-#define WARN_MS (10 * 60000) /* between two warnings of one queue */
+#define WARN_MS (INT64_C(10) * 60000) /* between two warnings of one queue */
 
 static void walk_next(lq_aggregator *a);
 static void listed(lq_op *op);

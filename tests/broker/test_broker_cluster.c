@@ -189,6 +189,7 @@ static size_t suites(struct CMUnitTest *tests)
     n += suite_due(tests + n);
     n += suite_limits(tests + n);
     n += suite_group(tests + n);
+    n += suite_group_end(tests + n);
     return n;
 }
 

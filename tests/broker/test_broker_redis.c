@@ -17,6 +17,7 @@ int main(int argc, char **argv)
     n += suite_due(tests + n);
     n += suite_limits(tests + n);
     n += suite_group(tests + n);
+    n += suite_group_end(tests + n);
     n += redis_bytes(tests + n);
     n += redis_faults(tests + n);
     n += redis_outage(tests + n);
@@ -32,6 +33,7 @@ int main(int argc, char **argv)
     n += suite_task(tests + n);
     n += suite_lease(tests + n);
     n += suite_group(tests + n);
+    n += suite_group_end(tests + n);
     failed += _cmocka_run_group_tests("broker on redis, limited user", tests, n,
                                       NULL, NULL);
     redis_server_stop(redis_world_server());

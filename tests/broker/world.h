@@ -85,5 +85,6 @@ size_t suite_lease(struct CMUnitTest *out);
 size_t suite_due(struct CMUnitTest *out);
 size_t suite_limits(struct CMUnitTest *out);
 size_t suite_group(struct CMUnitTest *out);
+size_t suite_group_end(struct CMUnitTest *out);
 
 #endif

@@ -171,8 +171,11 @@ int lq_sqlite_group_take(lq_sqlite *q, lq_op *op, int64_t now_ms)
     o->ids = lq_arena_alloc(&op->mem, (size_t)want * sizeof(*o->ids));
     o->msgs = lq_arena_alloc(&op->mem, (size_t)want * sizeof(*o->msgs));
     int64_t *seqs = lq_arena_alloc(&mem, (size_t)want * sizeof(*seqs));
-    int rc = o->ids && o->msgs && seqs ? read_oldest(q, o, queue, want, seqs)
-                                       : lq_fail_nomem(&op->err);
+    if (!o->ids || !o->msgs || !seqs) {
+        lq_arena_release(&mem);
+        return lq_fail_nomem(&op->err);
+    }
+    int rc = read_oldest(q, o, queue, want, seqs);
     if (!rc && o->count > 0) {
         lq_query x = lq_query_begin(q, LQ_SQL_SET_ADD);
         lq_query_int(&x, queue);
