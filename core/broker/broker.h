@@ -458,8 +458,8 @@ typedef struct lq_op_cron_fire {
 typedef struct lq_op_cron_record {
     lq_op op;
     lq_str entry_id;
-    lq_str task_id;
-    int64_t at_ms; /* when it was enqueued */
+    lq_str task_id; /* empty: the whole history is deleted instead */
+    int64_t at_ms;  /* when it was enqueued */
 } lq_op_cron_record;
 
 /* Publishes the entries of a scheduler for inspectors; none: takes them away.

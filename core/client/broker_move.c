@@ -178,6 +178,60 @@ static int walk(struct transfer *t, const char *queue, bool check,
     return rc;
 }
 
+/* ---- what periodic entries enqueued -------------------------------------- */
+
+static int history(lunaq_client *client, lq_op_cron_history *op, lq_str entry,
+                   size_t limit, lunaq_error *err)
+{
+    *op = (lq_op_cron_history){.entry_id = entry, .limit = limit};
+    lq_op_init(&op->op, LQ_OP_CRON_HISTORY);
+    return lq_client_call(client, &op->op, err);
+}
+
+/* Without a task it deletes the history. */
+static int record(lunaq_client *client, lq_str entry, const lq_cron_event *e,
+                  lunaq_error *err)
+{
+    lq_op_cron_record op = {.entry_id = entry};
+    if (e) {
+        op.task_id = e->task_id;
+        op.at_ms = e->at_ms;
+    }
+    lq_op_init(&op.op, LQ_OP_CRON_RECORD);
+    int rc = lq_client_call(client, &op.op, err);
+    lq_op_release(&op.op);
+    return rc;
+}
+
+/* The oldest first, and only what is younger than what `to` has: so it can be
+ * begun again. */
+static int copy_history(struct transfer *t, lq_str entry)
+{
+    lq_op_cron_history from, to = {0};
+    int rc = history(t->from, &from, entry, 0, t->err);
+    if (!rc)
+        rc = history(t->to, &to, entry, 1, t->err);
+    int64_t has_ms = !rc && to.count > 0 ? to.events[0].at_ms : 0;
+    for (size_t i = from.count; !rc && i > 0; i--)
+        if (from.events[i - 1].at_ms > has_ms)
+            rc = record(t->to, entry, &from.events[i - 1], t->err);
+    lq_op_release(&from.op);
+    lq_op_release(&to.op);
+    return rc;
+}
+
+/* Before the queue goes, which knows its entries. */
+static int clear_history(struct transfer *t, const char *queue)
+{
+    lq_op_export_queue op = {.queue = lq_str_c(queue), .now_ms = lq_now_ms()};
+    lq_op_init(&op.op, LQ_OP_EXPORT_QUEUE);
+    int rc = lq_client_call(t->from, &op.op, t->err);
+    for (size_t i = 0; !rc && i < op.copy.cron_count; i++)
+        rc = record(t->from, op.copy.crons[i].entry, NULL, t->err);
+    lq_op_release(&op.op);
+    return rc;
+}
+
 /* ---- a queue ------------------------------------------------------------- */
 
 static int copy_rest(struct transfer *t, const char *queue)
@@ -193,6 +247,8 @@ static int copy_rest(struct transfer *t, const char *queue)
         rc = lq_client_call(t->to, &in.op, t->err);
         lq_op_release(&in.op);
     }
+    for (size_t i = 0; !rc && i < out.copy.cron_count; i++)
+        rc = copy_history(t, out.copy.crons[i].entry);
     lq_op_release(&out.op);
     return rc;
 }
@@ -246,7 +302,9 @@ static int clear(struct transfer *t, const char *queue)
 {
     lq_op_queue_remove op = {
         .queue = lq_str_c(queue), .force = true, .active = true};
-    int rc = LUNAQ_OK;
+    int rc = clear_history(t, queue);
+    if (rc)
+        return rc;
     do {
         lq_op_init(&op.op, LQ_OP_QUEUE_REMOVE);
         rc = lq_client_call(t->from, &op.op, t->err);

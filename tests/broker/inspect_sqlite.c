@@ -98,7 +98,8 @@ static int64_t rows(struct world *w)
                "SELECT (SELECT count(*) FROM queue)"
                " + (SELECT count(*) FROM task)"
                " + (SELECT count(*) FROM unique_lock)"
-               " + (SELECT count(*) FROM stat) + (SELECT count(*) FROM cron)",
+               " + (SELECT count(*) FROM stat) + (SELECT count(*) FROM cron) + "
+               "(SELECT count(*) FROM cron_history)",
                NULL);
 }
 

@@ -96,6 +96,27 @@ static void furnish(struct world *w)
     for (size_t i = 0; i < LQ_COUNT(all); i++)
         plant(w, &all[i]);
     plant_queue(w, Q, &copy);
+    for (int i = 0; i < 3; i++) {
+        static const char *const ids[] = {"first", "second", "third"};
+        lq_op_cron_record op = {.entry_id = LQ_STR("hourly"),
+                                .task_id = lq_str_c(ids[i]),
+                                .at_ms = 1700000000000 + i * 1000};
+        lq_op_init(&op.op, LQ_OP_CRON_RECORD);
+        carry_out(w, &op.op);
+        lq_op_release(&op.op);
+    }
+}
+
+static void assert_history(struct world *w)
+{
+    lunaq_cron_history *h = NULL;
+    assert_int_equal(lunaq_cron_history_open(w->client, "hourly", 0, &h, NULL),
+                     0);
+    assert_int_equal(lunaq_cron_history_count(h), 3);
+    assert_string_equal(lunaq_cron_history_at(h, 0)->task_id, "third");
+    assert_string_equal(lunaq_cron_history_at(h, 2)->task_id, "first");
+    assert_int_equal(lunaq_cron_history_at(h, 2)->at, 1700000000000);
+    lunaq_cron_history_free(h);
 }
 
 static void assert_task(struct world *w, const struct planted *p)
@@ -155,6 +176,7 @@ static void assert_furnished(struct world *w)
                              ? 1700000000000
                              : -1700000000000);
     lq_op_release(&op.op);
+    assert_history(w);
     assert_true(locked(w, LOCK));
     assert_sound(w, Q);
     assert_sound(w, "other");

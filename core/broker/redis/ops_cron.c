@@ -75,8 +75,7 @@ const lq_redis_op lq_row_cron_fire = {
 
 static uint32_t record_count(lq_op *op)
 {
-    (void)op;
-    return 3;
+    return ((const lq_op_cron_record *)op)->task_id.len ? 3 : 1;
 }
 
 static void build_event(lq_cmd *c, const lq_op_cron_record *o)
@@ -97,8 +96,10 @@ static int record_build(lq_op *op, uint32_t i, lq_cmd *c)
     static const char *const commands[] = {"ZREMRANGEBYRANK", "ZADD",
                                            "PEXPIRE"};
     const lq_op_cron_record *o = (const lq_op_cron_record *)op;
-    lq_cmd_c(c, commands[i]);
+    lq_cmd_c(c, o->task_id.len ? commands[i] : "DEL");
     lq_cmd_global_of(c, "scheduler_history:", o->entry_id);
+    if (!o->task_id.len)
+        return LUNAQ_OK;
     switch (i) {
     case 0:
         lq_cmd_int(c, 0);

@@ -72,8 +72,13 @@ int lq_sqlite_cron_record(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     const lq_op_cron_record *o = (const lq_op_cron_record *)op;
     (void)now_ms;
-    lq_query x = lq_query_begin(q, LQ_SQL_HISTORY_ADD);
+    lq_query x = lq_query_begin(q, o->task_id.len ? LQ_SQL_HISTORY_ADD
+                                                  : LQ_SQL_HISTORY_GONE);
     lq_query_text(&x, o->entry_id);
+    if (!o->task_id.len) {
+        (void)lq_query_run(&x);
+        return LUNAQ_OK;
+    }
     lq_query_int(&x, o->at_ms);
     lq_query_text(&x, o->task_id);
     (void)lq_query_run(&x);

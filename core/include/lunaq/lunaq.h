@@ -629,12 +629,12 @@ typedef struct lunaq_broker_moved {
 } lunaq_broker_moved;
 
 /** Moves every task in every state, with locks, counters, paused flags and the
- *  state of periodic entries, from one broker to another, looks whether all is
- *  there, and only then removes it from the first.  When it fails on the way
- *  it can be called again and goes on.  Nobody may enqueue to `from` meanwhile.
- *  LUNAQ_ESTATE: live servers; the two are one broker; `to` has other tasks of
- *  the same ids; `from` changed on the way.  LUNAQ_ENOTFOUND: `from` has no
- *  queue.  options and moved may be NULL. */
+ *  state and history of periodic entries, from one broker to another, looks
+ * whether all is there, and only then removes it from the first.  When it fails
+ * on the way it can be called again and goes on.  Nobody may enqueue to `from`
+ * meanwhile. LUNAQ_ESTATE: live servers; the two are one broker; `to` has other
+ * tasks of the same ids; `from` changed on the way.  LUNAQ_ENOTFOUND: `from`
+ * has no queue.  options and moved may be NULL. */
 LUNAQ_API int lunaq_broker_move(lunaq_client *from, lunaq_client *to,
                                 const lunaq_broker_move_options *options,
                                 lunaq_broker_moved *moved, lunaq_error *err);
