@@ -23,9 +23,9 @@ static const struct {
     {"completed_max", false, offsetof(lunaq_queue_options, completed_max), -1,
      INT32_MAX},
     {"group_grace", true, offsetof(lunaq_queue_options, group_grace_ms), 0,
-     30 * 86400},
+     INT64_C(30) * 86400},
     {"group_max_delay", true, offsetof(lunaq_queue_options, group_max_delay_ms),
-     -1, 30 * 86400},
+     -1, INT64_C(30) * 86400},
     {"group_max_size", false, offsetof(lunaq_queue_options, group_max_size), -1,
      INT32_MAX},
 };
