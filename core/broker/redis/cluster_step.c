@@ -1,8 +1,9 @@
 /* STEP in a cluster: a call a queue.
  *
  * First, at once, every queue's outcomes with as many tasks as are wanted of
- * it; then, while there is room, what is left is asked of one queue after the
- * other, so that no more is taken than there are free slots.  A queue whose
+ * it and certainly have a slot; then, at once, what else is wanted; then, while
+ * there is room, what is left is asked of one queue after the other, so that no
+ * more is taken than there are free slots.  A queue whose
  * node does not answer has its code; the others are served.
  */
 #include "redis/cluster_rows.h"
@@ -26,7 +27,8 @@ struct plan {
     uint32_t count;
     uint32_t left;   /* free slots that nothing was asked for yet */
     uint32_t most;   /* that may be asked for, all in all */
-    size_t next;     /* queue of the second round */
+    bool wanted;     /* the second round was begun */
+    size_t next;     /* queue of the third */
     uint32_t lost;   /* calls without an answer … */
     lunaq_error why; /* … and why, of the last of them */
 };
@@ -61,7 +63,7 @@ static uint32_t step_count(lq_op *op)
     struct plan *p = lq_arena_alloc(&op->mem, sizeof(*p));
     if (p)
         p->calls =
-            lq_arena_alloc(&op->mem, 2 * s->queue_count * sizeof(*p->calls));
+            lq_arena_alloc(&op->mem, 3 * s->queue_count * sizeof(*p->calls));
     if (p && p->calls)
         p->asked = lq_arena_alloc(&op->mem, s->queue_count * sizeof(*p->asked));
     op->plan = p && p->asked ? p : NULL;
@@ -197,24 +199,35 @@ static int step_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     return take_over(s, &part, call->queue);
 }
 
+/* How many of a queue may still be asked for. */
+static uint32_t open_of(const lq_op_step *s, const struct plan *p, size_t q)
+{
+    const lq_step_queue *queue = &s->queues[q];
+    uint32_t most = least(p->left, p->most);
+    if (queue->paused || queue->drained || queue->code)
+        return 0;
+    return queue->capped ? least(most, queue->most - p->asked[q]) : most;
+}
+
 static uint32_t step_more(lq_op *op)
 {
     const lq_op_step *s = (const lq_op_step *)op;
     struct plan *p = op->plan;
-    while (p->left > 0 && p->next < s->queue_count) {
-        size_t q = p->next++;
-        if (s->queues[q].paused || s->queues[q].drained || s->queues[q].code)
-            continue;
-        const lq_step_queue *queue = &s->queues[q];
-        uint32_t take = least(p->left, p->most);
-        if (queue->capped)
-            take = least(take, queue->most - p->asked[q]);
-        if (!take)
-            continue;
-        add_call(s, p, q, take, false);
-        return 1;
+    uint32_t before = p->count, take;
+    for (size_t q = 0; !p->wanted && q < s->queue_count; q++) {
+        uint32_t want = s->queues[q].want;
+        take = want > p->asked[q] ? want - p->asked[q] : 0;
+        take = least(take, open_of(s, p, q));
+        if (take)
+            add_call(s, p, q, take, false);
     }
-    return 0;
+    p->wanted = true;
+    while (p->count == before && p->next < s->queue_count) {
+        size_t q = p->next++;
+        if ((take = open_of(s, p, q)) > 0)
+            add_call(s, p, q, take, false);
+    }
+    return p->count - before;
 }
 
 static int step_lost(lq_op *op, uint32_t i, const lunaq_error *why)

@@ -23,8 +23,9 @@
 #define MAP_FAILED_MS 250 /* after a failure */
 #define MAP_REST_MS 60000 /* without any doubt */
 #define CONNECT_MS 1500   /* that operations wait for a node's first link */
-#define STALL_MS 3000 /* out of reach so long: leases of 10 s may be at risk   \
-                       */
+#define STALL_MS                                                               \
+    3000 /* out of reach so long: leases of 10 s may be at risk                \
+          */
 #define PATIENCE_MS 2000 /* for what cannot be done at the moment, … */
 #define STEP_MS 30       /* … which holds up other queues, … */
 #define LONG_MS 10000
@@ -235,7 +236,7 @@ static size_t any_node(struct cluster_link *l)
     return best;
 }
 
-static void send(struct cluster_link *l, lq_op *bundle, size_t at)
+static void hand_over(struct cluster_link *l, lq_op *bundle, size_t at)
 {
     lunaq_error why = LUNAQ_ERROR_INIT;
     struct node *n = node_at(l, at == LQ_CLUSTER_ANY ? any_node(l) : at, &why);
@@ -395,7 +396,7 @@ static void pump(struct cluster_link *l)
     size_t at;
     lq_op *bundle;
     while ((bundle = lq_cluster_next(l->cluster, &at, now_ms(l))))
-        send(l, bundle, at);
+        hand_over(l, bundle, at);
 }
 
 static void look_at_map(struct cluster_link *l)
