@@ -167,6 +167,8 @@ func knownTests(t *testing.T) map[string]bool {
 		".h":  regexp.MustCompile(`\b([a-z0-9_]+__[a-z0-9_]+)\b`),
 		".sh": regexp.MustCompile(`\b([a-z0-9_]+__[a-z0-9_]+)\b`),
 		".py": regexp.MustCompile(`(?m)^\s*def (test_\w+)\(`),
+		// Whole programs, which run one suite on several brokers.
+		".txt": regexp.MustCompile(`(?m)\b(test_\w+)\b`),
 	}
 	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
 		pattern := patterns[filepath.Ext(path)]
