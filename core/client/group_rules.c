@@ -20,7 +20,7 @@ void lq_group_rules_free(lq_group_rules *rules)
 {
     if (!rules)
         return;
-    for (size_t i = 0; i < rules->count; i++)
+    for (size_t i = 0; rules->servers && i < rules->count; i++)
         cJSON_Delete(rules->servers[i]);
     lq_free(rules->servers);
     lq_free(rules);
