@@ -147,7 +147,8 @@ static void warn_of_idle(lq_aggregator *a)
         return;
     LQ_LOG(rt->o.log, WARN,
            "tasks wait in groups that nobody seems to aggregate: give the "
-           "handler of their type a `group`, or run them with `lunaq group`",
+           "handler of their type a `group` (see lunaq-handlers(7)), or run "
+           "them by `lunaq task run --all --state aggregating`",
            lq_fs("queue", lq_queue_name(rt, a->queue)),
            lq_fi("groups", a->idle.groups), lq_fi("tasks", a->idle.tasks),
            lq_fc("for_example", a->idle.name), lq_fc("of_type", a->idle.type));

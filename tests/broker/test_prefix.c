@@ -382,6 +382,8 @@ int main(int argc, char **argv)
     n += suite_lease(suite + n);
     n += suite_due(suite + n);
     n += suite_limits(suite + n);
+    n += suite_group(suite + n);
+    n += suite_group_end(suite + n);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests_name("prefix", own, NULL, NULL);
