@@ -49,14 +49,14 @@ class Control(Both):
     def test_quiet__takes_no_more_and_what_runs_goes_on(self):
         daemon = self.start()
         server = self.one_server()["id"]
-        first = self.enqueue("nap", "seconds:=2")
+        first = self.enqueue("nap", "seconds:=5")
         daemon.wait("napping", id=first)
-        shown = self.lunaq("server", "show", server[:8])
-        self.assertIn("1 of 10", shown)
-        self.assertIn(first, shown)
         self.lunaq("server", "quiet", server)
         daemon.wait("told from afar to take no more tasks")
         wait_for("it says so", lambda: self.status(server) == "stopped", 10, 0.1)
+        shown = self.lunaq("server", "show", server[:8])  # told when it changed
+        self.assertIn("1 of 10", shown)
+        self.assertIn(first, shown)
         second = self.enqueue("hello")
         daemon.wait("succeeded", task_id=first)
         self.assertEqual(self.show(second)["state"], "pending")
