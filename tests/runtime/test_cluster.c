@@ -6,6 +6,7 @@
 #include <lunaq/server.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -507,6 +508,48 @@ master_killed__its_replica_goes_on_and_durable_tasks_are_there(void **state)
     stop_servers(w);
 }
 
+/* Its connections stay, and nothing comes. */
+static void master_hangs__its_replica_goes_on(void **state)
+{
+    struct world *w = *state;
+    w->patient = true;
+    start_server(w, 0);
+    start_producers(w);
+    wait_runs(w, 500);
+    size_t victim = (size_t)owner_of(1);
+    int64_t at = now_ms();
+    kill(cluster.nodes[victim].pid, SIGSTOP);
+    /* It would not answer who asks whether it is the owner. */
+    pid_t pid = cluster.nodes[victim].pid;
+    cluster.nodes[victim].pid = 0;
+    (void)owner_of(1);
+    int64_t promoted = now_ms() - at;
+    int before = atomic_load(&w->of[1]);
+    for (int64_t until = now_ms() + WAIT_MS;
+         atomic_load(&w->of[1]) < before + 1;) {
+        assert_true(now_ms() < until);
+        nap(5000);
+    }
+    int64_t served = now_ms() - at;
+    cluster.nodes[victim].pid = pid;
+    kill(pid, SIGCONT);
+    assert_true(served < promoted + 7000); /* a link alone waits for 10 s */
+    printf("  promoted after %lld ms, its queue served after %lld ms\n",
+           (long long)promoted, (long long)served);
+    stop_producers(w);
+    stop_servers(w);
+    if (w->bad)
+        fail_msg("%d enqueues failed: %s", w->bad, w->why);
+    for (int64_t until = now_ms() + WAIT_MS;; nap(20000)) { /* it gives in */
+        char *role = NODE(victim, "ROLE");
+        bool replica = strstr(role, "slave") != NULL;
+        free(role);
+        if (replica)
+            break;
+        assert_true(now_ms() < until);
+    }
+}
+
 /* A lease of 10 s ends meanwhile, on a node that is not there. */
 static void tasks_in_hand__their_master_is_replaced__run_once(void **state)
 {
@@ -722,6 +765,7 @@ int main(int argc, char **argv)
         CLUSTER_TEST(slot_half_moved__its_queue_waits_and_loses_nothing),
         CLUSTER_TEST(
             master_killed__its_replica_goes_on_and_durable_tasks_are_there),
+        CLUSTER_TEST(master_hangs__its_replica_goes_on),
         CLUSTER_TEST(tasks_in_hand__their_master_is_replaced__run_once),
     };
     if (argc < 3 || redis_cluster_start(&cluster))

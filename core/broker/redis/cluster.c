@@ -451,6 +451,14 @@ static void redirect(lq_cluster *c, const struct lq_cluster_part *p,
     }
 }
 
+bool lq_cluster_waits(lq_op *bundle)
+{
+    if (bundle->kind == LQ_OP_LISTEN)
+        return true;
+    return LQ_OF(bundle, struct lq_cluster_part, op)->work->op->kind ==
+           LQ_OP_WAIT;
+}
+
 static void ear_ended(lq_cluster *c, struct lq_cluster_ear *ear)
 {
     struct lq_cluster_work *w = ear->work;

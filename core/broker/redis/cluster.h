@@ -62,6 +62,8 @@ lq_op *lq_cluster_next(lq_cluster *c, size_t *node, int64_t now_ms);
 /** A bundle's end: its rc is the connection's word.  rc EBROKER: none of it was
  *  sent. */
 void lq_cluster_ended(lq_cluster *c, lq_op *bundle, int64_t now_ms);
+/** True for a bundle whose reply may take its time: WAIT, LISTEN. */
+bool lq_cluster_waits(lq_op *bundle);
 lq_op *lq_cluster_finished(lq_cluster *c);
 /** When lq_cluster_next() is to be called again; INT64_MAX = not by itself. */
 int64_t lq_cluster_due(const lq_cluster *c);

@@ -23,6 +23,7 @@
 #define MAP_FAILED_MS 250 /* after a failure */
 #define MAP_REST_MS 60000 /* without any doubt */
 #define CONNECT_MS 1500   /* that operations wait for a node's first link */
+#define SILENT_MS 1500    /* for an answer: is it still a master? */
 #define STALL_MS                                                               \
     3000 /* out of reach so long: leases of 10 s may be at risk                \
           */
@@ -42,7 +43,10 @@ struct node {
     int64_t since_ms; /* NEW */
     lq_list waiting;  /* bundles, until it is up */
     size_t under_way;
-    bool ear; /* a LISTEN is under way */
+    size_t pressing;  /* of these: what is answered at once */
+    int64_t heard_ms; /* its last answer, or when the first was due */
+    int64_t doubt_ms; /* silent: the map is asked about it again then */
+    bool ear;         /* a LISTEN is under way */
     bool ended;
     lunaq_error why; /* FAILED */
 };
@@ -90,6 +94,9 @@ static void bundle_done(lq_op *op)
     n->under_way--;
     if (op->kind == LQ_OP_LISTEN)
         n->ear = false;
+    if (!lq_cluster_waits(op))
+        n->pressing--;
+    n->heard_ms = now_ms(l);
     if (n->ended && !l->closing && op->rc == LUNAQ_ECANCELED)
         op->rc = op->err.code = LUNAQ_EUNKNOWN; /* we gave the node up */
     lq_cluster_ended(l->cluster, op, now_ms(l));
@@ -103,6 +110,8 @@ static void node_send(struct node *n, lq_op *bundle)
     bundle->done = bundle_done;
     bundle->ud = n;
     n->under_way++;
+    if (!lq_cluster_waits(bundle) && n->pressing++ == 0)
+        n->heard_ms = now_ms(n->owner);
     n->ear = n->ear || bundle->kind == LQ_OP_LISTEN;
     lq_link_submit(n->link, bundle);
 }
@@ -217,6 +226,11 @@ static void node_close(struct cluster_link *l, size_t at)
     n->link->ops->close(n->link, node_closed, n);
 }
 
+static bool is_silent(const struct node *n, int64_t now)
+{
+    return n->state == OK && n->pressing > 0 && now >= n->heard_ms + SILENT_MS;
+}
+
 /* One that is up, else one that may come up; a random one of those. */
 static size_t any_node(struct cluster_link *l)
 {
@@ -226,7 +240,11 @@ static size_t any_node(struct cluster_link *l)
     for (size_t k = 0; k < map->count; k++) {
         size_t at = (from + k) % map->count;
         const struct node *n = at < l->count ? l->nodes[at] : NULL;
-        int rank = !n ? 2 : n->state == OK ? 4 : n->state == NEW ? 3 : 0;
+        int rank = !n                        ? 2
+                   : is_silent(n, now_ms(l)) ? 1
+                   : n->state == OK          ? 4
+                   : n->state == NEW         ? 3
+                                             : 0;
         rank = 2 * rank + (map->nodes[at].slots > 0);
         if (rank > rank_of_best) {
             rank_of_best = rank;
@@ -384,9 +402,15 @@ static void set_timer(struct cluster_link *l)
                                                         : l->map_due_ms);
     else
         due = earlier(due, l->map_until_ms);
-    for (size_t at = 0; at < l->count; at++)
-        if (l->nodes[at] && !lq_list_empty(&l->nodes[at]->waiting))
-            due = earlier(due, l->nodes[at]->since_ms + CONNECT_MS);
+    for (size_t at = 0; at < l->count; at++) {
+        const struct node *n = l->nodes[at];
+        if (n && !lq_list_empty(&n->waiting))
+            due = earlier(due, n->since_ms + CONNECT_MS);
+        if (n && is_silent(n, now))
+            due = earlier(due, n->doubt_ms);
+        else if (n && n->state == OK && n->pressing)
+            due = earlier(due, n->heard_ms + SILENT_MS);
+    }
     lq_timer_start(l->timer, due > now ? due - now : 0);
 }
 
@@ -432,6 +456,30 @@ static void give_up_waiting(struct cluster_link *l)
     }
 }
 
+/* Its link has more patience than the cluster, which may have replaced it. */
+static void look_at_silent(struct cluster_link *l)
+{
+    int64_t now = now_ms(l);
+    for (size_t at = 0; at < l->count; at++) {
+        struct node *n = l->nodes[at];
+        if (!n || !is_silent(n, now))
+            continue;
+        const lq_cluster_node *is = &lq_cluster_map_of(l->cluster)->nodes[at];
+        if (is->slots > 0 && now >= n->doubt_ms) {
+            n->doubt_ms = now + MAP_FAILED_MS;
+            lq_cluster_doubt(l->cluster);
+        } else if (is->slots == 0) {
+            lunaq_error why = LUNAQ_ERROR_INIT;
+            lq_fail(&why, LUNAQ_EBROKER,
+                    "redis: %s:%d: silent, and replaced by another node",
+                    is->addr.host, is->addr.port);
+            begin_break(l, &why);
+            if (l->nodes[at] == n)
+                node_close(l, at);
+        }
+    }
+}
+
 static void end(struct cluster_link *l);
 
 static void turn(void *ud)
@@ -442,6 +490,7 @@ static void turn(void *ud)
         return;
     }
     give_up_waiting(l);
+    look_at_silent(l);
     look_at_map(l);
     pump(l);
     if (lq_cluster_back(l->cluster, STALL_MS)) {
