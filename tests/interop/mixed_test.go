@@ -384,9 +384,11 @@ func TestMixedFleetEndsEveryTask(t *testing.T) {
 			t.Errorf("%s was begun %d times, taken %d times", id, n, held[id])
 		}
 	}
-	// A failure is one of the ledger's, or of a task that Go held when killed.
+	// A failure is one of the ledger's, or of a task that Go held when killed;
+	// one that would have failed on purpose may be among these.
 	lost := failures - planned
-	if planned < total/100 || lost < 0 && -lost > crashes {
+	if planned+lost < total/100 || planned < total/200 ||
+		lost < 0 && -lost > crashes {
 		t.Errorf("%d failures are recorded, %d in the ledger", failures, planned)
 	}
 	t.Logf("ledger: %d done, %d of them again after a kill; %d failed on purpose",
