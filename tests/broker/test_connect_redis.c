@@ -441,6 +441,57 @@ static void sentinels__none_knows__says_so(void **state)
     fake_server_free(fake);
 }
 
+/* ---- durable ------------------------------------------------------------- */
+
+static int call_once(const char *url, lq_op *op)
+{
+    lq_caller *caller = NULL;
+    assert_int_equal(lq_redis_caller_open(&caller, url, NULL), 0);
+    int rc = lq_caller_call(caller, op, 10000, NULL);
+    lq_caller_close(caller);
+    return rc;
+}
+
+/* The rest of durable is tested without a server, or with one that fails over;
+ * this needs one that knows WAITAOF. */
+static void durable__fsync__is_on_the_disk(void **state)
+{
+    static const char *const args[] = {"--appendonly", "yes", "--appendfsync",
+                                       "everysec", NULL};
+    redis_server s;
+    lunaq_task task = LUNAQ_TASK_INIT;
+    lq_enqueue item, *items[] = {&item};
+    lq_op_ping ping = {.op.kind = LQ_OP_PING};
+    (void)state;
+    assert_int_equal(redis_server_start_with(&s, args), 0);
+    assert_int_equal(call_once(s.url, &ping.op), 0);
+    bool old = strtod(ping.version, NULL) < 7.2;
+    lq_op_release(&ping.op);
+    if (old) {
+        print_message("skipped: redis-server %s has no WAITAOF, 7.2 has\n",
+                      ping.version);
+        redis_server_stop(&s);
+        skip();
+    }
+    task.type = "t";
+    task.task_id = "sure";
+    task.durable = LUNAQ_DURABLE_FSYNC;
+    assert_int_equal(lq_enqueue_init(&item, &task, 0, NULL), 0);
+    lq_op_enqueue enqueue = {.op.kind = LQ_OP_ENQUEUE,
+                             .items = items,
+                             .count = 1,
+                             .durable_ms = 9000};
+    assert_int_equal(call_once(s.url, &enqueue.op), 0);
+    assert_int_equal(item.code, LUNAQ_OK);
+    assert_int_equal(item.reached, LUNAQ_DURABLE_FSYNC);
+    assert_int_equal(redis_server_restart(&s), 0); /* by SIGKILL */
+    assert_int_equal(call_once(s.url, &enqueue.op), 0);
+    assert_int_equal(item.code, LUNAQ_EEXIST);
+    lq_op_release(&enqueue.op);
+    lq_enqueue_release(&item);
+    redis_server_stop(&s);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +509,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(login__limited_user__works_with_its_password),
         cmocka_unit_test(sentinels__only_the_last_is_right__connects),
         cmocka_unit_test(sentinels__none_knows__says_so),
+        cmocka_unit_test(durable__fsync__is_on_the_disk),
         cmocka_unit_test(login__wrong__is_refused_without_the_password),
     };
     if (argc > 1)
