@@ -29,6 +29,7 @@ func (d *dashboard) browse(program string) *browser {
 	d.ok(err)
 	var said lockedBuffer
 	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu",
+		"--disable-dev-shm-usage", // a container may have little of it
 		"--remote-debugging-pipe", "--window-size=1400,1000",
 		"--user-data-dir="+filepath.Join(d.dir, "browser"),
 		// The pages ask a font of the world outside.
