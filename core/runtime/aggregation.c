@@ -145,6 +145,15 @@ static void end(lq_aggregation *g)
     lq_aggregator_ended(a);
 }
 
+static void complain(const lq_aggregation *g, const char *what,
+                     const char *reason)
+{
+    lq_runtime *rt = control_of(g)->rt;
+    if (lq_log_gate(&rt->log_gate, 5000))
+        LQ_LOG(rt->o.log, ERROR, what, lq_fs("queue", queue_of(g)),
+               lq_fs("group", g->group), lq_fc("reason", reason));
+}
+
 /* The operation may have been carried out, or not: once more later.  False: it
  * has an answer. */
 static bool wants_repeat(lq_aggregation *g, const lq_op *op)
@@ -153,17 +162,10 @@ static bool wants_repeat(lq_aggregation *g, const lq_op *op)
     if (op->rc != LUNAQ_EUNKNOWN && op->rc != LUNAQ_EBROKER &&
         op->rc != LUNAQ_EFULL)
         return false;
+    if (op->rc == LUNAQ_EFULL)
+        complain(g, "a group waits for memory of the broker", op->err.message);
     lq_timer_start(g->timer, AGAIN_MS);
     return true;
-}
-
-static void complain(const lq_aggregation *g, const char *what,
-                     const char *reason)
-{
-    lq_runtime *rt = control_of(g)->rt;
-    if (lq_log_gate(&rt->log_gate, 5000))
-        LQ_LOG(rt->o.log, ERROR, what, lq_fs("queue", queue_of(g)),
-               lq_fs("group", g->group), lq_fc("reason", reason));
 }
 
 /* ---- take ---------------------------------------------------------------- */
