@@ -147,6 +147,31 @@ static void pause__unknown_queue__is_not_found_and_leaves_nothing(void **state)
     assert_int_equal(things(w), 0);
 }
 
+static void never_told(void *ud, const lunaq_node *node)
+{
+    (void)ud;
+    (void)node;
+    fail();
+}
+
+static void place__no_cluster__says_so(void **state)
+{
+    struct world *w = *state;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    int64_t slot = -7;
+    assert_int_equal(
+        lunaq_queue_place(w->client, "email", &slot, never_told, NULL, &err),
+        LUNAQ_ESTATE);
+    assert_non_null(strstr(err.message, "no Redis Cluster"));
+    assert_int_equal(
+        lunaq_queue_place(w->client, "", &slot, never_told, NULL, &err),
+        LUNAQ_EINVAL);
+    assert_int_equal(
+        lunaq_queue_place(NULL, "email", &slot, never_told, NULL, &err),
+        LUNAQ_EINVAL);
+    assert_int_equal(slot, -7);
+}
+
 /* ---- removing -------------------------------------------------------------
  */
 
@@ -416,6 +441,7 @@ int main(int argc, char **argv)
         TEST(history__days_back__missing_ones_are_zero),
         TEST(pause__twice_and_back__says_when_it_already_is_so),
         TEST(pause__unknown_queue__is_not_found_and_leaves_nothing),
+        TEST(place__no_cluster__says_so),
         TEST(remove__tasks_counters_and_locks__only_its_own),
         TEST(remove__with_tasks_and_no_force__changes_nothing),
         TEST(remove__with_active_tasks__is_refused_even_by_force),
