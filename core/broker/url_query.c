@@ -7,22 +7,22 @@ enum { ANY = 1, TLS = 2, SENTINEL = 4 }; /* where an option makes sense */
 
 struct option {
     const char *name;
-    int where;
     size_t offset;
+    int where;
     enum { TEXT, NUMBER, FLAG } kind;
 };
 
 static const struct option options[] = {
-    {"prefix", ANY, offsetof(lq_url, prefix), TEXT},
-    {"db", ANY, offsetof(lq_url, database), NUMBER},
-    {"ca", TLS, offsetof(lq_url, ca), TEXT},
-    {"cert", TLS, offsetof(lq_url, cert), TEXT},
-    {"key", TLS, offsetof(lq_url, key), TEXT},
-    {"server_name", TLS, offsetof(lq_url, server_name), TEXT},
-    {"insecure", TLS, offsetof(lq_url, insecure), FLAG},
-    {"master", SENTINEL, offsetof(lq_url, master), TEXT},
-    {"sentinel_user", SENTINEL, offsetof(lq_url, sentinel_user), TEXT},
-    {"sentinel_password", SENTINEL, offsetof(lq_url, sentinel_password), TEXT},
+    {"prefix", offsetof(lq_url, prefix), ANY, TEXT},
+    {"db", offsetof(lq_url, database), ANY, NUMBER},
+    {"ca", offsetof(lq_url, ca), TLS, TEXT},
+    {"cert", offsetof(lq_url, cert), TLS, TEXT},
+    {"key", offsetof(lq_url, key), TLS, TEXT},
+    {"server_name", offsetof(lq_url, server_name), TLS, TEXT},
+    {"insecure", offsetof(lq_url, insecure), TLS, FLAG},
+    {"master", offsetof(lq_url, master), SENTINEL, TEXT},
+    {"sentinel_user", offsetof(lq_url, sentinel_user), SENTINEL, TEXT},
+    {"sentinel_password", offsetof(lq_url, sentinel_password), SENTINEL, TEXT},
 };
 
 static int hex(char c)

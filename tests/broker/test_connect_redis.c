@@ -162,7 +162,7 @@ static int use_link(const char *url, lunaq_error *err)
     return rc;
 }
 
-#define ANY_CODE -1
+#define ANY_CODE (-1)
 
 /* Both drivers reach it, or both say the same. */
 static void try(const char *url, int code, const char *says)
@@ -403,8 +403,8 @@ static void sentinels__only_the_last_is_right__connects(void **state)
         char *text;
         int number;
     } named[] = {{closed, fake_refusing_port()},
-                 {stale, atoi(port)},
-                 {right, atoi(open_one.plain)}};
+                 {stale, (int)strtol(port, NULL, 10)},
+                 {right, (int)strtol(open_one.plain, NULL, 10)}};
     for (size_t i = 0; i < LQ_COUNT(named); i++) {
         char number[8];
         snprintf(number, sizeof(number), "%d", named[i].number);

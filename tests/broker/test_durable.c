@@ -60,11 +60,12 @@ static struct row rows[] = {
 
 static void hear(lq_proto *p, const char *bytes)
 {
-    size_t size, len = strlen(bytes);
+    lq_str heard = lq_str_c(bytes);
+    size_t size;
     char *space = lq_proto_space(p, &size);
-    assert_true(len <= size);
-    memcpy(space, bytes, len);
-    assert_int_equal(lq_proto_received(p, len, NULL), LUNAQ_OK);
+    assert_true(heard.len <= size);
+    memcpy(space, heard.p, heard.len);
+    assert_int_equal(lq_proto_received(p, heard.len, NULL), LUNAQ_OK);
 }
 
 static const char *said(lq_proto *p)

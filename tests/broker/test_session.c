@@ -56,11 +56,12 @@ static const char *said(lq_session *s)
 
 static int hear(lq_session *s, const char *bytes, lunaq_error *err)
 {
-    size_t size, len = strlen(bytes);
+    lq_str heard = lq_str_c(bytes);
+    size_t size;
     char *space = lq_session_space(s, &size);
-    assert_true(space && len <= size);
-    memcpy(space, bytes, len);
-    return lq_session_received(s, len, err);
+    assert_true(space && heard.len <= size);
+    memcpy(space, heard.p, heard.len);
+    return lq_session_received(s, heard.len, err);
 }
 
 /* A sentinel answers. */

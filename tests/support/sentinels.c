@@ -114,7 +114,7 @@ static int value_of(const char *reply, const char *name)
     snprintf(head, sizeof(head), "\r\n%s\r\n$", name);
     const char *at = reply ? strstr(reply, head) : NULL;
     at = at ? strchr(at + strlen(head), '\n') : NULL;
-    return at ? atoi(at + 1) : -1;
+    return at ? (int)strtol(at + 1, NULL, 10) : -1;
 }
 
 static int ready(const sentinels *s)

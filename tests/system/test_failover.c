@@ -70,7 +70,7 @@ static void fail_late(const char *what)
 
 static int run_task(lunaq_run *run, void *ud)
 {
-    int i = atoi(lunaq_run_id(run) + 1);
+    long i = strtol(lunaq_run_id(run) + 1, NULL, 10);
     (void)ud;
     nap(1);
     atomic_fetch_add(&tasks[i].runs, 1);

@@ -71,7 +71,7 @@ void lq_sentinel_free(lq_sentinel *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; s->hosts && i < s->count; i++)
         lq_free(s->hosts[i].name);
     lq_free(s->hosts);
     lq_free(s->name);

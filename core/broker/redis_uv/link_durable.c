@@ -130,16 +130,16 @@ int lq_redis_durable_link_open(lq_link **out, lq_loop *loop, const void *broker,
     static const lq_link_ops ops = {.submit = submit, .close = close_link};
     static const lq_link_events own = {plain_up, plain_down};
     struct durable_link *l = lq_calloc(1, sizeof(*l));
-    int rc = LUNAQ_OK;
+    int rc;
 
     *out = NULL;
-    if (!l || !(l->url = lq_strdup(broker)))
-        rc = lq_fail_nomem(err);
-    if (!rc)
-        rc = lq_redis_link_open(&l->plain, loop, broker, &own, l, err);
+    if (!l)
+        return lq_fail_nomem(err);
+    l->url = lq_strdup(broker);
+    rc = l->url ? lq_redis_link_open(&l->plain, loop, broker, &own, l, err)
+                : lq_fail_nomem(err);
     if (rc) {
-        if (l)
-            link_free(l);
+        link_free(l);
         return rc;
     }
     l->link.ops = &ops;
