@@ -17,7 +17,7 @@ enum { PLACE_CONFIG, PLACE_HANDLERS };
 static void round_due(void *ud);
 static void tick_next(lq_scheduler *s);
 static void ticked(lq_op *op);
-static void record(lq_scheduler *s);
+static void record(lq_scheduler *s, const lq_entry *e);
 static void recorded(lq_op *op);
 
 /* ---- entries ------------------------------------------------------------- */
@@ -179,13 +179,10 @@ static void ticked(lq_op *op)
             LQ_LOG(s->control->rt->o.log, ERROR, "cannot fire a periodic entry",
                    lq_fc("spec", e->spec), lq_fc("reason", op->err.message));
     }
-    bool enqueued = rc == LUNAQ_OK && s->fire.fired && !s->fire.skip &&
-                    e->item.code == LUNAQ_OK;
+    if (rc == LUNAQ_OK && s->fire.fired && !s->fire.skip &&
+        e->item.code == LUNAQ_OK)
+        record(s, e);
     lq_op_release(op);
-    if (enqueued) {
-        record(s);
-        return;
-    }
     s->at = e->next;
     if (lost) { /* the same tick again, in a while: the broker knows if it came
                  */
@@ -195,29 +192,41 @@ static void ticked(lq_op *op)
     tick_next(s);
 }
 
-/* The task's place in the entry's history, for people: when it is lost, so be
- * it. */
-static void record(lq_scheduler *s)
+/* A tick's place in the history of its entry, on its way. */
+struct note {
+    lq_op_cron_record op; /* first */
+    lq_log *log;
+    char entry[LQ_ENTRY_ID_MAX];
+    char task[LUNAQ_NAME_MAX + 8]; /* as lq_enqueue.id */
+};
+
+/* Nobody waits for it: when it is lost, so be it. */
+static void record(lq_scheduler *s, const lq_entry *e)
 {
-    lq_op_init(&s->record.op, LQ_OP_CRON_RECORD);
-    s->record.op.done = recorded;
-    s->record.op.ud = s;
-    s->record.entry_id = lq_str_c(s->at->id);
-    s->record.task_id = s->at->item.task.id;
-    s->record.at_ms = lq_now_ms();
-    lq_link_submit(s->control->link, &s->record.op);
+    struct note *n = lq_calloc(1, sizeof(*n));
+    if (!n)
+        return;
+    n->log = s->control->rt->o.log;
+    snprintf(n->entry, sizeof(n->entry), "%s", e->id);
+    snprintf(n->task, sizeof(n->task), "%s", e->item.id);
+    lq_op_init(&n->op.op, LQ_OP_CRON_RECORD);
+    n->op.op.done = recorded;
+    n->op.op.ud = n;
+    n->op.entry_id = lq_str_c(n->entry);
+    n->op.task_id = lq_str_c(n->task);
+    n->op.at_ms = lq_now_ms();
+    lq_link_submit(s->control->link, &n->op.op);
 }
 
 static void recorded(lq_op *op)
 {
-    lq_scheduler *s = op->ud;
-    if (op->rc && lq_log_gate(&s->control->rt->log_gate, 5000))
-        LQ_LOG(s->control->rt->o.log, WARN,
-               "a tick is missing in its entry's history",
-               lq_fc("spec", s->at->spec), lq_fc("reason", op->err.message));
+    struct note *n = op->ud;
+    if (op->rc && op->rc != LUNAQ_ECANCELED)
+        LQ_LOG(n->log, WARN, "a tick is missing in its entry's history",
+               lq_fc("entry", n->entry), lq_fs("task_id", n->op.task_id),
+               lq_fc("reason", op->err.message));
     lq_op_release(op);
-    s->at = s->at->next;
-    tick_next(s);
+    lq_free(n);
 }
 
 /* -------------------------------------------------------------------------- */

@@ -23,7 +23,6 @@ typedef struct lq_scheduler {
     bool reload;                   /* the entries changed */
     bool again;                    /* another round shall follow at once */
     lq_op_cron_fire fire;
-    lq_op_cron_record record;
     lq_op_cron_publish pub;
     lq_arena pub_mem;
     lq_buf pub_buf;
