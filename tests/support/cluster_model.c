@@ -232,7 +232,7 @@ static void begin_enqueue(struct model *m, struct try *t)
         e->task.queue = lq_str_c(names[byte(m) % QUEUES]);
         t->pointers[k] = e;
     }
-    lq_cluster_submit(m->cluster, &o->op, m->now, byte(m) * 4);
+    lq_cluster_submit(m->cluster, &o->op, m->now, (int64_t)byte(m) * 4);
 }
 
 static void begin_step(struct model *m, struct try *t)
@@ -258,7 +258,7 @@ static void begin_step(struct model *m, struct try *t)
         outcomes += sq->outcome_count;
     }
     s->free = (uint32_t)outcomes + byte(m) % 5;
-    lq_cluster_submit(m->cluster, &s->op, m->now, byte(m) * 4);
+    lq_cluster_submit(m->cluster, &s->op, m->now, (int64_t)byte(m) * 4);
 }
 
 static void check_code(struct model *m, const struct try *t, int q, int code)

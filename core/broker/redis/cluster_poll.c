@@ -177,7 +177,6 @@ static int call(lq_caller *caller, lq_op *op, int64_t timeout_ms,
     struct caller *c = (struct caller *)caller;
     int64_t deadline = lq_mono_ms() + timeout_ms;
     lunaq_error why = LUNAQ_ERROR_INIT;
-    lq_op *ended = NULL;
 
     lq_op_init(op, op->kind);
     if (need_map(c, deadline, &why)) {
@@ -191,7 +190,7 @@ static int call(lq_caller *caller, lq_op *op, int64_t timeout_ms,
         return op->rc;
     }
     lq_cluster_submit(c->cluster, op, lq_mono_ms(), timeout_ms);
-    while (!(ended = lq_cluster_finished(c->cluster))) {
+    while (!lq_cluster_finished(c->cluster)) {
         size_t node;
         int64_t now = lq_mono_ms();
         (void)need_map(c, deadline, &why);

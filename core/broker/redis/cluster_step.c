@@ -66,9 +66,9 @@ static uint32_t step_count(lq_op *op)
             lq_arena_alloc(&op->mem, 3 * s->queue_count * sizeof(*p->calls));
     if (p && p->calls)
         p->asked = lq_arena_alloc(&op->mem, s->queue_count * sizeof(*p->asked));
-    op->plan = p && p->asked ? p : NULL;
-    if (!op->plan)
-        return 1; /* its build says so */
+    if (!p || !p->calls || !p->asked)
+        return 1; /* without a plan its build says so */
+    op->plan = p;
     for (size_t q = 0; q < s->queue_count; q++)
         outcomes += s->queues[q].outcome_count;
     p->most = s->free;
