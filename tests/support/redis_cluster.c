@@ -186,6 +186,29 @@ int redis_cluster_restart(redis_cluster *c, size_t node)
     return launch(c, node);
 }
 
+bool redis_cluster_settle(const redis_cluster *c)
+{
+    static const char *const info[] = {"CLUSTER", "INFO", NULL};
+    static const char *const words[] = {"INFO", "replication", NULL};
+    int64_t deadline = mono_ms() + START_MS;
+    while (mono_ms() < deadline) {
+        size_t masters = 0, replicas = 0;
+        for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++) {
+            char *reply = redis_server_command(&c->nodes[i], words);
+            bool ok = reply && says(&c->nodes[i], info, "cluster_state:ok");
+            masters += ok && strstr(reply, "role:master") &&
+                       strstr(reply, "state=online");
+            replicas += ok && strstr(reply, "master_link_status:up");
+            free(reply);
+        }
+        if (masters == REDIS_CLUSTER_NODES / 2 &&
+            replicas == REDIS_CLUSTER_NODES / 2)
+            return true;
+        (void)poll(NULL, 0, 50);
+    }
+    return false;
+}
+
 void redis_cluster_stop(redis_cluster *c)
 {
     for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++)

@@ -27,6 +27,9 @@ int redis_cluster_start(redis_cluster *c);
 void redis_cluster_kill(redis_cluster *c, size_t node);
 /** Starts a node again after a kill. */
 int redis_cluster_restart(redis_cluster *c, size_t node);
+/** Waits until every master has a replica that has all it has; false when that
+ *  does not come. */
+bool redis_cluster_settle(const redis_cluster *c);
 /** Ends it and removes its folder.  Safe to repeat. */
 void redis_cluster_stop(redis_cluster *c);
 /** The node that is master of a key's slot now; -1: none says so. */
