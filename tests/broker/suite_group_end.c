@@ -79,6 +79,54 @@ static void finish__lock_is_taken__changes_nothing(void **state)
     assert_int_equal(group_back(w, "it is there", 0), LUNAQ_OK);
 }
 
+/* As two handlers of one group may ask for it. */
+static int finish_with_two(world *w, const lunaq_task *a, const lunaq_task *b)
+{
+    lq_enqueue e[2], *items[] = {&e[0], &e[1]};
+    lq_op_group_finish op = {.op.kind = LQ_OP_GROUP_FINISH,
+                             .queue = LQ_STR(Q),
+                             .group = LQ_STR("g"),
+                             .set_id = LQ_STR(SET),
+                             .items = items,
+                             .count = 2};
+    assert_int_equal(lq_enqueue_init(&e[0], a, lq_now_ms(), NULL), LUNAQ_OK);
+    assert_int_equal(lq_enqueue_init(&e[1], b, lq_now_ms(), NULL), LUNAQ_OK);
+    int rc = world_call(w, &op.op);
+    lq_op_release(&op.op);
+    assert_int_equal(e[1].code, rc);
+    lq_enqueue_release(&e[0]);
+    lq_enqueue_release(&e[1]);
+    return rc;
+}
+
+static void finish__one_id_twice__changes_nothing(void **state)
+{
+    world *w = *state;
+    lunaq_task a = group_batch("batch"), b = group_batch("batch");
+    lunaq_task other = group_batch("other");
+    group_put(w, "g", "one");
+    assert_int_equal(group_take_only(w, SET, group_at_once), 1);
+    assert_int_equal(finish_with_two(w, &a, &b), LUNAQ_EEXIST);
+    group_expect(w, 0, 1);
+    assert_int_equal(world_state(w, "batch"), LUNAQ_STATE_ANY);
+    assert_int_equal(finish_with_two(w, &a, &other), LUNAQ_OK);
+    assert_int_equal(world_state(w, "batch"), LUNAQ_PENDING);
+    assert_int_equal(world_state(w, "other"), LUNAQ_PENDING);
+}
+
+static void finish__one_lock_twice__changes_nothing(void **state)
+{
+    world *w = *state;
+    lunaq_task a = group_batch("first"), b = group_batch("second");
+    a.unique_ms = b.unique_ms = LONG_MS;
+    group_put(w, "g", "one");
+    assert_int_equal(group_take_only(w, SET, group_at_once), 1);
+    assert_int_equal(finish_with_two(w, &a, &b), LUNAQ_EDUPLICATE);
+    group_expect(w, 0, 1);
+    assert_int_equal(world_state(w, "first"), LUNAQ_STATE_ANY);
+    assert_int_equal(world_state(w, "one"), LUNAQ_AGGREGATING);
+}
+
 static void
 finish__id_and_lock_of_its_own_tasks__may_be_used_again(void **state)
 {
@@ -282,6 +330,8 @@ size_t suite_group_end(struct CMUnitTest *out)
         WORLD_TEST(finish__locks_of_the_tasks__are_released),
         WORLD_TEST(finish__id_is_taken__changes_nothing),
         WORLD_TEST(finish__lock_is_taken__changes_nothing),
+        WORLD_TEST(finish__one_id_twice__changes_nothing),
+        WORLD_TEST(finish__one_lock_twice__changes_nothing),
         WORLD_TEST(finish__id_and_lock_of_its_own_tasks__may_be_used_again),
         WORLD_TEST(finish__alone__run_by_themselves_with_their_locks),
         WORLD_TEST(finish__delayed_or_grouped_again__goes_there),

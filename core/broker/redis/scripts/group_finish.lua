@@ -34,19 +34,24 @@ local function goes(id)
   return not alone[id] and call('ZSCORE', set, id)
 end
 local codes, refused = {}, false
+local ids, locks = {}, {} -- of the items before: they may be of many handlers
 for i = 1, #items do
   local item = items[i]
   codes[i] = '-'
   if item.group and not may_hold(ARGV[2] .. item.group, 'zset') then
     codes[i] = 'W'
-  elseif call('EXISTS', prefix .. item.id) == 1 and not goes(item.id) then
+  elseif ids[item.id] or
+         call('EXISTS', prefix .. item.id) == 1 and not goes(item.id) then
     codes[i] = 'E'
   elseif item.unique then
     local owner = pcall('GET', item.unique)
-    if owner and not (type(owner) == 'string' and goes(owner)) then
+    if locks[item.unique] or
+       owner and not (type(owner) == 'string' and goes(owner)) then
       codes[i] = 'D'
     end
+    locks[item.unique] = true
   end
+  ids[item.id] = true
   refused = refused or codes[i] ~= '-'
 end
 if refused then return table.concat(codes) end
