@@ -23,6 +23,8 @@ static const char *const option_names[] = {
 
 /* ---- names that are nearly right ----------------------------------------- */
 
+const char *const lq_lua_unique_members[] = {"ttl", "by", NULL};
+
 const char *lq_lua_nearest(const char *written, const char *const *names)
 {
     const char *best = NULL;
@@ -37,6 +39,31 @@ const char *lq_lua_nearest(const char *written, const char *const *names)
         }
     }
     return best;
+}
+
+int lq_lua_known_members(lua_State *L, const char *what,
+                         const char *const *known, const char **stranger,
+                         lunaq_error *err)
+{
+    *stranger = NULL;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        *stranger = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        const char *const *k = known;
+        while (*k && strcmp(*k, *stranger) != 0)
+            k++;
+        if (*k)
+            continue;
+        lua_pop(L, 2);
+        char list[128] = "";
+        for (k = known; *k; k++) {
+            size_t at = strlen(list);
+            snprintf(list + at, sizeof list - at, "%s%s", at ? " " : "", *k);
+        }
+        return lq_fail(err, LUNAQ_EINVAL,
+                       "%s: unknown member '%.40s' (known: %s)", what,
+                       *stranger, list);
+    }
+    return LUNAQ_OK;
 }
 
 /* ---- durations ----------------------------------------------------------- */
@@ -200,6 +227,11 @@ static int read_unique(struct reader *r)
         rc = duration_here(r, "unique", &r->task.unique_ms);
         goto out;
     }
+    const char *stranger;
+    rc = lq_lua_known_members(L, "unique", lq_lua_unique_members, &stranger,
+                              r->err);
+    if (rc)
+        goto out;
     lua_pushliteral(L, "ttl");
     if (lua_rawget(L, -2) == LUA_TNIL)
         rc = lq_fail(r->err, LUNAQ_EINVAL, "unique.ttl: it is missing");

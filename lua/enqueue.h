@@ -11,10 +11,10 @@
 /** Reads a task: type; payload, any value with a JSON form (nil = none); the
  *  options table at options (0 or a nil: none), whose keys are those of
  *  design: queue max_retry timeout deadline retention unique task_id process_at
- *  process_in group headers durable raw.  inline_keys: `type` and `payload` are keys of
- *  the options table too.  What the options leave out comes from the handler
- *  file of the type in `handlers` (may be NULL).  Everything lives in mem.
- *  Never raises.  LUNAQ_EINVAL names the option.  item is released by
+ *  process_in group headers durable raw.  inline_keys: `type` and `payload` are
+ * keys of the options table too.  What the options leave out comes from the
+ * handler file of the type in `handlers` (may be NULL).  Everything lives in
+ * mem. Never raises.  LUNAQ_EINVAL names the option.  item is released by
  *  lq_enqueue_release(). */
 int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
                         bool inline_keys, const lq_lua_snapshot *handlers,
@@ -25,8 +25,18 @@ int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
 int lq_lua_duration_at(lua_State *L, int index, const char *name, int64_t *ms,
                        lunaq_error *err);
 
+/** What `unique` may have as a table; NULL-ended. */
+extern const char *const lq_lua_unique_members[];
+
 /** The name in `names` (NULL-ended) that is most like what was written; NULL
  *  when none is near. */
 const char *lq_lua_nearest(const char *written, const char *const *names);
+
+/** Whether each key of the table on top is one of `known` (NULL-ended).  If
+ * not, *stranger is the one that is none, the table's own string, and the error
+ *  says "what: unknown member 'x' (known: ...)".  Never raises. */
+int lq_lua_known_members(lua_State *L, const char *what,
+                         const char *const *known, const char **stranger,
+                         lunaq_error *err);
 
 #endif

@@ -124,6 +124,9 @@ static int read_unique(lq_lua_reader *r)
         rc = lq_lua_option_duration_here(r, "unique", &r->spec->unique_ms);
         goto out;
     }
+    rc = lq_lua_option_members(r, "unique", lq_lua_unique_members);
+    if (rc)
+        goto out;
     lua_pushliteral(L, "ttl");
     if (lua_rawget(L, -2) == LUA_TNIL)
         rc = lq_lua_option_wrong(

@@ -19,29 +19,8 @@ static int member(lq_lua_reader *r, const char *name, const char **out)
     return rc;
 }
 
-static int check_cron_names(lq_lua_reader *r)
-{
-    static const char *const names[] = {"spec",   "name",    "tz", "dst",
-                                        "missed", "payload", NULL};
-    lua_State *L = r->L;
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        const char *name =
-            lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        const char *const *known = names;
-        while (*known && strcmp(*known, name) != 0)
-            known++;
-        if (*known)
-            continue;
-        lq_fail(r->err, LUNAQ_EHANDLER,
-                "cron: unknown member '%.40s' (known: spec name tz dst missed "
-                "payload)",
-                name);
-        int rc = lq_lua_option_fail(r, name);
-        lua_pop(L, 2);
-        return rc;
-    }
-    return LUNAQ_OK;
-}
+static const char *const cron_members[] = {"spec",   "name",    "tz", "dst",
+                                           "missed", "payload", NULL};
 
 /* One entry, on top: a spec, or a table. */
 static int add_cron(lq_lua_reader *r)
@@ -57,7 +36,7 @@ static int add_cron(lq_lua_reader *r)
     if (!table) {
         rc = lq_lua_option_copy(r, "cron", &c->spec);
     } else {
-        rc = check_cron_names(r);
+        rc = lq_lua_option_members(r, "cron", cron_members);
         if (!rc)
             rc = member(r, "spec", &c->spec);
         if (!rc)

@@ -6,29 +6,8 @@
 
 #define GRACE_MIN_MS 1000 /* Asynq's clock has whole seconds */
 
-static int check_names(lq_lua_reader *r)
-{
-    static const char *const names[] = {"grace", "max_delay", "max_size",
-                                        "aggregate", NULL};
-    lua_State *L = r->L;
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        const char *name =
-            lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        const char *const *known = names;
-        while (*known && strcmp(*known, name) != 0)
-            known++;
-        if (*known)
-            continue;
-        lq_fail(r->err, LUNAQ_EHANDLER,
-                "group: unknown member '%.40s' (known: grace max_delay "
-                "max_size aggregate)",
-                name);
-        int rc = lq_lua_option_fail(r, name);
-        lua_pop(L, 2);
-        return rc;
-    }
-    return LUNAQ_OK;
-}
+static const char *const group_members[] = {"grace", "max_delay", "max_size",
+                                            "aggregate", NULL};
 
 static int get_member(lq_lua_reader *r, const char *name)
 {
@@ -79,7 +58,7 @@ static int read_aggregate(lq_lua_reader *r)
 static int read_rule(lq_lua_reader *r)
 {
     lq_group_rule *rule = &r->spec->group;
-    int rc = check_names(r);
+    int rc = lq_lua_option_members(r, "group", group_members);
     if (!rc)
         rc = read_time(r, "grace", &rule->grace_ms);
     if (!rc && rule->grace_ms && rule->grace_ms < GRACE_MIN_MS) {

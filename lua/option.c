@@ -55,6 +55,14 @@ int lq_lua_option_wrong(lq_lua_reader *r, const char *option,
     return lq_lua_option_fail(r, option);
 }
 
+int lq_lua_option_members(lq_lua_reader *r, const char *option,
+                          const char *const *known)
+{
+    const char *stranger;
+    int rc = lq_lua_known_members(r->L, option, known, &stranger, r->err);
+    return rc ? lq_lua_option_fail(r, stranger) : LUNAQ_OK;
+}
+
 /* ---- values -------------------------------------------------------------- */
 
 int lq_lua_option_get(lq_lua_reader *r, const char *name)

@@ -34,6 +34,10 @@ int lq_lua_option_get(lq_lua_reader *r, const char *name);
 
 /* The value on top of the stack, which stays: */
 
+/** A table that has no other keys than `known` (NULL-ended). */
+int lq_lua_option_members(lq_lua_reader *r, const char *option,
+                          const char *const *known);
+
 /** A string, copied into the snapshot. */
 int lq_lua_option_copy(lq_lua_reader *r, const char *option, const char **out);
 /** A list of 1 to LQ_OPTION_LIST_MAX strings. */
