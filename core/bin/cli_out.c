@@ -27,34 +27,54 @@ int cli_misuse(const char *format, ...)
     return CLI_USAGE;
 }
 
+static bool has(const lunaq_error *err, const char *word)
+{
+    return strstr(err->message, word) != NULL;
+}
+
 /* What to type next, by what went wrong. */
 static const char *hint(const lunaq_error *err)
 {
-    bool file = strstr(err->message, "sqlite: ") != NULL;
+    bool file = has(err, "sqlite: ");
     switch (err->code) {
     case LUNAQ_EBROKER:
         if (file)
             return "try it again";
-        return "start it, or name another with --broker URL";
+        if (has(err, "READONLY"))
+            return "name the master with --broker URL";
+        if (has(err, "running?"))
+            return "start it, or name another with --broker URL";
+        return "correct --broker URL, or what it was taken from";
     case LUNAQ_ETIMEOUT:
     case LUNAQ_EFULL:
         if (file)
             return "try it again then";
         return "try 'redis-cli info' to see how it is";
     case LUNAQ_EUNKNOWN:
-        return "repeat it with the same --task-id: it cannot run twice that "
-               "way";
-    case LUNAQ_ECONFIG:
-        if (strstr(err->message, "TLS") || strstr(err->message, "durable"))
+        if (has(err, "READONLY"))
+            return "name the master with --broker URL";
+        return "see whether it was done before you repeat it; an enqueue is "
+               "repeated with the same --task-id";
+    case LUNAQ_ECONFIG: /* most say themselves what to write */
+        if (has(err, "TLS") || has(err, "durable") || has(err, "URL") ||
+            has(err, "cluster"))
             return "";
         return "give --broker redis://host:6379 or --broker sqlite:FILE";
     case LUNAQ_ENOTFOUND:
+        if (has(err, "lunaqd"))
+            return "";
+        if (has(err, "server"))
+            return "try 'lunaq server ls'";
         return "try 'lunaq queue ls' and 'lunaq task ls'";
     case LUNAQ_EEXIST:
         return "try 'lunaq task show' with its id";
     case LUNAQ_EDUPLICATE:
         return "try 'lunaq task ls --queue NAME' to see it";
     case LUNAQ_ESTATE:
+        if (has(err, "Cluster"))
+            return "";
+        if (has(err, "server"))
+            return "try 'lunaq server ls'";
         return "try 'lunaq task ls' or 'lunaq queue ls' to see the state";
     case LUNAQ_EINVAL:
         return "try 'lunaq help'";

@@ -180,8 +180,33 @@ const struct cli_verb cli_help_verbs[] = {
 /* ---- main ------------------------------------------------------------------
  */
 
-/* Options before the command, "--broker URL" and "--prefix NAME", are moved
- * behind it. */
+/* How many words an option before the command takes; 0: it is none that may
+ * stand there. */
+static int leading_words(const char *word)
+{
+    static const char *const with_value[] = {"--broker", "--prefix"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = strlen(with_value[i]);
+        if (strncmp(word, with_value[i], len) == 0 && word[len] == '=')
+            return 1;
+        if (same(word, with_value[i]))
+            return 2;
+    }
+    return same(word, "--json") ? 1 : 0;
+}
+
+static int not_leading(const char *word)
+{
+    static const char *const names[] = {"--broker", "--prefix",  "--json",
+                                        "--help",   "--version", NULL};
+    const char *near = cli_nearest(word, names);
+    return cli_misuse("'%s' before the command%s%s%s: only --broker URL, "
+                      "--prefix NAME and --json stand there; try 'lunaq help'",
+                      word, near ? ", did you mean " : "", near ? near : "",
+                      near ? "?" : "");
+}
+
+/* Options before the command are moved behind it. */
 static int run(int argc, char **argv, char **sorted, char **args)
 {
     int first = 1;
@@ -194,9 +219,10 @@ static int run(int argc, char **argv, char **sorted, char **args)
             printf("lunaq %s\n", lunaq_version());
             return CLI_OK;
         }
-        first += same(argv[first], "--broker") || same(argv[first], "--prefix")
-                     ? 2
-                     : 1;
+        int words = leading_words(argv[first]);
+        if (!words)
+            return not_leading(argv[first]);
+        first += words;
     }
     if (first >= argc)
         return cli_misuse("no command; try 'lunaq help'");

@@ -37,6 +37,8 @@ bad unknown_option 2 "did you mean --queue" enqueue x --queu y
 bad single_dash 2 "two dashes" task ls -x
 bad option_without_value 2 "--queue needs a value" enqueue x --queue
 bad flag_with_value 2 "takes no value" task ls --json=1
+bad unknown_option_before 2 "did you mean --broker" --brokr x queue ls
+bad option_before_of_the_command 2 "'--queue' before the command" --queue x task ls
 bad too_many_arguments 2 "too much" queue ls now
 bad missing_argument 2 "usage: lunaq task show ID" task show
 bad reload 2 "kill -HUP" reload
