@@ -38,11 +38,15 @@ private_stop "$pid"
 
 # cron: two programs announce the same entry, and a tick fires once.
 private_run cron "$examples/cron"
+one=$!
 private_run cron "$examples/cron"
+two=$!
 ticks() { [ "$(grep -c '"period":"5s"' cron.log)" -ge 2 ]; }
 private_wait 30 "two ticks of cron" ticks
 doubles=$(grep '"period":"5s"' cron.log | cut -d' ' -f1 | sort | uniq -d)
 [ -z "$doubles" ] || { echo "fired twice in one second: $doubles"; false; }
+private_stop "$one" # they serve the same queue as what follows
+private_stop "$two"
 
 # group: counts the votes for a song, here as Asynq's client writes them.
 redis=(redis-cli -s "$REDIS_SOCKET")
