@@ -9,15 +9,10 @@
 --       the keys to walk.  faults: kind, id, detail, 1 = repaired, …
 -- Cost  O(a page)
 -- @include _time
+local repair = ARGV[4] == '1'
+-- @include _fault
 local what, cursor, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local repair, group_prefix = ARGV[4] == '1', ARGV[5]
-local faults, items = {}, {}
-local function fault(kind, id, detail, mended)
-  faults[#faults + 1] = kind
-  faults[#faults + 1] = id
-  faults[#faults + 1] = detail or ''
-  faults[#faults + 1] = repair and mended ~= false and 1 or 0
-end
+local group_prefix, items = ARGV[5], {}
 local types = {list = 'list', zset = 'zset', lease = 'zset', groups = 'set',
                sets = 'zset', hash = 'hash', counter = 'string'}
 local kind = call('TYPE', KEYS[1]).ok

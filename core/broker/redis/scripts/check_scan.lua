@@ -11,14 +11,10 @@
 --       faults  kind, id, detail, 1 = repaired, …
 -- Cost  O(a page)
 -- @include _time
-local prefix, repair = ARGV[3], ARGV[4] == '1'
-local tasks, walks, faults, room = {}, {}, {}, 2097152
-local function fault(kind, id, detail, mended)
-  faults[#faults + 1] = kind
-  faults[#faults + 1] = id
-  faults[#faults + 1] = detail or ''
-  faults[#faults + 1] = repair and mended ~= false and 1 or 0
-end
+local repair = ARGV[4] == '1'
+-- @include _fault
+local prefix = ARGV[3]
+local tasks, walks, room = {}, {}, 2097152
 
 local function task(key, id)
   local h = pcall('HMGET', key, 'state', 'msg', 'group')

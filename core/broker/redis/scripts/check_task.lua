@@ -14,13 +14,8 @@
 -- @include _time
 -- @include _check
 local repair = ARGV[3] == '1'
-local faults, messages, work = {}, {}, 0
-local function fault(kind, id, detail, mended)
-  faults[#faults + 1] = kind
-  faults[#faults + 1] = id
-  faults[#faults + 1] = detail or ''
-  faults[#faults + 1] = repair and mended ~= false and 1 or 0
-end
+-- @include _fault
+local messages, work = {}, 0
 local function message(id, how, bytes)
   messages[#messages + 1] = id
   messages[#messages + 1] = how
