@@ -1,5 +1,5 @@
 # The configuration of the programs, and their manual pages.
-foreach(name config config_text)
+foreach(name config config_rows config_text)
   lunaq_test(test_${name} LABEL unit SOURCES test_${name}.c config_world.c
     LAYERS config LINKS PkgConfig::LUA PkgConfig::CJSON m)
   target_compile_definitions(test_${name} PRIVATE
