@@ -60,11 +60,6 @@ const lq_cluster_map *lq_cluster_map_of(const lq_cluster *c)
     return &c->map;
 }
 
-size_t lq_cluster_seeds(const lq_cluster *c)
-{
-    return c->seeds;
-}
-
 size_t lq_cluster_out(const lq_cluster *c)
 {
     return c->out;

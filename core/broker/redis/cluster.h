@@ -50,8 +50,6 @@ int lq_cluster_new(lq_cluster **out, const lq_url *url, lunaq_error *err);
 void lq_cluster_free(lq_cluster *c);
 
 const lq_cluster_map *lq_cluster_map_of(const lq_cluster *c);
-/** How many of the map's nodes are the URL's: index 0 to this. */
-size_t lq_cluster_seeds(const lq_cluster *c);
 
 /** Takes op until lq_cluster_finished().  What cannot be done now is repeated
  *  for patience_ms. */
