@@ -19,7 +19,7 @@ struct lunaq_server {
     lq_lua_app *app;
     lq_sqlite_engine *engine; /* NULL: the broker is Redis */
     lq_runtime *runtime;
-    lq_queue_settings *settings; /* one a queue */
+    lq_queue_settings *settings;              /* one a queue */
     struct lq_cron_callbacks *cron_callbacks; /* NULL = none */
     lq_cron_want *cron;
     lq_enqueue **cron_items;

@@ -108,8 +108,8 @@ cli_table_cell(struct cli_table *t, const char *format, ...);
 /** Prints and frees it; without rows it prints `empty` instead. */
 int cli_table_print(struct cli_table *t, const char *empty);
 
-/** What a terminal might take as a command becomes '?', so that a payload cannot
- *  play tricks on who looks at it.  In place; returns the new length. */
+/** What a terminal might take as a command becomes '?', so that a payload
+ *  cannot play tricks on who looks at it.  In place; returns the new length. */
 size_t cli_tame(char *p, size_t len);
 /** Prints text with control characters and broken UTF-8 replaced. */
 void cli_put_text(FILE *to, const char *p, size_t len);

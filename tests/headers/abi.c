@@ -74,7 +74,7 @@ size_t lunaq_test_initialisers(void)
     lunaq_queue_options queue = LUNAQ_QUEUE_OPTIONS_INIT;
     lunaq_handler_options handler = LUNAQ_HANDLER_OPTIONS_INIT;
     lunaq_server_hooks hooks = LUNAQ_SERVER_HOOKS_INIT;
-    return (size_t)err.code + client.size + redis.size + task.size + query.size +
-           entry.size + entry.task.size + move.size + server.size + queue.size +
-           handler.size + hooks.size;
+    return (size_t)err.code + client.size + redis.size + task.size +
+           query.size + entry.size + entry.task.size + move.size + server.size +
+           queue.size + handler.size + hooks.size;
 }

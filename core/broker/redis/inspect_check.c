@@ -14,7 +14,7 @@
 
 #include <stdio.h>
 
-#define PAGE 1000 /* ids, or 500 keys: a few milliseconds of Redis */
+#define PAGE 1000    /* ids, or 500 keys: a few milliseconds of Redis */
 #define SUSPECTS 100 /* looked at in one call, if that is little work */
 #define FIXES 20
 

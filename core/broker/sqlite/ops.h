@@ -29,8 +29,8 @@ lq_sqlite_op_fn lq_sqlite_move, lq_sqlite_move_all, lq_sqlite_task_get,
     lq_sqlite_queue_stats, lq_sqlite_queue_history, lq_sqlite_queue_pause,
     lq_sqlite_queue_remove, lq_sqlite_servers, lq_sqlite_crons,
     lq_sqlite_export, lq_sqlite_import, lq_sqlite_export_queue,
-    lq_sqlite_import_queue, lq_sqlite_check, lq_sqlite_update,
-    lq_sqlite_order, lq_sqlite_order_take, lq_sqlite_diagnose;
+    lq_sqlite_import_queue, lq_sqlite_check, lq_sqlite_update, lq_sqlite_order,
+    lq_sqlite_order_take, lq_sqlite_diagnose;
 
 /** True when a part of a check writes nothing. */
 bool lq_sqlite_check_reads(const lq_op *op);
