@@ -42,6 +42,7 @@ struct lq_callback_runner {
     lq_runner runner;
     lq_callbacks *pool;
     lq_worker_services services;
+    lq_list runs; /* of lunaq_run: begun, and not ended yet */
 };
 
 /** The type's function: its own, or that of its longest prefix; or NULL. */

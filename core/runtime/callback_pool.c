@@ -178,6 +178,11 @@ static void run_ended(lq_post *post)
 {
     lunaq_run *r = LQ_OF(post, lunaq_run, post);
 
+    lq_list_remove(&r->of_runner);
+    if (!r->runner) { /* it went meanwhile, and with it what it ran for */
+        lq_callback_run_free(r);
+        return;
+    }
     r->run->runner_data = NULL;
     if (r->batch && r->verdict.kind == LQ_SUCCEEDED)
         lq_callback_group_answer(r->batch, r->run->out);
@@ -217,8 +222,10 @@ static void runner_start(lq_runner *runner, lq_run *run)
     r->userdata = e ? e->userdata : NULL;
     r->post.fn = run_ended;
     run->runner_data = r;
+    lq_list_append(&self->runs, &r->of_runner);
     if (!lq_callback_queue(self->pool, r)) {
         run->runner_data = NULL;
+        lq_list_remove(&r->of_runner);
         lq_callback_run_free(r);
         run_fail(run, "no thread for C handlers can be started");
     }
@@ -260,17 +267,17 @@ static bool runner_inside(lq_runner *runner, int64_t *since_mono_ns, char *type,
     return false;
 }
 
-/* Handlers that did not return in time are left alone with their run. */
+/* Handlers that did not return in time are left alone with their run; what is
+ * posted by now finds nobody. */
 static void runner_free(lq_runner *runner)
 {
     struct lq_callback_runner *self =
         LQ_OF(runner, struct lq_callback_runner, runner);
 
     pthread_mutex_lock(&self->pool->lock);
-    LQ_LIST_EACH (&self->pool->running, node) {
-        lunaq_run *r = LQ_OF(node, lunaq_run, node);
-        if (r->runner != self)
-            continue;
+    LQ_LIST_EACH (&self->runs, node) {
+        lunaq_run *r = LQ_OF(node, lunaq_run, of_runner);
+        lq_list_remove(&r->of_runner);
         r->runner = NULL;
         lq_callback_write_end(r);
     }
@@ -297,6 +304,7 @@ int lq_callback_runner_new(lq_runner **out, const lq_worker_services *services,
     if (!self)
         return lq_fail_nomem(err);
     self->runner.ops = &ops;
+    lq_list_init(&self->runs);
     self->pool = ud;
     self->services = *services;
     *out = &self->runner;

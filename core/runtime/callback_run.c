@@ -59,6 +59,7 @@ lunaq_run *lq_callback_run_new(lq_run *run)
     r->run = run;
     atomic_init(&r->canceled, LQ_CANCEL_NONE);
     lq_list_init(&r->node);
+    lq_list_init(&r->of_runner);
     return r;
 }
 

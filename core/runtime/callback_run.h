@@ -24,14 +24,16 @@ typedef struct lq_callback_around {
 struct lunaq_run {
     lq_run *run; /* the worker's thread only */
     struct lq_callbacks *pool;
-    struct lq_callback_runner *runner; /* NULL: it is gone, nobody waits;
-                                          guarded by the pool's lock */
+    struct lq_callback_runner *runner; /* NULL: it is gone, nobody waits; set
+                                          so by the worker's thread, with the
+                                          pool's lock held */
     lunaq_handler_fn *fn;              /* NULL: no handler has the type */
     void *userdata;
     size_t depth; /* how many steps of middleware are inside of each other */
     lq_list node; /* in the pool's queue, or among what it runs */
-    bool queued;  /* in it; guarded by the pool's lock */
-    lq_post post; /* back to the worker */
+    lq_list of_runner;   /* the worker's thread only */
+    bool queued;         /* in it; guarded by the pool's lock */
+    lq_post post;        /* back to the worker */
     atomic_int canceled; /* an enum lq_cancel */
 
     /* copies, NUL-terminated, behind the struct */

@@ -3,7 +3,7 @@
 #include "support/test.h"
 
 #include "base/alloc.h"
-#include "runtime/callback.h"
+#include "runtime/callback_parts.h"
 #include "support/loop_world.h"
 
 #include <pthread.h>
@@ -516,6 +516,39 @@ static void pool__many_short_runs_some_canceled__each_ends_once(void **state)
     free(e);
 }
 
+/* A worker that stops frees what its runs were for. */
+static void
+runner__goes_while_a_run_is_on_its_way_back__forgets_it(void **state)
+{
+    struct world *x = *state;
+    lq_worker_services services = {.loop = x->w.loop};
+    struct ended *e = lq_calloc(1, sizeof(*e));
+    struct gate g;
+    bool there = true;
+
+    gate_init(&g, x->pool);
+    add(x, "gate", waits_at_gate, &g);
+    begin(x, e, "gate");
+    gate_wait_entered(&g, 1);
+    gate_open(&g);
+    while (there) { /* in the handler; then posted */
+        pthread_mutex_lock(&x->pool->lock);
+        there = !lq_list_empty(&x->pool->running);
+        pthread_mutex_unlock(&x->pool->lock);
+    }
+    x->runner->ops->free(x->runner);
+    memset(e, 0xa5, sizeof(*e));
+    e->run.end = run_ended;
+    e->world = x;
+    e->count = 0;
+    loop_world_run_ms(&x->w, 20);
+    assert_int_equal(e->count, 0);
+    assert_ptr_not_equal(e->run.runner_data, NULL); /* nothing was written */
+    lq_free(e);
+    assert_int_equal(
+        lq_callback_runner_new(&x->runner, &services, x->pool, NULL), 0);
+}
+
 static void start__out_of_memory__fails_the_run(void **state)
 {
     struct world *x = *state;
@@ -545,6 +578,7 @@ int main(void)
         TEST(cancel__while_it_waits_for_a_thread__ends_at_once),
         TEST(cancel__while_it_runs__ends_when_the_handler_returned),
         TEST(pool__many_short_runs_some_canceled__each_ends_once),
+        TEST(runner__goes_while_a_run_is_on_its_way_back__forgets_it),
         TEST(start__out_of_memory__fails_the_run),
     };
     struct CMUnitTest rows[LQ_COUNT(cases)];
