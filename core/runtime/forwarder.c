@@ -53,7 +53,7 @@ static void publish(lq_forwarder *f)
             pending |= bit;
     }
     uint64_t before = atomic_exchange(&rt->paused, paused);
-    if (pending || (before & ~paused))
+    if (pending || before != paused)
         lq_control_kick_others(rt, SIZE_MAX, pending | (before & ~paused));
 }
 

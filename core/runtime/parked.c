@@ -1,6 +1,7 @@
 /* Parking and starting what was parked. */
 #include "runtime/parked.h"
 
+#include "runtime/control.h"
 #include "runtime/worker_caps.h"
 #include "runtime/worker_slots.h"
 
@@ -36,14 +37,15 @@ static bool has_places(lq_worker *w, lq_slot *s)
     uint32_t max = lq_queue_cap(w->rt, s->queue);
     lq_cap *queue = &w->rt->queue_caps[s->queue];
 
-    if (max && !lq_cap_take(queue, max, 1))
+    if (lq_cap_full(&s->waits_for->cap, s->cap_max) ||
+        (max && !lq_cap_take(queue, max, 1)))
         return false;
     if (lq_cap_take(&s->waits_for->cap, s->cap_max, 1)) {
         s->placed = max != 0;
         return true;
     }
-    if (max)
-        lq_cap_give(queue, 1);
+    if (max && lq_cap_give(queue, 1)) /* somebody found it full meanwhile */
+        lq_control_kick_others(w->rt, w->index, 0);
     return false;
 }
 
@@ -55,8 +57,13 @@ void lq_parked_start(lq_worker *w, size_t promised)
         return;
     /* What begins may end at once, and park or free others. */
     lq_list_init(&all);
+    uint64_t paused = atomic_load(&w->rt->paused);
     LQ_LIST_EACH (&w->parked, node) {
         lq_slot *s = LQ_OF(node, lq_slot, node);
+        if (paused >> s->queue & 1) { /* nothing of it starts any more */
+            lq_parked_end(w, s, LQ_CANCEL_SHUTDOWN, (lq_str){0});
+            continue;
+        }
         if (w->free_count <= promised)
             break;
         if (!has_places(w, s))

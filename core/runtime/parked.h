@@ -15,7 +15,7 @@
  *  is no room: then it is to come back later. */
 bool lq_parked_add(lq_worker *w, lq_slot *s, lq_handler_cap *h, uint32_t max);
 /** Starts those that have a place under the caps, and a free slot that no step
- *  under way counts on (`promised`). */
+ *  under way counts on (`promised`).  Those of a paused queue go back to it. */
 void lq_parked_start(lq_worker *w, size_t promised);
 /** How many could start at once if they had a slot: the next step shall leave
  *  so many free. */

@@ -16,8 +16,8 @@
 bool lq_worker_caps_full(lq_worker *w, size_t queue);
 /** Reserves up to n places in every capped queue, for the step to come. */
 void lq_worker_caps_reserve(lq_worker *w, uint32_t n);
-/** How many of a queue the step may take, `settled` of its tasks being settled
- *  by it; UINT32_MAX when it has no cap. */
+/** How many of a queue the step may take, `settled` of its tasks that have a
+ *  place being settled by it; UINT32_MAX when it has no cap. */
 uint32_t lq_worker_caps_most(const lq_worker *w, size_t queue, size_t settled);
 /** No step is under way: what is left goes back. */
 void lq_worker_caps_return(lq_worker *w);

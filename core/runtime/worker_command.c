@@ -123,7 +123,7 @@ void lq_worker_kicked(lq_post *post)
     atomic_store(&w->kick_posted, false);
     uint64_t queues = atomic_exchange(&w->kicked, 0);
 
-    if (w->free_count == 0)
+    if (w->free_count == 0 && lq_list_empty(&w->parked))
         return;
     for (size_t i = 0; i < w->rt->o.queue_count; i++)
         if (queues >> i & 1)

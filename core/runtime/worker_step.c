@@ -116,7 +116,7 @@ static void fill_queues(lq_worker *w, const uint32_t *want)
 {
     size_t at = 0, n = 0;
     for (size_t k = 0; k < w->rt->o.queue_count; k++) {
-        size_t i = w->step_order[k];
+        size_t i = w->step_order[k], leaving = 0;
         lq_step_queue *sq = &w->step_queues[n];
         lq_worker_queue *q = &w->queues[i];
         *sq = (lq_step_queue){.name = lq_queue_name(w->rt, i),
@@ -127,12 +127,13 @@ static void fill_queues(lq_worker *w, const uint32_t *want)
             q->ready_count--;
             w->ready_extra -= s->extra;
             w->sent_extra += s->extra;
+            leaving += s->placed;
             s->state = LQ_SLOT_SENT;
             lq_list_append(&w->sent, &s->node);
             w->step_outcomes[at++] = &s->outcome;
             sq->outcome_count++;
         }
-        sq->most = lq_worker_caps_most(w, i, sq->outcome_count);
+        sq->most = lq_worker_caps_most(w, i, leaving);
         sq->capped = sq->most != UINT32_MAX;
         sq->want = want[i] < sq->most ? want[i] : sq->most;
         if (((sq->most == 0 && w->step.free > 0) || is_resting(w, i)) &&

@@ -307,14 +307,22 @@ static void parked_tasks__go_back_at_a_stop_without_having_run(void **state)
     assert_int_equal(narrow.again, 0);
 }
 
+static void cancel_one(world *w, const char *queue, const char *id)
+{
+    lq_op_cancel op = {.queue = lq_str_c(queue),
+                       .id = lq_str_c(id),
+                       .reason = LQ_STR("a test")};
+    lq_op_init(&op.op, LQ_OP_CANCEL);
+    assert_int_equal(lq_caller_call(w->caller, &op.op, 5000, NULL), LUNAQ_OK);
+    assert_int_equal(op.was, LUNAQ_ACTIVE);
+    lq_op_release(&op.op);
+}
+
 static void parked_task__canceled__never_runs(void **state)
 {
     world *w = *state;
     kind narrow = {0};
     lunaq_task t = LUNAQ_TASK_INIT;
-    lq_op_cancel op = {.queue = LQ_STR("default"),
-                       .id = LQ_STR("task-two"),
-                       .reason = LQ_STR("a test")};
 
     w->hold = true;
     handle(w, 0, "narrow", 1, &narrow);
@@ -325,10 +333,7 @@ static void parked_task__canceled__never_runs(void **state)
     t.task_id = "task-two";
     world_enqueue(w, "default", 1, &t);
     wait_active(w, 2);
-    lq_op_init(&op.op, LQ_OP_CANCEL);
-    assert_int_equal(lq_caller_call(w->caller, &op.op, 5000, NULL), LUNAQ_OK);
-    assert_int_equal(op.was, LUNAQ_ACTIVE);
-    lq_op_release(&op.op);
+    cancel_one(w, "default", "task-two");
     int64_t until = lq_mono_ms() + WAIT_MS;
     while (stats(w, "default").archived != 1 && lq_mono_ms() < until)
         let_pass(10);
@@ -337,6 +342,79 @@ static void parked_task__canceled__never_runs(void **state)
     wait_for("runs", &narrow.runs, 1);
     wait_active(w, 0);
     assert_int_equal(narrow.runs, 1);
+}
+
+/* It had no place under its queue's cap, so none is free when it ends. */
+static void parked_task__canceled__leaves_no_place_in_its_queue(void **state)
+{
+    static const char *const names[] = {"full"};
+    static const int32_t weights[] = {1};
+    static const lq_queue_settings settings[] = {{.concurrency = 2}};
+    world *w = *state;
+    static kind narrow, stays; /* which a test that fails leaves behind */
+    lunaq_task t = LUNAQ_TASK_INIT;
+
+    world_queues(w, 1, names, weights);
+    w->o.settings = settings;
+    w->o.worker_threads = 1;
+    w->o.concurrency = 6;
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    handle(w, 0, "stays", 0, &stays);
+    world_start(w, 0);
+    enqueue(w, "full", "narrow", 1);
+    wait_for("narrow", &narrow.now, 1);
+    t.type = "narrow";
+    t.task_id = "parked";
+    world_enqueue(w, "full", 1, &t);
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    while (stats(w, "full").active != 2 && lq_mono_ms() < until)
+        let_pass(5);
+    enqueue(w, "full", "stays", 3);
+    wait_for("stays", &stays.now, 1);
+    assert_int_equal(stats(w, "full").active, 3);
+    cancel_one(w, "full", "parked");
+    while (stats(w, "full").archived != 1 && lq_mono_ms() < until)
+        let_pass(5);
+    lunaq_queue_info info = stats(w, "full");
+    assert_int_equal(info.archived, 1);
+    assert_int_equal(info.active, 2);
+    assert_int_equal(info.pending, 2);
+    w->hold = false;
+    wait_for("stays", &stays.runs, 3);
+}
+
+static void pause_queue(world *w, const char *queue, bool pause)
+{
+    lq_op_queue_pause op = {.queue = lq_str_c(queue), .pause = pause};
+    lq_op_init(&op.op, LQ_OP_QUEUE_PAUSE);
+    assert_int_equal(lq_caller_call(w->caller, &op.op, 5000, NULL), LUNAQ_OK);
+    lq_op_release(&op.op);
+}
+
+static void parked_task__of_a_queue_that_is_paused__goes_back(void **state)
+{
+    world *w = *state;
+    static kind narrow;
+
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    world_start(w, 0);
+    enqueue(w, "default", "narrow", 1);
+    wait_for("narrow", &narrow.now, 1);
+    enqueue(w, "default", "narrow", 5);
+    wait_active(w, 6);
+    pause_queue(w, "default", true);
+    wait_active(w, 1);
+    assert_int_equal(stats(w, "default").pending, 5);
+    w->hold = false;
+    wait_active(w, 0);
+    assert_int_equal(narrow.runs, 1);
+    assert_int_equal(stats(w, "default").pending, 5);
+    pause_queue(w, "default", false);
+    wait_for("narrow", &narrow.runs, 6);
+    assert_int_equal(narrow.most, 1);
+    assert_int_equal(narrow.again, 0);
 }
 
 /* A place that is free goes to who waits in hand before what is pending, also
@@ -409,6 +487,8 @@ int main(int argc, char **argv)
         TEST(capped_handler__starves_no_other_of_its_queue),
         TEST(parked_tasks__go_back_at_a_stop_without_having_run),
         TEST(parked_task__canceled__never_runs),
+        TEST(parked_task__canceled__leaves_no_place_in_its_queue),
+        TEST(parked_task__of_a_queue_that_is_paused__goes_back),
         TEST(parked_tasks__get_their_slots_under_load),
         TEST(parked_task__of_a_full_queue__holds_up_nobody),
     };
