@@ -113,12 +113,13 @@ void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
         lua_pushstring(L, arg->name);
         bool none = lua_rawget(L, -2) == LUA_TNIL || lq_json_is_null(L, -1);
         if (none && !arg->optional)
-            snprintf(refusal, size, "the payload has no '%s' (a %s is needed)",
-                     arg->name, lq_lua_arg_names[arg->type]);
-        else if (!none && !is_a(L, -1, arg->type))
-            snprintf(refusal, size, "the payload's '%s' is a %s, not a %s",
-                     arg->name, luaL_typename(L, -1),
+            snprintf(refusal, size,
+                     "the payload has no '%s' (type %s is needed)", arg->name,
                      lq_lua_arg_names[arg->type]);
+        else if (!none && !is_a(L, -1, arg->type))
+            snprintf(refusal, size,
+                     "the payload's '%s' is a %s, not of type %s", arg->name,
+                     luaL_typename(L, -1), lq_lua_arg_names[arg->type]);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);

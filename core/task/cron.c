@@ -160,9 +160,10 @@ static int parse_fields(lq_cron *out, lq_str spec, lunaq_error *err)
     }
     if (count != LQ_COUNT(parts))
         return lq_fail(err, LUNAQ_EINVAL,
-                       "cron: \"%.*s\" has %zu fields, not 5 (minute hour "
+                       "cron: \"%.*s\" has %zu field%s, not 5 (minute hour "
                        "day-of-month month day-of-week)",
-                       spec.len < 60 ? (int)spec.len : 60, spec.p, count);
+                       spec.len < 60 ? (int)spec.len : 60, spec.p, count,
+                       count == 1 ? "" : "s");
     uint64_t *bits[5] = {&out->minute, &out->hour, &out->dom, &out->month,
                          &out->dow};
     struct marks marks[5] = {{0}};
