@@ -177,6 +177,15 @@ static int too_long(const lunaq_task_info *t, const char *limit)
     return CLI_FAILED;
 }
 
+/* That an attempt failed, and that it goes on waiting for the next. */
+static void put_failure(const lunaq_task_info *t)
+{
+    char when[40];
+    cli_misuse("attempt %lld/%lld failed: %.*s; next %s", (long long)t->retried,
+               (long long)t->max_retry + 1, (int)strcspn(t->error, "\n"),
+               t->error, cli_when(when, sizeof when, t->next_at));
+}
+
 static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
                     int64_t started_ns)
 {
@@ -184,7 +193,7 @@ static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
     int rc = cli_get_duration(cli, "wait-timeout", &limit);
     if (rc)
         return rc;
-    int64_t end = lq_mono_ms() + limit, pause = POLL_MIN_MS;
+    int64_t end = lq_mono_ms() + limit, pause = POLL_MIN_MS, told = 0;
     for (;;) {
         lunaq_task_list *list = NULL;
         lunaq_error err = LUNAQ_ERROR_INIT;
@@ -200,6 +209,10 @@ static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
             return cli_fail(&err);
         const lunaq_task_info *t = lunaq_task_list_at(list, 0);
         int done = -1;
+        if (t->state == LUNAQ_RETRY && t->retried > told) {
+            told = t->retried;
+            put_failure(t);
+        }
         if (t->state == LUNAQ_COMPLETED || t->state == LUNAQ_ARCHIVED) {
             done = put_end(cli, t, started_ns);
         } else if (lq_mono_ms() >= end) {

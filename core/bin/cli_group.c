@@ -53,8 +53,8 @@ static int put_table(const lunaq_group_list *list)
         next_cell(t, g);
         cli_table_cell(t, "%lld", (long long)g->aggregating);
         if (g->failures)
-            cli_table_cell(t, "%lld times: %s", (long long)g->failures,
-                           g->error);
+            cli_table_cell(t, "%lld time%s: %s", (long long)g->failures,
+                           g->failures == 1 ? "" : "s", g->error);
         else
             cli_table_cell(t, "-");
     }

@@ -116,7 +116,9 @@ static int print_table(const lunaq_task_list *list)
         cli_table_cell(table, "%lld/%lld", (long long)cli_attempt(t),
                        (long long)t->max_retry + 1);
         next_cell(table, t);
-        cli_table_cell(table, "%.100s", t->error);
+        /* the traceback below its first line is for task show */
+        size_t line = strcspn(t->error, "\n");
+        cli_table_cell(table, "%.*s", line < 100 ? (int)line : 100, t->error);
     }
     return cli_table_print(table, "no tasks");
 }

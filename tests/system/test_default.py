@@ -172,6 +172,17 @@ class Embedded(Application, unittest.TestCase):
         wait_for("the new code runs", lambda: "new code" in self.lunaq(
             "enqueue", "hello", "name=x", "--wait"), 20, 0.1)
 
+    def test_wait__a_failed_attempt__is_told(self):
+        self.write("handlers/bad.lua", """
+            return {
+              backoff = {"1s"}, max_retry = 1,
+              run = function() error("not today") end,
+            }""")
+        self.start()
+        said = self.lunaq("enqueue", "bad", "--wait", code=1)
+        self.assertRegex(said, "attempt 1/2 failed: .*not today; next ")
+        self.assertIn("it failed: ", said)
+
     def test_runaway_query__at_its_deadline__is_interrupted(self):
         self.write("handlers/endless.lua", """
             return {
