@@ -102,10 +102,10 @@ typedef struct lq_runner_ops {
      * run holding the CPU too long?  NULL = never. */
     void (*tick)(lq_runner *r, int64_t mono_ns);
     /* True while the worker thread is inside a run; read by the control
-     * thread. */
+     * thread.  NULL = never: runs have threads of their own. */
     bool (*busy)(lq_runner *r);
     /* What the thread is inside of and since when, for "stuck" reports: false
-     * when it is not.  Control thread. */
+     * when it is not.  Control thread.  NULL as with busy. */
     bool (*inside)(lq_runner *r, int64_t *since_mono_ns, char *type, char *id,
                    size_t size);
     /* Frees the runner; no run is left.  On the worker thread, before its loop

@@ -249,24 +249,6 @@ static void runner_cancel(lq_runner *runner, lq_run *run, enum lq_cancel why)
     run_ended(&r->post);
 }
 
-/* Handlers have threads of their own: the worker's is never inside one. */
-static bool runner_busy(lq_runner *runner)
-{
-    (void)runner;
-    return false;
-}
-
-static bool runner_inside(lq_runner *runner, int64_t *since_mono_ns, char *type,
-                          char *id, size_t size)
-{
-    (void)runner;
-    (void)since_mono_ns;
-    (void)type;
-    (void)id;
-    (void)size;
-    return false;
-}
-
 /* Handlers that did not return in time are left alone with their run; what is
  * posted by now finds nobody. */
 static void runner_free(lq_runner *runner)
@@ -294,8 +276,6 @@ int lq_callback_runner_new(lq_runner **out, const lq_worker_services *services,
         .hooks = runner_hooks,
         .start = runner_start,
         .cancel = runner_cancel,
-        .busy = runner_busy,
-        .inside = runner_inside,
         .free = runner_free,
     };
     struct lq_callback_runner *self = lq_calloc(1, sizeof(*self));

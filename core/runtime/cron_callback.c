@@ -310,23 +310,6 @@ static void cancel(lq_runner *runner, lq_run *run, enum lq_cancel why)
         end_run(run, LQ_ENDED, "the server stops");
 }
 
-static bool busy(lq_runner *runner)
-{
-    (void)runner;
-    return false;
-}
-
-static bool inside(lq_runner *runner, int64_t *since_mono_ns, char *type,
-                   char *id, size_t size)
-{
-    (void)runner;
-    (void)since_mono_ns;
-    (void)type;
-    (void)id;
-    (void)size;
-    return false;
-}
-
 static void runner_free(lq_runner *runner)
 {
     struct runner *self = self_of(runner);
@@ -349,8 +332,6 @@ int lq_cron_callback_runner_new(lq_runner **out,
         .hooks = has_hook,
         .start = start,
         .cancel = cancel,
-        .busy = busy,
-        .inside = inside,
         .free = runner_free,
     };
     struct runner *self = lq_calloc(1, sizeof(*self));
