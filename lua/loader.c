@@ -108,11 +108,10 @@ static int load_all(struct load *l)
             return rc;
         if (l->file->is_lib)
             rc = protected(l, check_lib);
-        else if (l->schedule_type)
-            rc = protected(l, load_file);
-        else if (lq_lua_is_middleware(l->file->name))
+        else if (!l->schedule_type && lq_lua_is_middleware(l->file->name))
             rc = protected(l, load_middleware);
-        else if (lq_lua_type_of(l->file->name, type, sizeof type))
+        else if (l->schedule_type ||
+                 lq_lua_type_of(l->file->name, type, sizeof type))
             rc = protected(l, load_file);
     }
     if (!rc && l->schedules)
