@@ -43,8 +43,8 @@ int lunaq_run_next(lunaq_run *run)
     size_t i = run->depth;
     int code;
 
-    if (i > a->count)
-        return LUNAQ_ERECURSE; /* there is nothing inside of a handler */
+    if (i > a->count || run->over)
+        return LUNAQ_ERECURSE; /* nothing is inside of a handler, or a hook */
     run->depth = i + 1;
     if (i < a->count)
         code = a->steps[i].fn(run, a->steps[i].userdata);

@@ -78,6 +78,7 @@ void lq_callback_run_returned(lunaq_run *r, int code)
     lq_verdict *v = &r->verdict;
 
     *v = (lq_verdict){.kind = LQ_FAILED, .error_kind = "error", .delay_ms = -1};
+    r->over = true;
     int why = atomic_load(&r->canceled);
     if (why) {
         v->kind = LQ_ENDED;
@@ -183,12 +184,15 @@ int lunaq_run_set_result(lunaq_run *run, const void *data, size_t len)
     return LUNAQ_OK;
 }
 
-/* The last one that is said counts.  Out of memory costs the text alone. */
+/* The last one that is said counts; what a hook says, once the handler has
+ * returned, does not.  Out of memory costs the text alone. */
 static int say(lunaq_run *run, enum lq_verdict_kind kind, int64_t delay_ms,
                const char *why, const char *instead)
 {
     lq_str text = lq_str_c(why ? why : instead);
 
+    if (run->over)
+        return SAID;
     if (text.len > LQ_ERROR_TEXT_MAX)
         text.len = LQ_ERROR_TEXT_MAX;
     lq_free(run->why);

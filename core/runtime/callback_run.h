@@ -53,7 +53,8 @@ struct lunaq_run {
     char *why;
     char *result;
     size_t result_len;
-    lq_verdict verdict; /* made when it returned; points into the above */
+    bool over;          /* it returned: nothing of this changes any more */
+    lq_verdict verdict; /* made then; points into the above */
 
     /* its result on the way to the broker: see callback_write.c; guarded by
      * the pool's lock */

@@ -516,6 +516,36 @@ static void pool__many_short_runs_some_canceled__each_ends_once(void **state)
     free(e);
 }
 
+static int says_first(lunaq_run *run, void *userdata)
+{
+    ++*(int *)userdata;
+    return lunaq_run_fail(run, "first");
+}
+
+static void says_other(lunaq_run *run, const char *error, void *userdata)
+{
+    (void)error;
+    (void)userdata;
+    (void)lunaq_run_fail(run, "other");
+    (void)lunaq_run_next(run);
+}
+
+static void hook__says_what_a_handler_may_say__changes_nothing(void **state)
+{
+    struct world *x = *state;
+    lunaq_server_hooks hooks = LUNAQ_SERVER_HOOKS_INIT;
+    struct ended e;
+    int calls = 0;
+
+    hooks.on_error = says_other;
+    assert_int_equal(lq_callbacks_hook(x->pool, &hooks, NULL), LUNAQ_OK);
+    add(x, "fails", says_first, &calls);
+    run_to_end(x, &e, "fails");
+    assert_int_equal(e.kind, LQ_FAILED);
+    assert_string_equal(e.message, "first");
+    assert_int_equal(calls, 1);
+}
+
 /* A worker that stops frees what its runs were for. */
 static void
 runner__goes_while_a_run_is_on_its_way_back__forgets_it(void **state)
@@ -578,6 +608,7 @@ int main(void)
         TEST(cancel__while_it_waits_for_a_thread__ends_at_once),
         TEST(cancel__while_it_runs__ends_when_the_handler_returned),
         TEST(pool__many_short_runs_some_canceled__each_ends_once),
+        TEST(hook__says_what_a_handler_may_say__changes_nothing),
         TEST(runner__goes_while_a_run_is_on_its_way_back__forgets_it),
         TEST(start__out_of_memory__fails_the_run),
     };

@@ -281,7 +281,8 @@ LUNAQ_API int lunaq_server_use(lunaq_server *server, lunaq_handler_fn *fn,
 
 /* What a program may be asked and told about the runs of its C handlers; a
  * handler file has functions of its own.  Called on the thread that ran the
- * handler, and may block.  error: its text, borrowed for the call. */
+ * handler, and may block.  error: its text, borrowed for the call.  The run is
+ * over: lunaq_run_fail() and its kin change nothing any more. */
 
 /** 0: that error is no failure: the task is retried without using an attempt
  *  and counted nowhere.  (Asynq's IsFailure.) */
