@@ -274,6 +274,7 @@ static bool parse_options(int argc, char **argv, char *listen, size_t size)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     int option;
+    bool good = true;
     snprintf(listen, size, "127.0.0.1:8080");
     while ((option = getopt_long(argc, argv, "l:p:h", options, NULL)) != -1) {
         if (option == 'l')
@@ -281,9 +282,9 @@ static bool parse_options(int argc, char **argv, char *listen, size_t size)
         else if (option == 'p')
             snprintf(listen, size, "127.0.0.1:%s", optarg);
         else
-            optind = argc + 1;
+            good = false;
     }
-    if (optind == argc)
+    if (good && optind == argc)
         return true;
     fprintf(stderr, "usage: session_api [--port N | --listen address:port]\n"
                     "environment: DATABASE_URL; LUNAQ_BROKER, REDIS_URL or "

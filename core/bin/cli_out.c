@@ -81,7 +81,7 @@ static const char *hint(const lunaq_error *err)
     case LUNAQ_EREPLY:
         if (file)
             return "look at the file with 'sqlite3'";
-        return "look at the server's log and at 'redis-cli'";
+        return "try 'lunaq doctor' and 'lunaq fsck'";
     default:
         return "try it again";
     }
