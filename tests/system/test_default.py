@@ -199,8 +199,9 @@ class Embedded(Application, unittest.TestCase):
         wait_for("all were given up", lambda: len(daemon.find("failed", type="endless")
                                                   + daemon.find("archived", type="endless"))
                  >= 4, 30, 0.05)
-        self.assertEqual(
-            self.lunaq("task", "ls", "--state", "archived").count("its time is up"), 4)
+        # The log says it before the file has it.
+        wait_for("all are archived", lambda: self.lunaq(
+            "task", "ls", "--state", "archived").count("its time is up") == 4, 30, 0.1)
         # The connections are free again, and no thread goes on.
         self.assertIn("Hello", self.lunaq("enqueue", "hello", "name=x", "--wait"))
         used = daemon.cpu_seconds()
