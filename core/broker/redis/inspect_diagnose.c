@@ -187,7 +187,8 @@ static void look_error(lq_op_diagnose *op, uint32_t i, lq_str error)
     lq_finding_add(op, vital ? LUNAQ_LEVEL_ERROR : LUNAQ_LEVEL_WARN,
                    "permissions",
                    denied ? "give this user ~asynq:* ~lunaq:* &asynq:* "
-                            "&lunaq:* +@all -@admin -@dangerous +info"
+                            "&lunaq:* +@all -@admin -@dangerous +info; with "
+                            "a prefix ~PREFIX:* &PREFIX:*"
                           : "look at the server's log and at 'redis-cli'",
                    "%s: %.*s", needs[i],
                    (int)(error.len < 160 ? error.len : 160), error.p);
