@@ -45,7 +45,7 @@ static int slot_of(const char *queue)
     char key[64];
     snprintf(key, sizeof(key), "asynq:{%s}:pending", queue);
     char *reply = NODE(0, "CLUSTER", "KEYSLOT", key);
-    int slot = atoi(reply + 1);
+    int slot = (int)strtol(reply + 1, NULL, 10);
     free(reply);
     return slot;
 }
@@ -91,7 +91,7 @@ static int handler(lunaq_run *run, void *ud)
     struct world *w = ud;
     size_t len;
     const char *payload = lunaq_run_payload(run, &len);
-    int n = atoi(payload);
+    int n = (int)strtol(payload, NULL, 10);
     for (int q = 0; q < QUEUES; q++)
         if (strcmp(queue_names[q], lunaq_run_queue(run)) == 0)
             atomic_fetch_add(&w->of[q], 1);

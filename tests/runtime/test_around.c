@@ -3,6 +3,7 @@
  * first argument is "sqlite". */
 #include "support/test.h"
 
+#include "support/patience.h"
 #include "support/redis_server.h"
 #include "support/temp_folder.h"
 #include <lunaq/server.h>
@@ -13,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define WAIT_MS 30000
 
 static redis_server redis;
 static bool on_sqlite;
@@ -38,22 +37,6 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void nap(void)
-{
-    const struct timespec t = {0, 2000000};
-    nanosleep(&t, NULL);
-}
-
-static void wait_for(const char *what, atomic_int *value, int n)
-{
-    int64_t until = now_ms() + WAIT_MS;
-    while (atomic_load(value) < n) {
-        if (now_ms() > until)
-            fail_msg("%s: %d of %d", what, atomic_load(value), n);
-        nap();
-    }
-}
-
 /* Adds a word to w->said. */
 static void say(world *w, const char *word)
 {
@@ -61,15 +44,6 @@ static void say(world *w, const char *word)
     size_t n = strlen(w->said);
     snprintf(w->said + n, sizeof(w->said) - n, "%s%s", n ? " " : "", word);
     pthread_mutex_unlock(&w->mutex);
-}
-
-static void silent(lunaq_log_level level, const char *line, size_t len,
-                   void *ud)
-{
-    (void)level;
-    (void)line;
-    (void)len;
-    (void)ud;
 }
 
 static int setup(void **state)

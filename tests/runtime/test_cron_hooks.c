@@ -3,6 +3,7 @@
  * Redis, and on a queue file when the first argument is "sqlite". */
 #include "support/test.h"
 
+#include "support/patience.h"
 #include "support/redis_server.h"
 #include "support/temp_folder.h"
 #include <lunaq/server.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-#define WAIT_MS 30000
 #define SERVERS 3
 #define ENTRIES 4
 
@@ -40,31 +40,6 @@ static int64_t now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void nap(void)
-{
-    const struct timespec t = {0, 5000000};
-    nanosleep(&t, NULL);
-}
-
-static void wait_for(const char *what, atomic_int *value, int n)
-{
-    int64_t until = now_ms() + WAIT_MS;
-    while (atomic_load(value) < n) {
-        if (now_ms() > until)
-            fail_msg("%s: %d of %d", what, atomic_load(value), n);
-        nap();
-    }
-}
-
-static void silent(lunaq_log_level level, const char *line, size_t len,
-                   void *ud)
-{
-    (void)level;
-    (void)line;
-    (void)len;
-    (void)ud;
 }
 
 static int run(lunaq_run *r, void *userdata)
