@@ -267,6 +267,7 @@ typedef struct lq_step_queue {
     uint32_t most;
     lq_outcome **outcomes; /* settle these */
     size_t outcome_count;
+    size_t extra; /* so many of them leave no slot free: of parked tasks */
     bool paused;  /* result */
     bool drained; /* result: nothing is pending in it any more */
     int code;     /* result: OK, or EREPLY when its keys have a wrong

@@ -132,6 +132,7 @@ static void fill_queues(lq_worker *w, const uint32_t *want)
             lq_list_append(&w->sent, &s->node);
             w->step_outcomes[at++] = &s->outcome;
             sq->outcome_count++;
+            sq->extra += s->extra;
         }
         sq->most = lq_worker_caps_most(w, i, leaving);
         sq->capped = sq->most != UINT32_MAX;

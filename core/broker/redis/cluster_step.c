@@ -38,10 +38,17 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* Slots that are free once a queue's outcomes are settled. */
+static uint32_t leaves(const lq_step_queue *q)
+{
+    return q->outcome_count > q->extra ? (uint32_t)(q->outcome_count - q->extra)
+                                       : 0;
+}
+
 static void add_call(const lq_op_step *s, struct plan *p, size_t q,
                      uint32_t take, bool settles)
 {
-    uint32_t own = settles ? (uint32_t)s->queues[q].outcome_count : 0;
+    uint32_t own = settles ? leaves(&s->queues[q]) : 0;
     take = least(least(take, own + p->left), p->most);
     struct call *call = &p->calls[p->count++];
     *call = (struct call){q, take, take > own ? take - own : 0, settles};
@@ -55,7 +62,7 @@ static uint32_t step_more(lq_op *op);
 static uint32_t step_count(lq_op *op)
 {
     lq_op_step *s = (lq_op_step *)op;
-    size_t outcomes = 0;
+    uint32_t left_free = 0;
     s->taken = NULL;
     s->taken_count = 0;
     if (s->queue_count == 0)
@@ -70,9 +77,9 @@ static uint32_t step_count(lq_op *op)
         return 1; /* without a plan its build says so */
     op->plan = p;
     for (size_t q = 0; q < s->queue_count; q++)
-        outcomes += s->queues[q].outcome_count;
+        left_free += leaves(&s->queues[q]);
     p->most = s->free;
-    p->left = s->free > outcomes ? s->free - (uint32_t)outcomes : 0;
+    p->left = s->free > left_free ? s->free - left_free : 0;
     for (size_t q = 0; q < s->queue_count; q++) {
         s->queues[q].code = LUNAQ_OK;
         s->queues[q].reason[0] = 0;
@@ -192,8 +199,7 @@ static int step_parse(lq_op *op, uint32_t i, const lq_reply *reply)
     uint32_t good = 0;
     for (size_t k = 0; k < part.taken_count; k++)
         good += !part.taken[k].bad;
-    p->left += call->from_left +
-               (call->settles ? (uint32_t)whole->outcome_count : 0) - good;
+    p->left += call->from_left + (call->settles ? leaves(whole) : 0) - good;
     p->most += call->take - good;
     p->asked[call->queue] -= call->take - good;
     return take_over(s, &part, call->queue);
