@@ -6,6 +6,7 @@
 #include "broker/url.h"
 #include "db/db.h"
 #include "lua/json.h"
+#include "redis/tls.h"
 #include "redis_uv/link_durable.h"
 #include "runtime/control.h"
 #include "runtime/cron_callback.h"
@@ -260,6 +261,34 @@ int lunaq_server_open(lunaq_server **out, const lunaq_server_options *options,
     }
     *out = s;
     return LUNAQ_OK;
+}
+
+/* The files of TLS, without a connection. */
+static int check_tls(const lunaq_server *s, lunaq_error *err)
+{
+    lq_tls_context *context = NULL;
+    lq_url url;
+    int rc = lq_url_parse(&url, s->o.broker, err);
+    if (rc)
+        return rc;
+    if (url.tls)
+        rc = lq_tls_context_new(&context, &url, err);
+    lq_tls_context_free(context);
+    lq_url_release(&url);
+    return rc;
+}
+
+int lunaq_server_check(const lunaq_server_options *options, lunaq_error *err)
+{
+    lunaq_server *s = lq_calloc(1, sizeof(*s));
+    if (!s)
+        return lq_fail_nomem(err);
+    pthread_mutex_init(&s->mutex, NULL);
+    int rc = lq_server_options_take(s, options, err);
+    if (!rc)
+        rc = check_tls(s, err);
+    free_server(s);
+    return rc;
 }
 
 int lunaq_server_handle(lunaq_server *server, const char *type,

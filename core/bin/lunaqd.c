@@ -391,6 +391,21 @@ static int run(lunaqd *d)
     return d->exit_code;
 }
 
+/* Everything that can be known without broker and database. */
+static int check(const lunaqd *d)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const config *c = d->config;
+    if (!home_has_handlers(&d->say, c))
+        return EXIT_FAILED;
+    if (lunaq_server_check(&c->options, &err)) {
+        say_line(&d->say, LUNAQ_LOG_ERROR, "%s", err.message);
+        return EXIT_FAILED;
+    }
+    printf("%s: ok\n", c->file ? c->file : "configuration (no file)");
+    return EXIT_CLEAN;
+}
+
 int main(int argc, char **argv)
 {
     lunaqd d = {.signal_fd = -1,
@@ -422,10 +437,7 @@ int main(int argc, char **argv)
         config_print(d.config, stdout);
         break;
     case CONFIG_CHECK:
-        code = home_has_handlers(&d.say, d.config) ? EXIT_CLEAN : EXIT_FAILED;
-        if (code == EXIT_CLEAN)
-            printf("%s: ok\n",
-                   d.config->file ? d.config->file : "configuration (no file)");
+        code = check(&d);
         break;
     case CONFIG_RUN:
         say_configure(&d.say, d.config);

@@ -348,6 +348,24 @@ class Actions(World):
         self.assertEqual(code, 1)
         self.assertIn("concurrency", text)
 
+    def test_check__what_only_the_start_used_to_find(self):
+        entry = 'cron = { { spec = "%s", type = "hello"%s } }'
+        for config, part in (
+                (entry % ("61 * * * *", ""), "61"),
+                (entry % ("@daily", ', tz = "Mars/Base"'), "Mars/Base"),
+                (entry % ("@daily", ""), None),
+                ('timezone = "Mars/Base"', "timezone"),
+                ('broker = "http://h"', "broker"),
+                ('broker = "redis://h", prefix = "a:b"', "prefix"),
+                ('broker = "rediss://h", redis = { ca = "no.pem" }', "no.pem"),
+                ('broker = "redis://h", prefix = "a"', None)):
+            with self.subTest(config):
+                self.write("lunaq.conf.lua", "return { " + config + " }")
+                code, text = self.run_to_end("--check", LUNAQ_BROKER="")
+                self.assertEqual(code, 1 if part else 0, text)
+                self.assertIn(part or "ok", text)
+                self.assertEqual(len(text.splitlines()), 1)
+
     def test_print_config__masks_secrets_and_names_sources(self):
         self.write("lunaq.conf.lua", "return { concurrency = 3 }")
         code, text = self.run_to_end(

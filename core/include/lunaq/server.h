@@ -229,6 +229,13 @@ typedef struct lunaq_server_options {
 LUNAQ_API void lunaq_server_options_init(lunaq_server_options *options,
                                          size_t size);
 
+/** Checks the options as lunaq_server_open() does first: the broker's URL, the
+ *  prefix, the files of TLS, periodic entries and zones.  Connects to nothing,
+ *  takes no handlers and writes nothing.  LUNAQ_ECONFIG, LUNAQ_EINVAL: the
+ *  message says which and why. */
+LUNAQ_API int lunaq_server_check(const lunaq_server_options *options,
+                                 lunaq_error *err);
+
 /** Checks the options, connects to the broker and the database, applies the
  *  migrations and loads the handlers.  Takes no task yet.
  *  LUNAQ_EBROKER, LUNAQ_EDATABASE: cannot be reached; LUNAQ_EHANDLER: a
