@@ -116,7 +116,7 @@ static const char *refused(const struct queue_job *q, const lq_enqueue *e)
 {
     bool durable = e->code == LUNAQ_EUNKNOWN || e->code == LUNAQ_ECONFIG;
     const char *why = q->enqueue.op.err.message;
-    return durable && why[0] ? why : lunaq_strerror(e->code);
+    return durable && why[0] ? why : lq_enqueue_reason(e->code);
 }
 
 static int enqueued(lua_State *L, int status, lua_KContext ctx)

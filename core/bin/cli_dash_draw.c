@@ -92,7 +92,10 @@ static void put_queue(const lunaq_queue_info *q, int y, const struct column *c)
     int x = 0;
     put(y, x, c[0].width - 1, "%s", q->name);
     x += c[0].width;
-    put(y, x, c[1].width - 1, "%s", q->paused_at ? "paused" : "open");
+    put(y, x, c[1].width - 1, "%s",
+        q->error       ? "error"
+        : q->paused_at ? "paused"
+                       : "open");
     x += c[1].width;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         put(y, x, c[i + 2].width - 1, "%lld", (long long)numbers[i]);

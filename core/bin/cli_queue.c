@@ -41,6 +41,8 @@ static cJSON *to_json(const lunaq_queue_info *q)
     cli_json_int(o, "memory_bytes", q->memory_bytes);
     cli_json_int(o, "paused_at", q->paused_at);
     cJSON_AddBoolToObject(o, "paused", q->paused_at != 0);
+    if (q->error)
+        cli_json_str(o, "error", q->error);
     return o;
 }
 
@@ -74,6 +76,20 @@ static void latency_cell(struct cli_table *t, int64_t ms)
     cli_table_cell(t, "%s", ms ? cli_duration(text, sizeof text, ms) : "-");
 }
 
+/* Tells of the queues that cannot be read; the others were listed. */
+static int tell_errors(const lunaq_queue_list *list, int rc)
+{
+    for (size_t i = 0; i < lunaq_queue_list_count(list); i++) {
+        const lunaq_queue_info *q = lunaq_queue_list_at(list, i);
+        if (!q->error)
+            continue;
+        cli_misuse("queue '%s': %s; try 'lunaq fsck --queue %s'", q->name,
+                   q->error, q->name);
+        rc = CLI_FAILED;
+    }
+    return rc;
+}
+
 /* ---- queue ls ---------------------------------------------------------------
  */
 
@@ -89,12 +105,14 @@ static int run_ls(struct cli *cli)
     if (rc)
         return rc;
     if (cli->json) {
-        rc = cli_json_print(list_to_json(list));
+        rc = tell_errors(list, cli_json_print(list_to_json(list)));
         goto out;
     }
     struct cli_table *t = cli_table_new(titles);
     for (size_t i = 0; i < lunaq_queue_list_count(list); i++) {
         const lunaq_queue_info *q = lunaq_queue_list_at(list, i);
+        if (q->error) /* it is told below */
+            continue;
         cli_table_cell(t, "%s", q->name);
         count_cell(t, q->pending);
         count_cell(t, q->active);
@@ -106,7 +124,8 @@ static int run_ls(struct cli *cli)
         latency_cell(t, q->latency_ms);
         cli_table_cell(t, "%s", q->paused_at ? "paused" : "open");
     }
-    rc = cli_table_print(t, "no queues: nothing was enqueued yet");
+    rc = tell_errors(list,
+                     cli_table_print(t, "no queues: nothing was enqueued yet"));
 out:
     lunaq_queue_list_free(list);
     return rc;
@@ -368,6 +387,8 @@ static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
     struct cli_table *t = cli->json ? NULL : cli_table_new(titles);
     for (size_t i = 0; i < lunaq_queue_list_count(queues); i++) {
         const lunaq_queue_info *q = lunaq_queue_list_at(queues, i);
+        if (q->error)
+            continue;
         stats_row(t, q);
         sum_up(&sum, q);
     }
@@ -407,7 +428,7 @@ static int run_stats(struct cli *cli)
     if (lunaq_server_list_open(cli->client, &servers, &err))
         rc = cli_fail(&err);
     else
-        rc = put_stats(cli, queues, servers);
+        rc = tell_errors(queues, put_stats(cli, queues, servers));
     lunaq_server_list_free(servers);
     lunaq_queue_list_free(queues);
     return rc;

@@ -78,3 +78,13 @@ const char *lq_op_name(enum lq_op_kind kind)
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";
 }
+
+const char *lq_enqueue_reason(int code)
+{
+    /* Only Redis refuses an item so, and always with these words: its scripts
+     * ask for the type before they write. */
+    return code == LUNAQ_EREPLY
+               ? "redis: WRONGTYPE Operation against a key holding the wrong "
+                 "kind of value"
+               : lunaq_strerror(code);
+}

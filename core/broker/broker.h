@@ -214,6 +214,9 @@ typedef struct lq_op_enqueue {
     int confirmed; /* … and bits of the lunaq_durables that are reached */
 } lq_op_enqueue;
 
+/* What the code of an item means, where op.err does not say.  Static. */
+const char *lq_enqueue_reason(int code);
+
 /* How a run of a task ended, or what becomes of a task whose holder is gone. */
 enum lq_outcome_kind {
     LQ_DONE = 1, /* deleted; counted as processed */

@@ -112,7 +112,8 @@ static int is_there(lunaq_client *client, const char *queue, lunaq_error *err)
     lunaq_queue_list *list = NULL;
     int rc = lunaq_queue_list_open(client, queue, &list, err);
     lunaq_queue_list_free(list);
-    return rc;
+    /* What cannot be read is there, and is what shall be looked at. */
+    return rc == LUNAQ_EREPLY ? LUNAQ_OK : rc;
 }
 
 int lunaq_queue_check(lunaq_client *client, const char *queue,

@@ -92,6 +92,11 @@ static int look_queue(struct doctor *d, const lunaq_queue_info *q,
     int64_t orphans = 0;
     int64_t waiting = q->pending + q->scheduled + q->retry + q->aggregating;
     bool served = is_served(d, q->name);
+    if (q->error) {
+        tell(d, LUNAQ_LEVEL_ERROR, "queue", "'lunaq fsck' names the key",
+             "'%s': %s", q->name, q->error);
+        return LUNAQ_OK;
+    }
     if (q->paused_at)
         tell(d, LUNAQ_LEVEL_WARN, "queue",
              "if that is over: 'lunaq queue resume NAME'",

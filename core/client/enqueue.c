@@ -100,7 +100,7 @@ static void refused(lunaq_error *why, const lq_enqueue *item)
     else
         lq_fail(why, item->code, "task '%.*s' in queue '%.*s': %s",
                 LQ_STR_ARG(t->type), LQ_STR_ARG(t->queue),
-                lunaq_strerror(item->code));
+                lq_enqueue_reason(item->code));
 }
 
 static void flush(struct enqueue *e, struct batch *b)

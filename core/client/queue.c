@@ -10,7 +10,7 @@
 #define REMOVE_ROUNDS 10 /* of deleting what producers add meanwhile */
 
 static_assert(sizeof(lunaq_queue_info) ==
-                  offsetof(lunaq_queue_info, memory_bytes) + sizeof(int64_t),
+                  offsetof(lunaq_queue_info, error) + sizeof(char *),
               "a new field must not hide in padding");
 
 struct lunaq_queue_list {
@@ -38,6 +38,25 @@ void lunaq_queue_list_free(lunaq_queue_list *list)
     lq_free(list);
 }
 
+static int append(lunaq_queue_list *list, lunaq_queue_info info, lq_str queue,
+                  lunaq_error *err)
+{
+    info.size = sizeof info;
+    info.name = lq_arena_dup(&list->mem, queue);
+    if (!info.name)
+        return lq_fail_nomem(err);
+    list->items[list->count++] = info;
+    return LUNAQ_OK;
+}
+
+/* The others shall not suffer from one that cannot be read. */
+static int append_odd(lunaq_queue_list *list, lq_str queue, lunaq_error *err)
+{
+    lunaq_queue_info info = {
+        .error = lq_arena_dup(&list->mem, lq_str_c(err->message))};
+    return info.error ? append(list, info, queue, err) : lq_fail_nomem(err);
+}
+
 static int add(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
                lunaq_error *err)
 {
@@ -45,16 +64,8 @@ static int add(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
         .queue = queue, .now_ms = lq_now_ms(), .memory = true};
     lq_op_init(&op.op, LQ_OP_QUEUE_STATS);
     int rc = lq_client_call(client, &op.op, err);
-    if (!rc) {
-        lunaq_queue_info *info = &list->items[list->count];
-        *info = op.info;
-        info->size = sizeof *info;
-        info->name = lq_arena_dup(&list->mem, queue);
-        if (info->name)
-            list->count++;
-        else
-            rc = lq_fail_nomem(err);
-    }
+    if (!rc)
+        rc = append(list, op.info, queue, err);
     lq_op_release(&op.op);
     return rc;
 }
@@ -94,7 +105,12 @@ static int fill(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
         return rc == LUNAQ_ENOTFOUND ? unknown(err, queue, all) : rc;
     }
     for (size_t i = 0; i < all->count; i++) {
-        int rc = add(client, list, all->names[i], err);
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        int rc = add(client, list, all->names[i], &why);
+        if (rc == LUNAQ_EREPLY)
+            rc = append_odd(list, all->names[i], &why);
+        if (rc && rc != LUNAQ_ENOTFOUND && err)
+            *err = why;
         if (rc && rc != LUNAQ_ENOTFOUND) /* it was removed meanwhile */
             return rc;
     }

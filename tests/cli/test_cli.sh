@@ -264,6 +264,26 @@ good queue_rm "low  removed" queue rm low --force
 check queue_rm__nothing_left "$(r keys '*{low}*')" ""
 bad queue_rm_again 1 "no queue 'low'" queue rm low
 
+# A key of a wrong type takes only its own queue away.
+r sadd asynq:queues odd >/dev/null
+r set 'asynq:{odd}:pending' x >/dev/null
+bad queue_ls_odd_told 1 "queue 'odd': redis: queue stats: WRONGTYPE" queue ls
+grep -q '^default ' <<<"$out"
+report queue_ls_odd_others_listed $?
+bad stats_odd_told 1 "queue 'odd': " stats
+grep -q '^default ' <<<"$out"
+report stats_odd_others_listed $?
+bad queue_show_odd 1 "WRONGTYPE" queue show odd
+run doctor
+[ "$rc" -eq 1 ] && grep -q "^error  queue .*'odd': redis: .*WRONGTYPE" <<<"$out"
+report doctor_odd_told $?
+run fsck --queue odd
+[ "$rc" -eq 1 ] && grep -q "not a list" <<<"$out"
+report fsck_odd_told $?
+bad enqueue_odd 1 "WRONGTYPE" enqueue x --queue odd
+r del 'asynq:{odd}:pending' >/dev/null
+r srem asynq:queues odd >/dev/null
+
 # ---- the way to the broker ------------------------------------------------------
 
 url=$LUNAQ_BROKER

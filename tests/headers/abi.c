@@ -22,7 +22,7 @@ ENDS_FULL(lunaq_redis_options, insecure);
 ENDS_FULL(lunaq_task, durable);
 ENDS_FULL(lunaq_task_info, orphaned);
 ENDS_FULL(lunaq_task_query, page_size);
-ENDS_FULL(lunaq_queue_info, memory_bytes);
+ENDS_FULL(lunaq_queue_info, error);
 ENDS_FULL(lunaq_server_info, remote_control);
 ENDS_FULL(lunaq_cron_info, servers);
 ENDS_FULL(lunaq_cron_event, at);

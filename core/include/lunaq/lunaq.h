@@ -409,6 +409,8 @@ typedef struct lunaq_queue_info {
      * default, -1 = no limit. */
     int64_t archive_max, archive_ms, completed_max;
     int64_t memory_bytes; /* about what its tasks take, from samples */
+    const char *error;    /* why its numbers are not known (a key of a wrong
+                             type); NULL: they are */
 } lunaq_queue_info;
 
 typedef struct lunaq_queue_list lunaq_queue_list;
@@ -417,7 +419,9 @@ LUNAQ_API const lunaq_queue_info *
 lunaq_queue_list_at(const lunaq_queue_list *list, size_t i);
 LUNAQ_API void lunaq_queue_list_free(lunaq_queue_list *list);
 
-/** All queues by name, or the one given (LUNAQ_ENOTFOUND when unknown). */
+/** All queues by name, or the one given (LUNAQ_ENOTFOUND when unknown).  Of
+ *  all, one whose keys cannot be read is listed with its error; of one,
+ *  LUNAQ_EREPLY. */
 LUNAQ_API int lunaq_queue_list_open(lunaq_client *client, const char *queue,
                                     lunaq_queue_list **out, lunaq_error *err);
 /** Stops and allows taking from a queue; running tasks go on.  LUNAQ_ESTATE
