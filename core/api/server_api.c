@@ -6,6 +6,7 @@
 #include "broker/url.h"
 #include "db/db.h"
 #include "lua/json.h"
+#include "redis/ops.h"
 #include "redis/tls.h"
 #include "redis_uv/link_durable.h"
 #include "runtime/control.h"
@@ -18,6 +19,23 @@
 #define CHECK_MS 5000 /* for the broker's first answer */
 
 /* ---- opening ------------------------------------------------------------- */
+
+/* Else the first enqueue of a handler would be who tells. */
+static void check_durable(const lunaq_server *s, const char *version)
+{
+    int known = s->engine ? 0 : lq_redis_version(lq_str_c(version));
+    char why[240];
+    if (s->o.durable != LUNAQ_DURABLE_FSYNC || !known ||
+        known >= LQ_REDIS_WAITAOF)
+        return;
+    snprintf(why, sizeof(why),
+             "durable is fsync, which needs Redis 7.2 or newer (this is %s): "
+             "upgrade, or set durable to none and Redis to appendonly yes and "
+             "appendfsync always",
+             version);
+    LQ_LOG(s->log, WARN, "handlers' enqueues will be refused",
+           lq_fc("reason", why));
+}
 
 static int check_broker(lunaq_server *s, lunaq_error *err)
 {
@@ -32,6 +50,8 @@ static int check_broker(lunaq_server *s, lunaq_error *err)
     if (!rc && ping.warning[0])
         LQ_LOG(s->log, WARN, "the broker's settings endanger tasks",
                lq_fc("reason", ping.warning));
+    if (!rc)
+        check_durable(s, ping.version);
     snprintf(s->broker_version, sizeof(s->broker_version), "%s", ping.version);
     lq_op_release(&ping.op);
     lq_caller_close(caller);

@@ -3,6 +3,7 @@ it says when it cannot start."""
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -57,6 +58,19 @@ class Work(World):
         line = daemon.wait("broker " + self.redis.url)
         self.assertIn("(LUNAQ_BROKER)", line["msg"])
         daemon.wait("queues        critical 6, default 3, low 1; 10 tasks at once")
+
+    def test_durable_fsync__on_a_redis_that_cannot__is_a_warning(self):
+        info = self.r("INFO", "server").decode()
+        old = tuple(int(n) for n in re.search(
+            r"redis_version:(\d+)\.(\d+)", info).groups()) < (7, 2)
+        said = "handlers' enqueues will be refused"
+        daemon = self.start(LUNAQ_DURABLE="fsync")
+        lines = daemon.find(said)
+        self.assertEqual(len(lines), old)
+        for line in lines:
+            self.assertEqual(line["level"], "warn")
+            self.assertIn("needs Redis 7.2 or newer", line["reason"])
+        self.assertEqual(self.start(LUNAQ_DURABLE="none").find(said), [])
 
     def test_server__is_listed_while_it_lives_and_gone_after(self):
         daemon = self.start()

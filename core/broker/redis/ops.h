@@ -102,6 +102,7 @@ bool lq_redis_is_readonly(lq_str error);
 bool lq_redis_wants_no_login(lq_str error);
 /** The value of "name:value" in the answer to INFO; empty when absent. */
 lq_str lq_redis_info(lq_str info, const char *name);
+#define LQ_REDIS_WAITAOF 70200 /* the first version that has it */
 /** "7.0.15" → 70015; 0 for what is no version. */
 int lq_redis_version(lq_str text);
 /** Fails an operation because a reply is not what the script returns. */

@@ -101,7 +101,7 @@ static int check_durable(const lq_op_enqueue *o, const lq_cmd *c,
                          lunaq_error *err)
 {
     if (!(wanted(o) & DURABLE_BIT(LUNAQ_DURABLE_FSYNC)) || !c->redis ||
-        c->redis >= 70200)
+        c->redis >= LQ_REDIS_WAITAOF)
         return LUNAQ_OK;
     return lq_fail(err, LUNAQ_ECONFIG,
                    "redis: durable=fsync needs version 7.2 or newer (this is "
