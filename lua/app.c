@@ -245,7 +245,8 @@ void lq_lua_app_each_cron(lq_lua_app *app,
                              .item = &c->item,
                              .tz = c->tz,
                              .dst = c->dst,
-                             .missed = c->missed};
+                             .missed = c->missed,
+                             .file = c->handler->file->name};
         fn(ud, &want);
     }
     lq_lua_snapshot_unref(s);

@@ -231,6 +231,7 @@ typedef struct lq_cron_want {
     const char *name;       /* NULL = none */
     const lq_enqueue *item; /* what to enqueue; id and times are set per tick */
     const char *tz, *dst, *missed; /* task/cron_rule.h; NULL = the default */
+    const char *file;              /* that it stands in, for people; or NULL */
 } lq_cron_want;
 
 #endif

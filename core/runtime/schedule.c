@@ -1,6 +1,8 @@
 /* Periodic entries: what was asked for → entries with instants. */
 #include "runtime/schedule.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 
 /* ---- one entry ----------------------------------------------------------- */
@@ -102,6 +104,19 @@ static void ignored(lq_schedule *s, const lq_cron_want *w, const char *why)
            lq_fc("name", w->name ? w->name : ""), lq_fc("reason", why));
 }
 
+/* "0 0 31 2 *" is a good spec, and surely a mistake. */
+static void warn_if_never(lq_schedule *s, const lq_entry *e,
+                          const lq_cron_want *w)
+{
+    if (lq_cron_next_ms(&e->rule.cron, lq_now_ms()) == 0)
+        LQ_LOG(s->rt->o.log, WARN, "periodic entry never fires",
+               lq_fc("file", w->file ? w->file : ""), lq_fc("spec", e->spec),
+               lq_fs("type", e->item.task.type),
+               lq_fc("name", e->name ? e->name : ""),
+               lq_fc("reason", "no instant within five years fits the spec: "
+                               "correct its day and month"));
+}
+
 /* The old one becomes the new one, in its place; what is known of it stays. */
 static void replace(lq_entry *old, lq_entry *e)
 {
@@ -152,6 +167,7 @@ void lq_schedule_want(lq_schedule *s, const lq_cron_want *w)
     e->next = s->entries;
     s->entries = e;
     s->count++;
+    warn_if_never(s, e, w);
 out:
     if (rc) {
         ignored(s, w, why.message);

@@ -92,6 +92,25 @@ class Cron(World):
         wait_for("it ran", lambda: self.ticks("config"))
         self.assertEqual(self.state("low")["retry"], [])
 
+    def test_entry_that_never_fires__is_a_warning_once(self):
+        said = "periodic entry never fires"
+        never = 'return { cron = "0 0 31 2 *", run = function() end }'
+        self.write("handlers/never.lua", never)
+        self.write("lunaq.conf.lua", """
+            return { cron = { { spec = "0 0 30 2 *", type = "tick" },
+                              { spec = "0 0 29 2 *", type = "tick" } } }
+        """)
+        daemon = self.start()
+        line = daemon.wait(said, type="never", spec="0 0 31 2 *")
+        self.assertEqual(line["level"], "warn")
+        self.assertEqual(line["file"], "never.lua")
+        daemon.wait(said, type="tick", spec="0 0 30 2 *")
+        self.write("handlers/never.lua", never + " -- edited")
+        self.write("handlers/more.lua", """
+            return { cron = "0 0 31 4 *", run = function() end }""")
+        daemon.wait(said, type="more")
+        self.assertEqual(len(daemon.find(said)), 3)
+
     def test_entry_of_a_changed_file__follows_the_edit(self):
         daemon = self.start()
         wait_for("a tick", self.ticks, 10, 0.1)
