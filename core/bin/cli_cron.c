@@ -128,6 +128,27 @@ static const char *find_entry(const lunaq_cron_list *list, const char *word,
     return id;
 }
 
+/* A word that no live server knows and of which nothing is kept: "(known: …)",
+ * by the names that can be typed. */
+static int unknown(const lunaq_cron_list *list, const char *word)
+{
+    char known[200] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < lunaq_cron_list_count(list); i++) {
+        const lunaq_cron_info *c = lunaq_cron_list_at(list, i);
+        const char *name = c->name[0] ? c->name : c->type;
+        if (len + strlen(name) + sizeof ", , …" > sizeof known) {
+            snprintf(known + len, sizeof known - len, i ? ", …" : "…");
+            break;
+        }
+        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s",
+                                i ? ", " : "", name);
+    }
+    cli_misuse("no periodic entry '%s' (known: %s); try 'lunaq cron ls'", word,
+               known[0] ? known : "none");
+    return CLI_FAILED;
+}
+
 static int history_json(const char *entry, const lunaq_cron_history *h)
 {
     cJSON *o = cJSON_CreateObject();
@@ -179,6 +200,8 @@ static int run_history(struct cli *cli)
                         hits, cli->args[0]);
     else if (lunaq_cron_history_open(cli->client, id, (size_t)limit, &h, &err))
         rc = cli_fail(&err);
+    else if (hits == 0 && lunaq_cron_history_count(h) == 0)
+        rc = unknown(list, cli->args[0]);
     else
         rc = cli->json ? history_json(id, h) : history_table(h);
     lunaq_cron_history_free(h);

@@ -52,8 +52,8 @@ good queue_ls_empty "no queues" queue ls
 good task_ls_empty "no tasks" task ls
 good server_ls_empty "lunaqd" server ls
 good cron_ls_empty "no periodic" cron ls
-good cron_history_empty "nothing was enqueued" cron history nightly
-json cron_history_empty_json '"events"' cron history nightly
+bad cron_history_unknown 1 "no periodic entry 'nightly' (known: none)" cron history nightly
+bad cron_history_unknown_json 1 "no periodic entry 'nightly'" cron history nightly --json
 bad cron_history_of_what 2 "usage: lunaq cron history ENTRY" cron history
 good handlers_empty "no handlers" handlers
 good stats_empty "0 servers" stats
@@ -259,7 +259,7 @@ good queue_history "0" queue history low --days 3
 check queue_history__lines "$(wc -l <<<"$out")" 4
 json queue_history_json "\"day\":	\"$(date -u +%F)\"" queue history low
 bad queue_history_days 2 "1 to 90" queue history low --days 91
-bad queue_rm_full 1 "holds tasks" queue rm low
+bad queue_rm_full 1 "holds tasks: --force " queue rm low
 good queue_rm "low  removed" queue rm low --force
 check queue_rm__nothing_left "$(r keys '*{low}*')" ""
 bad queue_rm_again 1 "no queue 'low'" queue rm low

@@ -309,7 +309,7 @@ static int remove_parse(lq_op *base, uint32_t i, const lq_reply *reply)
                        LQ_STR_ARG(op->queue));
     if (lq_str_eq(next, LQ_STR("tasks?")))
         return lq_fail(&base->err, LUNAQ_ESTATE,
-                       "queue '%.*s' holds tasks: force deletes them with it",
+                       "queue '%.*s' holds tasks: --force deletes them, too",
                        LQ_STR_ARG(op->queue));
     if (!next.p || next.len == 0 || next.len >= sizeof op->cursor)
         return lq_redis_odd(base);

@@ -208,7 +208,7 @@ int lq_sqlite_queue_remove(lq_sqlite *q, lq_op *base, int64_t now_ms)
                        LQ_STR_ARG(op->queue));
     if (!op->force && ask(q, LQ_SQL_QUEUE_HOLDS, queue, 0))
         return lq_fail(&base->err, LUNAQ_ESTATE,
-                       "queue '%.*s' holds tasks: force deletes them with it",
+                       "queue '%.*s' holds tasks: --force deletes them, too",
                        LQ_STR_ARG(op->queue));
     pause_queue(q, queue, now_ms);
     lq_query x = lq_query_begin(q, LQ_SQL_QUEUE_DRAIN);
