@@ -210,6 +210,8 @@ static int run_delete(struct cli *cli)
 
 static int run_cancel(struct cli *cli)
 {
+    if (cli_get(cli, "retry") && cli_get(cli, "delete"))
+        return cli_misuse("--retry and --delete: give one or the other");
     return run_move(cli, (struct move){"canceled", (lunaq_move)0});
 }
 

@@ -25,6 +25,7 @@ good many_cancel_by_type "canceled 3 tasks" task cancel --all --type b --reason 
 good many_cancel_reason "not these" task show b-task-1
 bad many_type_alone 2 "only with --all" task run --type a a-task-1
 bad many_no_filter 2 "needs --queue" task run --all
+bad cancel_retry_and_delete 2 "--retry and --delete" task cancel --retry --delete a-task-1
 bad many_cancel_delete 2 "only by ID" task cancel --all --queue many --delete
 good cancel_delete "a-task-1  deleted" task cancel --delete a-task-1
 bad cancel_retry_waiting 1 "no attempt to end" task cancel --retry a-task-2
