@@ -132,13 +132,13 @@ static int read_unique(lq_lua_reader *r)
         rc = lq_lua_option_wrong(
             r, "unique", "a ttl in the table (unique = {ttl = \"1h\"})");
     else
-        rc = lq_lua_option_duration_here(r, "ttl", &r->spec->unique_ms);
+        rc = lq_lua_option_duration_here(r, "unique.ttl", &r->spec->unique_ms);
     lua_pop(L, 1);
     if (rc)
         goto out;
     lua_pushliteral(L, "by");
     if (lua_rawget(L, -2) != LUA_TNIL)
-        rc = lq_lua_option_list(r, "by", &r->spec->unique_by,
+        rc = lq_lua_option_list(r, "unique.by", &r->spec->unique_by,
                                 &r->spec->unique_by_count);
     lua_pop(L, 1);
 out:

@@ -3,6 +3,7 @@
 #include "lua/option.h"
 
 #include <lauxlib.h>
+#include <stdio.h>
 
 #define GRACE_MIN_MS 1000 /* Asynq's clock has whole seconds */
 
@@ -19,8 +20,10 @@ static int get_member(lq_lua_reader *r, const char *name)
 static int read_time(lq_lua_reader *r, const char *name, int64_t *ms)
 {
     int rc = LUNAQ_OK;
+    char path[40];
+    snprintf(path, sizeof path, "group.%s", name);
     if (get_member(r, name) != LUA_TNIL) {
-        rc = lq_lua_option_duration_here(r, name, ms);
+        rc = lq_lua_option_duration_here(r, path, ms);
         if (!rc && *ms == 0)
             *ms = -1;
     }
@@ -36,7 +39,8 @@ static int read_size(lq_lua_reader *r)
                             ? lua_tointegerx(r->L, -1, &is)
                             : -1;
         if (!is || n < 0 || n > INT32_MAX)
-            rc = lq_lua_option_wrong(r, "max_size", "a whole number from 0 on");
+            rc = lq_lua_option_wrong(r, "group.max_size",
+                                     "a whole number from 0 on");
         r->spec->group.max_size = n == 0 ? -1 : n;
     }
     lua_pop(r->L, 1);
@@ -46,10 +50,10 @@ static int read_size(lq_lua_reader *r)
 static int read_aggregate(lq_lua_reader *r)
 {
     int type = get_member(r, "aggregate");
-    int rc =
-        type == LUA_TNIL || type == LUA_TFUNCTION
-            ? LUNAQ_OK
-            : lq_lua_option_wrong(r, "aggregate", "a function(group, tasks)");
+    int rc = type == LUA_TNIL || type == LUA_TFUNCTION
+                 ? LUNAQ_OK
+                 : lq_lua_option_wrong(r, "group.aggregate",
+                                       "a function(group, tasks)");
     r->spec->aggregates = type == LUA_TFUNCTION;
     lua_pop(r->L, 1);
     return rc;
@@ -62,8 +66,8 @@ static int read_rule(lq_lua_reader *r)
     if (!rc)
         rc = read_time(r, "grace", &rule->grace_ms);
     if (!rc && rule->grace_ms && rule->grace_ms < GRACE_MIN_MS) {
-        lq_fail(r->err, LUNAQ_EHANDLER, "grace: at least 1s is needed");
-        rc = lq_lua_option_fail(r, "grace");
+        lq_fail(r->err, LUNAQ_EHANDLER, "group.grace: at least 1s is needed");
+        rc = lq_lua_option_fail(r, "group.grace");
     }
     if (!rc)
         rc = read_time(r, "max_delay", &rule->max_delay_ms);

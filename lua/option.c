@@ -38,7 +38,8 @@ static int line_of(lq_str text, const char *name)
 int lq_lua_option_fail(lq_lua_reader *r, const char *option)
 {
     const lq_lua_file *f = r->spec->file;
-    int line = line_of(f->text, option);
+    const char *dot = strrchr(option, '.'); /* "group.grace" */
+    int line = line_of(f->text, dot ? dot + 1 : option);
     if (line > 0)
         lq_error_prefix(r->err, "%s:%d", f->name, line);
     else
