@@ -193,7 +193,8 @@ int lq_lua_schedule_read(lua_State *L, lq_lua_run *r, lunaq_error *err)
             return lq_fail_nomem(err);
         if (read_row(L, r, p, out, &why)) {
             /* It is said of each; the others go their way. */
-            LQ_LOG(r->host->log, ERROR, "a provided entry is none",
+            LQ_LOG(r->host->log, ERROR,
+                   "a provided row is left out: it is no entry",
                    lq_fc("file", r->handler->spec->file->name), lq_fi("row", i),
                    lq_fc("reason", why.message));
             out->refused++;

@@ -359,7 +359,7 @@ int lunaq_cron_provide(lunaq_cron_provider *to, const lunaq_cron_entry *entry,
     int rc = entry ? lq_cron_entry_read(w, &p->item, entry, &to->out.mem, &why)
                    : lq_fail(&why, LUNAQ_EINVAL, "the entry is NULL");
     if (rc) {
-        LQ_LOG(to->log, ERROR, "a provided entry is none",
+        LQ_LOG(to->log, ERROR, "a provided row is left out: it is no entry",
                lq_fi("row", (int64_t)(to->out.count + to->out.refused) + 1),
                lq_fc("reason", why.message));
         to->out.refused++;

@@ -62,7 +62,7 @@ class Schedule(World):
         # What is wrong with each row is said, and which.
         for row, reason in ((2, "cron"), (6, "Mars/Base"), (7, '"type" is missing'),
                             (8, "a table is expected")):
-            seen = daemon.find("a provided entry is none", row=row)
+            seen = daemon.find("a provided row is left out: it is no entry", row=row)
             self.assertTrue(seen, row)
             self.assertIn(reason, seen[0]["reason"])
         self.assertTrue(daemon.find("periodic entry ignored"))
@@ -92,7 +92,7 @@ class Schedule(World):
         """)
         wait_for("two of them",
                  lambda: self.said("one") and self.said("other"), 20, 0.1)
-        self.assertTrue(daemon.find("a provided entry is none"))
+        self.assertTrue(daemon.find("a provided row is left out: it is no entry"))
         self.postgres.execute("""
             update plans set payload = '{"said":"two"}' where spec = '@every 1s'
               and type = 'say';
