@@ -20,14 +20,20 @@ static const struct cli_option show_options[] = {
     {"json", NULL, "print JSON"},
     {NULL, NULL, NULL}};
 
+#define SAME_MOMENT_MS 2000 /* a failure's time has whole seconds */
+
 int64_t cli_attempt(const lunaq_task_info *t)
 {
     switch (t->state) {
     case LUNAQ_ACTIVE:
     case LUNAQ_COMPLETED:
         return t->retried + 1;
-    case LUNAQ_ARCHIVED: /* the last failure is not counted as a retry */
-        return t->retried + (t->last_failed_at > 0);
+    case LUNAQ_ARCHIVED:
+        /* A failure that archives is not counted as a retry; one that was
+         * waiting for its retry when it was archived, is. */
+        return t->retried +
+               (t->last_failed_at > 0 &&
+                t->archived_at - t->last_failed_at < SAME_MOMENT_MS);
     default:
         return t->retried;
     }

@@ -13,7 +13,7 @@
 #define PAGE_SIZE_MAX 1000
 
 static_assert(sizeof(lunaq_task_info) ==
-                  offsetof(lunaq_task_info, orphaned) + sizeof(int64_t),
+                  offsetof(lunaq_task_info, archived_at) + sizeof(int64_t),
               "a new field must not hide in padding");
 static_assert(sizeof(lunaq_task_query) ==
                   offsetof(lunaq_task_query, page_size) + sizeof(int64_t),
@@ -121,6 +121,7 @@ static bool fill(lq_arena *mem, lunaq_task_info *info, const lq_task_row *row)
         .unique_left_ms = row->lock_ms,
         .pending_at = row->since_ms,
         .orphaned = row->state == LUNAQ_ACTIVE && row->at_ms <= lq_now_ms(),
+        .archived_at = row->state == LUNAQ_ARCHIVED ? row->at_ms : 0,
     };
     if (info->id && info->type && info->queue && info->group && info->error &&
         info->payload && info->result && info->unique_key && info->cancel)

@@ -215,6 +215,15 @@ run task delete p3 nobody-here p4
 [ "$rc" -eq 1 ] && [[ $out == *p3*p4* ]] && [[ $err == *nobody-here* ]]
 report task_several__goes_on_after_a_failure $?
 json task_delete_json '"deleted":	1' task delete o5
+# Fields 6 and 11 of the message: it was retried once, and failed at second 1.
+good attempt_enqueue "" enqueue x --task-id att --queue att
+r eval "local m = redis.call('HGET', KEYS[1], 'msg')
+  redis.call('HSET', KEYS[1], 'msg', m .. '0\\1X\\1')" 1 'asynq:{att}:t:att' >/dev/null
+good attempt_archive "att  archived" task archive att
+good attempt__archived_by_hand_while_it_waits "attempt      1/26" task show att
+r zadd 'asynq:{att}:archived' 1 att >/dev/null
+good attempt__archived_by_its_failure "attempt      2/26" task show att
+good attempt_rm "" queue rm att --force
 good task_cancel "b-same-end  canceled" task cancel b-same-end --reason "not needed"
 good task_cancel_reason "not needed" task show b-same-end
 bad task_cancel_archived 1 "archived" task cancel b-same-end

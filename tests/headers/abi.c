@@ -20,7 +20,7 @@
 ENDS_FULL(lunaq_client_options, redis);
 ENDS_FULL(lunaq_redis_options, insecure);
 ENDS_FULL(lunaq_task, durable);
-ENDS_FULL(lunaq_task_info, orphaned);
+ENDS_FULL(lunaq_task_info, archived_at);
 ENDS_FULL(lunaq_task_query, page_size);
 ENDS_FULL(lunaq_queue_info, error);
 ENDS_FULL(lunaq_server_info, remote_control);

@@ -286,6 +286,7 @@ typedef struct lunaq_task_info {
     int64_t pending_at;     /* pending: since when; 0 = not known */
     int64_t orphaned;       /* 1 = active, and its lease has ended: its holder
                                is gone, and it will be recovered */
+    int64_t archived_at;    /* archived: since when; 0 = not */
 } lunaq_task_info;
 
 typedef struct lunaq_task_list lunaq_task_list;
