@@ -108,7 +108,10 @@ class Concurrency(World):
         while self.r("LLEN", "asynq:{default}:pending"):
             most = max(most, self.r("LLEN", "asynq:{default}:active"))
         self.wait_empty()
-        self.assertEqual(most, concurrency, "in the broker")
+        # One may have come with a wake-up for a slot that a step has filled
+        # meanwhile: it goes back and is not begun.
+        self.assertGreaterEqual(most, concurrency, "in the broker")
+        self.assertLessEqual(most, concurrency + 1, "in the broker")
         self.assertEqual(self.most_at_once(), concurrency, "in the handlers")
 
     def test_concurrency__7_on_3_threads__is_held_exactly(self):
