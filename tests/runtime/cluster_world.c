@@ -131,7 +131,7 @@ void start_server(struct world *w, size_t i)
         fail_msg("server: %s", err.message);
 }
 
-static lunaq_client *open_client(void)
+lunaq_client *open_client(void)
 {
     lunaq_client_options o = LUNAQ_CLIENT_OPTIONS_INIT;
     lunaq_error err = LUNAQ_ERROR_INIT;

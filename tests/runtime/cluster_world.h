@@ -59,6 +59,8 @@ int owner_of(int queue);
 void tell(lunaq_log_level level, const char *line, size_t len, void *ud);
 /** Server i, with a handler of "t" that counts its runs. */
 void start_server(struct world *w, size_t i);
+/** One that has not spoken to any node yet. */
+lunaq_client *open_client(void);
 /** Enqueues task n until it is known to be there; its answer, else. */
 int put(struct world *w, lunaq_client *client, int n, lunaq_error *err);
 /** One a queue, on threads of their own, which go on until stopped. */

@@ -182,9 +182,11 @@ master_killed__its_replica_goes_on_and_durable_tasks_are_there(void **state)
 
 /* Its connections stay, and nothing comes. */
 /* Stops the master of the second queue until another one serves it.  How long
- * it took from when that one was promoted, in ms. */
-static int64_t hang_master(struct world *w)
+ * it took from when that one was promoted, in ms.  What was sent to it keeps
+ * the producer waiting, so somebody else enqueues task n. */
+static int64_t hang_master(struct world *w, int n)
 {
+    lunaq_error err = LUNAQ_ERROR_INIT;
     size_t victim = (size_t)owner_of(1);
     int64_t at = now_ms();
     pid_t pid = cluster.nodes[victim].pid;
@@ -193,9 +195,11 @@ static int64_t hang_master(struct world *w)
     cluster.nodes[victim].pid = 0;
     (void)owner_of(1);
     int64_t promoted = now_ms() - at;
-    int before = atomic_load(&w->of[1]);
-    for (int64_t until = now_ms() + WAIT_MS;
-         atomic_load(&w->of[1]) < before + 1;) {
+    lunaq_client *client = open_client();
+    assert_int_equal(n % QUEUES, 1);
+    assert_int_equal(put(w, client, n, &err), LUNAQ_OK);
+    lunaq_client_close(client);
+    for (int64_t until = now_ms() + WAIT_MS; !atomic_load(&w->runs[n]);) {
         assert_true(now_ms() < until);
         nap(5000);
     }
@@ -224,13 +228,38 @@ static void master_hangs__its_replica_goes_on(void **state)
     start_producers(w);
     wait_runs(w, 500);
     for (int i = 0; i < TRIES && took >= LINK_WAITS_MS - 3000; i++)
-        took = hang_master(w);
+        took = hang_master(w, QUEUES * (TASKS_MAX / QUEUES - TRIES + i) + 1);
     stop_producers(w);
     stop_servers(w);
     if (w->bad)
         fail_msg("%d enqueues failed: %s", w->bad, w->why);
     if (took >= LINK_WAITS_MS - 3000)
         fail_msg("its queue was served only %lld ms later", (long long)took);
+}
+
+/* How far a master is with what it writes (field "master_repl_offset:"), or its
+ * replica with what it has ("offset="); -1 = there is none, or not in step. */
+static long long offset_of(size_t node, const char *field)
+{
+    char *info = NODE(node, "INFO", "replication");
+    const char *at = strstr(info, field);
+    long long offset = -1;
+    if (at && strstr(info, "state=online"))
+        offset = strtoll(at + strlen(field), NULL, 10);
+    free(info);
+    return offset;
+}
+
+/* What the master has written until now, its replica has, too. */
+static void wait_replicated(size_t master)
+{
+    int64_t until = now_ms() + WAIT_MS;
+    long long want;
+    while ((want = offset_of(master, "master_repl_offset:")) < 0 ||
+           offset_of(master, ",offset=") < want) {
+        assert_true(now_ms() < until);
+        nap(20000);
+    }
 }
 
 /* A lease of 10 s ends meanwhile, on a node that is not there. */
@@ -250,8 +279,8 @@ static void master_replaced__tasks_in_hand_run_once(void **state)
     }
     wait_runs(w, TASKS);
     start_server(w, 1);
-    nap(300000); /* the replica has their leases */
     size_t victim = (size_t)owner_of(1);
+    wait_replicated(victim); /* the leases */
     redis_cluster_kill(&cluster, victim);
     nap(13000000);
     assert_true(owner_of(1) != (int)victim);

@@ -39,7 +39,7 @@ typedef struct lq_cluster lq_cluster;
 /* Asks a node for the map. */
 typedef struct lq_op_slots {
     lq_op op;
-    lq_cluster *cluster; /* that takes it */
+    lq_cluster *cluster; /* that takes it; NULL = nobody wants it any more */
     lq_cluster_addr asked;
 } lq_op_slots;
 

@@ -112,6 +112,8 @@ static int slots_parse(lq_op *op, uint32_t i, const lq_reply *reply)
                        o->asked.host, o->asked.port);
     if (error.p)
         return lq_redis_error(&op->err, "cluster slots", reply);
+    if (!o->cluster) /* another node has been asked meanwhile */
+        return LUNAQ_OK;
     return lq_cluster_map_read(&o->cluster->map, reply, &o->asked, &op->err);
 }
 

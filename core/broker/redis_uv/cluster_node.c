@@ -13,6 +13,7 @@ static void bundle_done(lq_op *op)
     if (!lq_cluster_waits(op))
         n->pressing--;
     n->heard_ms = lq_mono_ms();
+    n->mute = false;
     if (n->ended && !l->closing && op->rc == LUNAQ_ECANCELED)
         op->rc = op->err.code = LUNAQ_EUNKNOWN; /* we gave the node up */
     lq_cluster_ended(l->cluster, op, lq_mono_ms());
@@ -54,6 +55,7 @@ static void node_up(void *ud)
     if (n->owner->closing)
         return;
     n->state = LQ_NODE_OK;
+    n->mute = false;
     n->owner->map_min_ms = 0; /* it can be asked at once */
     while ((node = lq_list_shift(&n->waiting)))
         node_send(n, LQ_OF(node, lq_op, node));
@@ -143,8 +145,8 @@ void lq_node_close(struct lq_cluster_link *l, size_t at)
 
 bool lq_node_is_silent(const struct lq_node *n, int64_t now)
 {
-    return n->state == LQ_NODE_OK && n->pressing > 0 &&
-           now >= n->heard_ms + SILENT_MS;
+    return n->state == LQ_NODE_OK &&
+           (n->mute || (n->pressing > 0 && now >= n->heard_ms + SILENT_MS));
 }
 
 /* One that is up, else one that may come up; a random one of those. */

@@ -26,9 +26,16 @@ struct lq_node {
     size_t pressing;  /* of these: what is answered at once */
     int64_t heard_ms; /* its last answer, or when the first was due */
     int64_t doubt_ms; /* silent: the map is asked about it again then */
+    bool mute;        /* it did not tell the map in time, nor anything since */
     bool ear;         /* a LISTEN is under way */
     bool ended;
     lunaq_error why; /* LQ_NODE_FAILED */
+};
+
+/* A node is asked for the map. */
+struct lq_map_ask {
+    lq_op_slots slots; /* slots.cluster NULL: too late, the answer is old */
+    struct lq_node *node;
 };
 
 struct lq_cluster_link {
@@ -42,11 +49,10 @@ struct lq_cluster_link {
     struct lq_node **nodes; /* by the map's index; NULL = no link yet */
     size_t count;
     lq_turn *turn;
-    lq_timer *timer;    /* something is due */
-    int64_t map_due_ms; /* the map is read then, without any doubt, … */
-    int64_t map_min_ms; /* … and with, not before this */
-    lq_op_slots map;    /* … and is under way: */
-    size_t map_node;    /* the node that was asked; ANY = none */
+    lq_timer *timer;        /* something is due */
+    int64_t map_due_ms;     /* the map is read then, without any doubt, … */
+    int64_t map_min_ms;     /* … and with, not before this */
+    struct lq_map_ask *map; /* under way; NULL = none */
     int64_t map_until_ms;
     bool map_read;   /* since it broke */
     lq_list refused; /* operations that ended before they began */
@@ -84,7 +90,8 @@ void lq_node_hand_over(struct lq_cluster_link *l, lq_op *bundle, size_t at);
 void lq_node_close_unused(struct lq_cluster_link *l);
 /** Refuses what has waited too long for a node's first connection. */
 void lq_node_give_up_waiting(struct lq_cluster_link *l);
-/** True when an answer of the node is overdue. */
+/** True when an answer of the node is overdue: of what is answered at once, or
+ *  about the map. */
 bool lq_node_is_silent(const struct lq_node *n, int64_t now);
 /** Doubts the map because of silent nodes; lets go of replaced ones. */
 void lq_node_look_at_silent(struct lq_cluster_link *l);

@@ -29,10 +29,19 @@
 
 static void map_done(lq_op *op)
 {
-    struct lq_node *n = op->ud;
+    struct lq_map_ask *ask = (struct lq_map_ask *)op;
+    struct lq_node *n = ask->node;
     struct lq_cluster_link *l = n->owner;
     n->under_way--;
-    l->map_node = LQ_CLUSTER_ANY;
+    if (!op->rc)
+        n->mute = false;
+    if (l->map != ask) { /* another node was asked since */
+        lq_op_release(op);
+        lq_free(ask);
+        lq_turn_arm(l->turn);
+        return;
+    }
+    l->map = NULL;
     if (op->rc) {
         if (!l->closing && l->state == LQ_LINK_DOWN && l->events.down)
             l->events.down(l->ud, &op->err);
@@ -46,6 +55,7 @@ static void map_done(lq_op *op)
             lq_mono_ms() + MAP_REST_MS / 2 + (int64_t)lq_random(MAP_REST_MS);
     }
     lq_op_release(op);
+    lq_free(ask);
     lq_turn_arm(l->turn);
 }
 
@@ -71,15 +81,18 @@ static void ask_for_map(struct lq_cluster_link *l)
             l->map_min_ms = now + MAP_FAILED_MS;
         return;
     }
-    lq_op_init(&l->map.op, LQ_OP_SLOTS);
-    l->map.op.done = map_done;
-    l->map.op.ud = n;
-    l->map.cluster = l->cluster;
-    l->map.asked = lq_cluster_map_of(l->cluster)->nodes[at].addr;
-    l->map_node = at;
+    struct lq_map_ask *ask = lq_calloc(1, sizeof(*ask));
+    if (!ask)
+        return; /* again after map_min_ms */
+    lq_op_init(&ask->slots.op, LQ_OP_SLOTS);
+    ask->slots.op.done = map_done;
+    ask->slots.cluster = l->cluster;
+    ask->slots.asked = lq_cluster_map_of(l->cluster)->nodes[at].addr;
+    ask->node = n;
+    l->map = ask;
     l->map_until_ms = now + MAP_MS;
     n->under_way++;
-    lq_link_submit(n->link, &l->map.op);
+    lq_link_submit(n->link, &ask->slots.op);
 }
 
 /* ---- breaking ------------------------------------------------------------ */
@@ -139,7 +152,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static void set_timer(struct lq_cluster_link *l)
 {
     int64_t now = lq_mono_ms(), due = lq_cluster_due(l->cluster);
-    if (l->map_node == LQ_CLUSTER_ANY)
+    if (!l->map)
         due = earlier(due, lq_cluster_stale(l->cluster) ? l->map_min_ms
                                                         : l->map_due_ms);
     else
@@ -168,16 +181,20 @@ void lq_cluster_link_pump(struct lq_cluster_link *l)
 static void look_at_map(struct lq_cluster_link *l)
 {
     int64_t now = lq_mono_ms();
-    if (l->map_node != LQ_CLUSTER_ANY && now >= l->map_until_ms) {
-        /* Silent: another one next time.  What is under way there has the
-         * link's own patience. */
-        struct lq_node *n = l->nodes[l->map_node];
-        if (n && n->under_way == 1)
-            lq_node_close(l, l->map_node);
-        else
-            l->map_until_ms = now + MAP_MS;
+    if (l->map && now >= l->map_until_ms) {
+        /* Another one is asked, and that one left if it has been replaced.
+         * What is under way there has the link's own patience. */
+        struct lq_map_ask *ask = l->map;
+        struct lq_node *n = ask->node;
+        n->mute = true;
+        if (n->under_way == 1 && !n->ended) {
+            lq_node_close(l, n->at);
+        } else {
+            ask->slots.cluster = NULL;
+            l->map = NULL;
+        }
     }
-    if (l->map_node == LQ_CLUSTER_ANY &&
+    if (!l->map &&
         now >= (lq_cluster_stale(l->cluster) ? l->map_min_ms : l->map_due_ms))
         ask_for_map(l);
 }
@@ -255,7 +272,6 @@ static void link_free(struct lq_cluster_link *l)
 {
     lq_turn_close(l->turn);
     lq_timer_close(l->timer);
-    lq_op_release(&l->map.op);
     lq_cluster_free(l->cluster);
     lq_url_release(&l->url);
     lq_free(l->nodes);
@@ -307,7 +323,6 @@ int lq_cluster_link_open(lq_link **out, lq_loop *loop, const lq_url *url,
     l->events = *events;
     l->ud = ud;
     l->state = LQ_LINK_DOWN;
-    l->map_node = LQ_CLUSTER_ANY;
     lq_list_init(&l->refused);
     int rc = lq_url_node(&l->url, url, "", 0, err);
     l->url.scheme = LQ_URL_REDIS_CLUSTER; /* what its nodes are of */
