@@ -134,7 +134,7 @@ func measure(redis asynq.RedisClientOpt, taskAt func(now time.Time) (time.Time, 
 	}
 	client := asynq.NewClient(redis)
 	defer client.Close()
-	time.Sleep(2 * time.Second) // the queue is idle, the server is waiting
+	time.Sleep(time.Second) // the queue is idle, the server is waiting
 
 	total := *rate * *seconds
 	next := time.Now()
