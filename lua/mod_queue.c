@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/alloc.h"
+#include "broker/inspect.h"
 #include "lua/enqueue.h"
 #include "lua/generation.h"
 #include "lua/json.h"

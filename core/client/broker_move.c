@@ -5,6 +5,7 @@
  * all is looked for; only then it is removed where it came from.
  */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

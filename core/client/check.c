@@ -1,5 +1,6 @@
 /* fsck: a broker is looked over, part by part, and its faults are told. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

@@ -1,5 +1,6 @@
 /* What a periodic entry enqueued. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

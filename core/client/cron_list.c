@@ -1,5 +1,6 @@
 /* The periodic entries that live schedulers announce. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

@@ -1,5 +1,6 @@
 /* Groups: how many wait, since when, and what becomes of them. */
 #include "client/group_rules.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

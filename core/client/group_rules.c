@@ -6,6 +6,7 @@
  * "all": the server has an aggregator for every type.  A handler's rule has 0
  * where the queue's counts, and -1 for none. */
 #include "client/group_rules.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 

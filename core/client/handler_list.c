@@ -7,6 +7,7 @@
  *                "retention_ms", "unique_ms", "concurrency"}, …]}
  */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

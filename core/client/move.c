@@ -1,5 +1,6 @@
 /* Moves by hand: one task, or all of a state. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/error.h"
 

@@ -1,5 +1,6 @@
 /* Moves by hand of many tasks: of queues, states, groups, types. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/error.h"
 #include "base/sized.h"

@@ -1,5 +1,6 @@
 /* Queues: listed, paused, removed, looked back at. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

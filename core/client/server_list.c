@@ -1,5 +1,6 @@
 /* The live servers, lunaq's and Asynq's. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

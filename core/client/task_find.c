@@ -4,6 +4,7 @@
  * walked for ids that begin or end with it.
  */
 #include "client/handle.h"
+#include "broker/inspect.h"
 #include "client/task_rows.h"
 
 #include "base/error.h"

@@ -1,5 +1,6 @@
 /* Lists of tasks: made from a broker's rows, and asked for by state. */
 #include "client/handle.h"
+#include "broker/inspect.h"
 #include "client/task_rows.h"
 
 #include "base/alloc.h"

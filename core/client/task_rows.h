@@ -2,7 +2,7 @@
 #ifndef LQ_CLIENT_TASK_ROWS_H
 #define LQ_CLIENT_TASK_ROWS_H
 
-#include "broker/broker.h"
+#include "broker/inspect.h"
 
 struct lunaq_task_list {
     lq_arena mem;

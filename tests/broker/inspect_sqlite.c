@@ -1,5 +1,6 @@
 /* A queue file as the inspector's tests need it. */
 #include "inspect_world.h"
+#include "broker/inspect.h"
 
 #include "sqlite/caller.h"
 

@@ -1,6 +1,7 @@
 /* What is written in Redis, byte by byte: Asynq's format, which the
  * documentation of the format lays down. */
 #include "broker/redis_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 #include "redis/link_poll.h"

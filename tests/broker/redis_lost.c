@@ -5,6 +5,7 @@
  * away and closes both ends.
  */
 #include "broker/redis_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 #include "redis/link_poll.h"

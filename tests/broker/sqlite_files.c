@@ -1,5 +1,6 @@
 /* Files that are no queue, or cannot be used as one: each has its message. */
 #include "broker/sqlite_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 #include "sqlite/apply.h"

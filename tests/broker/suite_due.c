@@ -1,6 +1,7 @@
 /* What comes due, and what is published: forward, clean, peek, wait, cron,
  * heartbeat. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

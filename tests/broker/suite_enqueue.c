@@ -1,5 +1,6 @@
 /* How a task comes in. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

@@ -1,5 +1,6 @@
 /* Groups: when they are due, what is taken, what is told of them. */
 #include "broker/group_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

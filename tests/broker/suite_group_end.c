@@ -1,5 +1,6 @@
 /* Sets of tasks that are being aggregated: what becomes of them. */
 #include "broker/group_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

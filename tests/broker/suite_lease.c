@@ -1,5 +1,6 @@
 /* Who holds a task: tokens, leases, recovery, reconciling, cancelling. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 #include "task/token.h"

@@ -1,6 +1,7 @@
 /* What a queue keeps of tasks that are over: its limits, who holds to them, and
  * what is counted. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

@@ -1,5 +1,6 @@
 /* Tasks are taken: alone, from several queues, with one that ends. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

@@ -1,5 +1,6 @@
 /* What becomes of a task that was taken: each way to end it. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 

@@ -1,6 +1,7 @@
 /* The broker suite on a Redis Cluster, through the blocking connection and
  * through the link on a loop. */
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/alloc.h"
 #include "loop/loop.h"

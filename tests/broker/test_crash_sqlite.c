@@ -10,6 +10,7 @@
 #include "support/test.h"
 
 #include "base/clock.h"
+#include "broker/inspect.h"
 #include "base/map.h"
 #include "sqlite/caller.h"
 #include "support/engine_client.h"

@@ -4,6 +4,7 @@
 #include "support/test.h"
 
 #include "base/clock.h"
+#include "broker/inspect.h"
 #include "base/log.h"
 #include "sqlite/caller.h"
 #include "support/engine_client.h"

@@ -2,6 +2,7 @@
 #include "inspect_world.h"
 
 #include "base/clock.h"
+#include "broker/inspect.h"
 #include "broker/check.h"
 
 #include <sqlite3.h>

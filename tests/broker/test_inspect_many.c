@@ -1,5 +1,6 @@
 /* Moves of many tasks by queue, state, group and type; another payload. */
 #include "inspect_world.h"
+#include "broker/inspect.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include "base/error.h"
+#include "broker/inspect.h"
 #include "redis/inspect.h"
 
 #include <hiredis.h>

@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include "base/clock.h"
+#include "broker/inspect.h"
 #include "sqlite/caller.h"
 #include "sqlite/engine.h"
 #include "sqlite/wait.h"

@@ -4,6 +4,7 @@
  * nothing but shop:*, so that a key outside of it fails the operation that
  * made it; and two applications live their whole lives side by side. */
 #include "broker/redis_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 #include "broker/copy.h"

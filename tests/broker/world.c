@@ -1,4 +1,5 @@
 #include "broker/world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 #include "task/token.h"

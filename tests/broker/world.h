@@ -10,7 +10,7 @@
 
 #include "support/test.h"
 
-#include "broker/broker.h"
+#include "broker/inspect.h"
 
 typedef struct world_factory {
     const char *name;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "broker/inspect.h"
 #include "lua/world.h"
 
 static bool gc;

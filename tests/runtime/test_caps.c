@@ -1,6 +1,7 @@
 /* Caps of queues and of handlers under load, with several worker threads: on
  * Redis, and on a queue file when the first argument is "sqlite". */
 #include "runtime/world.h"
+#include "broker/inspect.h"
 
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #include "runtime/world.h"
 
 #include "broker/order.h"
+#include "broker/inspect.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* Which tasks run, when, and where: queues, times, cancels, two servers. */
 #include "runtime/world.h"
+#include "broker/inspect.h"
 
 #include <stdio.h>
 #include <string.h>

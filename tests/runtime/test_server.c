@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include "base/clock.h"
+#include "broker/inspect.h"
 #include "redis/link_poll.h"
 #include "redis_uv/link_uv.h"
 #include "runtime/callback.h"

@@ -1,4 +1,5 @@
 #include "runtime/world.h"
+#include "broker/inspect.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* What else takes its own way through a cluster: commands a queue, a token, a
  * server; what depends on an answer is sent after it. */
 #include "base/clock.h"
+#include "broker/inspect.h"
 #include "redis/cluster_rows.h"
 #include "redis/inspect.h"
 #include "redis/inspect_rows.h"

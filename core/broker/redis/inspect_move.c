@@ -1,5 +1,6 @@
 /* By hand: run, archive, delete, one task or a whole state; another payload. */
 #include "redis/inspect_rows.h"
+#include "broker/inspect.h"
 #include "redis/keys.h"
 
 #include "task/state.h"

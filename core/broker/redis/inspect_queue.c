@@ -1,5 +1,6 @@
 /* Queues: their names, numbers and history; pausing and removing them. */
 #include "redis/inspect_rows.h"
+#include "broker/inspect.h"
 #include "redis/keys.h"
 
 #include <stdlib.h>

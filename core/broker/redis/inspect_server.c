@@ -1,5 +1,6 @@
 /* Live servers and schedulers, as they publish themselves. */
 #include "redis/inspect_rows.h"
+#include "broker/inspect.h"
 #include "redis/keys.h"
 
 extern const lq_script lq_script_inspect_servers;

@@ -1,5 +1,6 @@
 /* Reading tasks: one by its id, a page of a state, a walk over the ids. */
 #include "redis/inspect_rows.h"
+#include "broker/inspect.h"
 #include "redis/keys.h"
 
 #include "task/state.h"

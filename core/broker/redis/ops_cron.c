@@ -2,6 +2,7 @@
  * CRON_HISTORY: which tasks they were; Asynq's keys, which share no slot with
  * the queue's. */
 #include "redis/keys.h"
+#include "broker/inspect.h"
 #include "redis/ops_enqueue.h"
 #include "redis/rows.h"
 

@@ -1,6 +1,7 @@
 /* What comes due, is called off or looked over: FORWARD, CLEAN, CANCEL,
  * AUDIT. */
 #include "redis/keys.h"
+#include "broker/inspect.h"
 #include "redis/rows.h"
 #include "task/state.h"
 

@@ -1,5 +1,6 @@
 /* By hand: run, archive, delete, one task or a whole state; another payload. */
 #include "sqlite/ops.h"
+#include "broker/inspect.h"
 
 #include "task/codec.h"
 #include "task/state.h"

@@ -1,5 +1,6 @@
 /* Queues: their names, numbers and history; pausing and removing them. */
 #include "sqlite/inspect_rows.h"
+#include "broker/inspect.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,6 @@
 /* Live servers and schedulers, as they publish themselves. */
 #include "sqlite/inspect_rows.h"
+#include "broker/inspect.h"
 
 /* ---- SERVERS ------------------------------------------------------------- */
 

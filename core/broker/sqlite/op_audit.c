@@ -1,5 +1,6 @@
 /* AUDIT: looks for what must never be, over all of a queue. */
 #include "sqlite/ops.h"
+#include "broker/inspect.h"
 
 int lq_sqlite_audit(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {

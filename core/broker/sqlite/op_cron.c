@@ -1,5 +1,6 @@
 /* Periodic entries: CRON_FIRE, CRON_PUBLISH, CRON_RECORD, CRON_HISTORY. */
 #include "sqlite/inspect_rows.h"
+#include "broker/inspect.h"
 
 /* The last instant of an entry; negative: seen then, never fired; 0: never
  * seen. */

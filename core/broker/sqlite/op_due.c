@@ -1,5 +1,6 @@
 /* What comes due or is called off: FORWARD, CLEAN, CANCEL. */
 #include "sqlite/ops.h"
+#include "broker/inspect.h"
 
 /* Requests to cancel are kept so long for those who listen. */
 #define NOTE_MS 60000
