@@ -100,6 +100,16 @@ static void say_live(struct lq_lua_app *app, const lq_lua_snapshot *old,
     LQ_LOG(app->options.log, INFO, text);
 }
 
+/* Who took back an edit that was refused waits for a word. */
+static void say_back(struct lq_lua_app *app)
+{
+    char text[120];
+    snprintf(text, sizeof text,
+             "reload  the files are again those of generation %lld, which runs",
+             (long long)app->live->generation);
+    LQ_LOG(app->options.log, INFO, text);
+}
+
 static void say_refused(struct lq_lua_app *app, const lunaq_error *err,
                         int64_t generation)
 {
@@ -159,7 +169,9 @@ static void begin(lq_lua_reloader *r)
     }
     r->s->generation = r->app->live->generation + 1;
     if (changes(&r->app->live->source, &r->s->source, &name) == 0) {
-        finish(r, LUNAQ_OK, NULL); /* back to what runs already */
+        if (r->app->rejected[0])
+            say_back(r->app);
+        finish(r, LUNAQ_OK, NULL);
         return;
     }
     rc = make_parts(r, &err);

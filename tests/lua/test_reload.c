@@ -66,6 +66,8 @@ static void broken_edit__changes_nothing_and_says_why(void **state)
     /* Back to what it was: nothing to do, and nothing rejected any more. */
     world_write(w, "handlers/hello.lua", "return function() return '1' end");
     assert_int_equal(world_reload(w, NULL), 0);
+    assert_true(world_sees(w, "reload  the files are again those of generation "
+                              "1, which runs"));
     lq_buf_init(&json, 0);
     lq_lua_app_describe(w->app, &json);
     assert_non_null(strstr(json.p, "\"rejected\":\"\""));
