@@ -12,6 +12,7 @@ static redis_server redis;
 static bool on_sqlite;
 
 /* One handler, and how many of its runs went on at once. */
+/* Static in every test: one that fails leaves runs behind that count in it. */
 typedef struct kind {
     world *w;
     int64_t nap_ms;
@@ -107,7 +108,7 @@ static void capped_queue__never_runs_more_and_is_worked_off(void **state)
     static const int32_t weights[] = {9, 1};
     static const lq_queue_settings settings[] = {{.concurrency = 3}, {0}};
     world *w = *state;
-    kind narrow = {.nap_ms = 2}, wide = {.nap_ms = 2};
+    static kind narrow = {.nap_ms = 2}, wide = {.nap_ms = 2};
 
     world_queues(w, 2, names, weights);
     w->o.settings = settings;
@@ -144,7 +145,7 @@ static void full_queue__is_left_alone_until_a_place_is_free(void **state)
 {
     static const lq_queue_settings settings[] = {{.concurrency = 2}};
     world *w = *state;
-    kind k = {0};
+    static kind k = {0};
 
     w->o.settings = settings;
     w->hold = true;
@@ -173,7 +174,7 @@ static void capped_queue__starts_a_task_at_once_when_idle(void **state)
 {
     static const lq_queue_settings settings[] = {{.concurrency = 1}};
     world *w = *state;
-    kind k = {0};
+    static kind k = {0};
     int64_t slow = 0;
 
     w->o.settings = settings;
@@ -192,7 +193,7 @@ static void server__tells_the_broker_what_its_queues_keep(void **state)
 {
     static const lq_queue_settings settings[] = {{.limits = {3, -1, 2}}};
     world *w = *state;
-    kind k = {0};
+    static kind k = {0};
     lunaq_task t = LUNAQ_TASK_INIT;
 
     w->o.settings = settings;
@@ -217,7 +218,7 @@ static void server__tells_the_broker_what_its_queues_keep(void **state)
 static void capped_handler__never_runs_more_and_uses_no_attempt(void **state)
 {
     world *w = *state;
-    kind narrow = {.nap_ms = 5}, wide = {.nap_ms = 1};
+    static kind narrow = {.nap_ms = 5}, wide = {.nap_ms = 1};
 
     handle(w, 0, "narrow", 3, &narrow);
     handle(w, 0, "wide", 0, &wide);
@@ -240,7 +241,7 @@ static void capped_handler__never_runs_more_and_uses_no_attempt(void **state)
 static void capped_handler__starves_no_other_of_its_queue(void **state)
 {
     world *w = *state;
-    kind narrow = {0}, wide = {0};
+    static kind narrow = {0}, wide = {0};
     world other = {.hold = false};
 
     w->hold = true;
@@ -288,7 +289,7 @@ static size_t shown_workers(world *w)
 static void parked_tasks__go_back_at_a_stop_without_having_run(void **state)
 {
     world *w = *state;
-    kind narrow = {0};
+    static kind narrow = {0};
 
     w->hold = true;
     handle(w, 0, "narrow", 1, &narrow);
@@ -322,7 +323,7 @@ static void cancel_one(world *w, const char *queue, const char *id)
 static void parked_task__canceled__never_runs(void **state)
 {
     world *w = *state;
-    kind narrow = {0};
+    static kind narrow = {0};
     lunaq_task t = LUNAQ_TASK_INIT;
 
     w->hold = true;
@@ -352,7 +353,7 @@ static void parked_task__canceled__leaves_no_place_in_its_queue(void **state)
     static const int32_t weights[] = {1};
     static const lq_queue_settings settings[] = {{.concurrency = 2}};
     world *w = *state;
-    static kind narrow, stays; /* which a test that fails leaves behind */
+    static kind narrow, stays;
     lunaq_task t = LUNAQ_TASK_INIT;
 
     world_queues(w, 1, names, weights);
@@ -423,7 +424,7 @@ static void parked_task__of_a_queue_that_is_paused__goes_back(void **state)
 static void parked_tasks__get_their_slots_under_load(void **state)
 {
     world *w = *state;
-    kind narrow = {.nap_ms = 1}, wide = {.nap_ms = 1};
+    static kind narrow = {.nap_ms = 1}, wide = {.nap_ms = 1};
 
     handle(w, 0, "narrow", 1, &narrow);
     handle(w, 0, "wide", 0, &wide);
@@ -444,7 +445,7 @@ static void parked_task__of_a_full_queue__holds_up_nobody(void **state)
     static const int32_t weights[] = {1, 1};
     static const lq_queue_settings settings[] = {{.concurrency = 2}, {0}};
     world *w = *state, other = {.hold = true};
-    kind narrow = {0}, stays = {0}, wide = {0};
+    static kind narrow = {0}, stays = {0}, wide = {0};
 
     world_queues(w, 2, names, weights);
     w->o.settings = settings;
