@@ -5,7 +5,7 @@
  * machine takes to answer.  A thread that goes on looking instead has its reply
  * sooner and uses hardly more CPU, since sleeping and waking are not free
  * either.  It pays only where replies are quick and a CPU is to spare, so what
- * replies usually took decides. */
+ * replies usually took decides, and now and then it is tried all the same. */
 #ifndef LQ_SPIN_H
 #define LQ_SPIN_H
 
@@ -16,6 +16,7 @@ typedef struct lq_spin {
     bool allowed;     /* a CPU is to spare */
     int64_t began_ns; /* of the request under way */
     int64_t usual_ns; /* moving average over the last eight or so */
+    uint32_t slept;   /* requests in a row */
 } lq_spin;
 
 /** A request leaves now.  Returns until when (lq_mono_ns()) to look for its

@@ -129,11 +129,10 @@ static void build_step(struct limit *l, int want)
     put_number(l, 1, want);
     put(l, "30000");
     put_number(l, 2, TOKEN);
-    put(l, "10000");
-    put(l, "7776000");
     put(l, "1");
     put(l, l->prefix);
     put_number(l, 3, want);
+    put(l, "-1");
     put(l, l->held > 0 ? "1" : "0");
     put_number(l, 4, l->held);
     snprintf(l->numbers[5], sizeof l->numbers[5], "%d",

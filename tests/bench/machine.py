@@ -27,6 +27,14 @@ def stop(process, how=signal.SIGTERM):
     running.remove(process)
 
 
+def failed(process):
+    """Whether it ended other than by success.  A limit ends with the queue: it
+    is left unreaped, so that its CPU time can still be read."""
+    state = os.waitid(os.P_PID, process.pid,
+                      os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return state is not None and state.si_status != 0
+
+
 def stop_all():
     for process in list(running):
         process.kill()

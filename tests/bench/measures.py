@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from machine import cpu_seconds, rss_mb, stop, wait_for
+from machine import cpu_seconds, failed, rss_mb, stop, wait_for
 
 CONCURRENCIES = (1, 10, 100, 1000)
 IN_FLIGHT = 10000
@@ -27,13 +27,11 @@ def drain(bench, side, worker, total, waiting=0):
             redis_cpu = bench.redis.cpu_seconds()
         if done >= total:
             break
-        if now > end or worker.poll() not in (None, 0):
+        if now > end or failed(worker):
             raise SystemExit("compare: %s stopped at %d of %d tasks"
                              % (side.name, done, total))
         time.sleep(0.005)
-    ended = worker.poll() is not None # a limit: it ends with the queue
-    return (done - before, now - first,
-            0 if ended else cpu_seconds(worker.pid) - worker_cpu,
+    return (done - before, now - first, cpu_seconds(worker.pid) - worker_cpu,
             bench.redis.cpu_seconds() - redis_cpu)
 
 
@@ -55,7 +53,6 @@ def process_one(bench, side, concurrency):
                   tasks / seconds)
         bench.add("Redis CPU s per 100k, at %d" % concurrency, side,
                   redis * 1e5 / tasks)
-    if tasks and cpu:
         bench.add("worker CPU s per 100k, at %d" % concurrency, side,
                   cpu * 1e5 / tasks)
     stop(worker)
