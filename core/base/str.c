@@ -116,3 +116,19 @@ size_t lq_str_distance(const char *a, const char *b)
     }
     return row[m];
 }
+
+void lq_str_enumerate(char *list, size_t size, lq_str name)
+{
+    static const char more[] = "…";
+    size_t at = strlen(list), end = sizeof more - 1, comma = at ? 2 : 0;
+    if (at >= end && memcmp(list + at - end, more, end) == 0)
+        return;
+    if (at + comma + name.len + sizeof ", …" > size)
+        name = LQ_STR("…");
+    if (at + comma + name.len + 1 > size)
+        return;
+    memcpy(list + at, ", ", comma);
+    if (name.len)
+        memcpy(list + at + comma, name.p, name.len);
+    list[at + comma + name.len] = '\0';
+}

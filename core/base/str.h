@@ -47,6 +47,11 @@ bool lq_str_int64(lq_str s, int64_t *value);
 size_t lq_str_distance(const char *a, const char *b);
 #define LQ_WORD_MAX 39
 
+/** Adds a name to a list for people: "a, b", and at its end ", …" in the place
+ * of those for which there is no room.  list: "" or a former result, NUL-ended;
+ *  size: all of it. */
+void lq_str_enumerate(char *list, size_t size, lq_str name);
+
 /** Bytes of the valid UTF-8 character that s begins with; 0 when there is
  *  none. */
 size_t lq_utf8_char(lq_str s);

@@ -98,6 +98,9 @@ __attribute__((format(printf, 1, 2))) int cli_misuse(const char *format, ...);
  *  CLI_USAGE for LUNAQ_EINVAL. */
 int cli_fail(const lunaq_error *err);
 
+/** Tells of a queue that a list had to leave out: "queue 'x': why". */
+void cli_unread(const char *text);
+
 /* A table: rows of text, aligned when it is printed.  Cells are copied, with
  * control characters replaced. */
 struct cli_table;
@@ -117,7 +120,7 @@ void cli_put_text(FILE *to, const char *p, size_t len);
 char *cli_duration(char *out, size_t size, int64_t ms);
 /** "17 B", "1.5 MiB". */
 char *cli_bytes(char *out, size_t size, int64_t bytes);
-/** "in 17s", "5m ago", or "-" for 0. */
+/** "in 17s", "5m ago", "now", or "-" for 0. */
 char *cli_when(char *out, size_t size, int64_t at);
 /** "2026-01-31T12:00:00Z", or "-" for 0. */
 char *cli_instant(char *out, size_t size, int64_t at);
@@ -190,6 +193,9 @@ int cli_payload(struct cli *cli, lq_buf *out);
 /* ---- cli_task.c -----------------------------------------------------------
  */
 
+/** LUNAQ_ENOTFOUND, with the known ones, when there is no such queue: then an
+ *  empty list would mislead.  One that cannot be read is there. */
+int cli_queue_known(struct cli *cli, const char *queue, lunaq_error *err);
 /** Finds the one task that args[i] and --queue name.  The list is the
  *  caller's.  Not exactly one: told, and CLI_FAILED. */
 int cli_find_one(struct cli *cli, const char *id, lunaq_task_list **list);

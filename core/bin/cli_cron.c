@@ -1,7 +1,9 @@
 /* lunaq cron ls, cron history: periodic entries and what they enqueued. */
-#include "bin/cli.h"
+#include "cli.h"
 
-#include <cJSON.h>
+#include "base/str.h"
+
+#include <cjson/cJSON.h>
 #include <string.h>
 
 static const struct cli_option ls_options[] = {
@@ -133,19 +135,21 @@ static const char *find_entry(const lunaq_cron_list *list, const char *word,
 static int unknown(const lunaq_cron_list *list, const char *word)
 {
     char known[200] = "";
-    size_t len = 0;
     for (size_t i = 0; i < lunaq_cron_list_count(list); i++) {
         const lunaq_cron_info *c = lunaq_cron_list_at(list, i);
-        const char *name = c->name[0] ? c->name : c->type;
-        if (len + strlen(name) + sizeof ", , …" > sizeof known) {
-            snprintf(known + len, sizeof known - len, i ? ", …" : "…");
-            break;
-        }
-        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s",
-                                i ? ", " : "", name);
+        lq_str_enumerate(known, sizeof known,
+                         lq_str_c(c->name[0] ? c->name : c->type));
     }
     cli_misuse("no periodic entry '%s' (known: %s); try 'lunaq cron ls'", word,
                known[0] ? known : "none");
+    return CLI_FAILED;
+}
+
+static int several(size_t hits, const char *word)
+{
+    cli_misuse("%zu periodic entries are '%s': give the id of one; try 'lunaq "
+               "cron ls'",
+               hits, word);
     return CLI_FAILED;
 }
 
@@ -195,9 +199,7 @@ static int run_history(struct cli *cli)
         return cli_fail(&err);
     const char *id = find_entry(list, cli->args[0], &hits);
     if (hits > 1)
-        rc = cli_misuse("%zu entries are of \"%s\": say which by its id "
-                        "(lunaq cron ls)",
-                        hits, cli->args[0]);
+        rc = several(hits, cli->args[0]);
     else if (lunaq_cron_history_open(cli->client, id, (size_t)limit, &h, &err))
         rc = cli_fail(&err);
     else if (hits == 0 && lunaq_cron_history_count(h) == 0)

@@ -78,6 +78,11 @@ static int run_ls(struct cli *cli)
     } else {
         rc = put_table(list);
     }
+    const char *unread;
+    for (size_t i = 0; (unread = lunaq_group_list_error(list, i)); i++) {
+        cli_unread(unread);
+        rc = CLI_FAILED;
+    }
     lunaq_group_list_free(list);
     return rc;
 }

@@ -144,7 +144,6 @@ static int by_id(struct cli *cli, const struct move *m)
 static int by_state(struct cli *cli, const struct move *m)
 {
     lunaq_task_filter f = LUNAQ_TASK_FILTER_INIT;
-    lunaq_queue_list *queues = NULL;
     lunaq_error err = LUNAQ_ERROR_INIT;
     char text[200];
     int64_t count = 0;
@@ -164,10 +163,8 @@ static int by_state(struct cli *cli, const struct move *m)
         return cli_misuse("--delete: only by ID; try 'lunaq task delete'");
     if (!cli_client(cli))
         return CLI_FAILED;
-    if (f.queue) { /* a name nobody knows is a mistake */
-        rc = lunaq_queue_list_open(cli->client, f.queue, &queues, &err);
-        lunaq_queue_list_free(queues);
-    }
+    if (f.queue)
+        rc = cli_queue_known(cli, f.queue, &err);
     if (!rc && m->how)
         rc = lunaq_task_move_many(cli->client, &f, m->how, &count, &err);
     else if (!rc && cli_get(cli, "retry"))
@@ -175,7 +172,11 @@ static int by_state(struct cli *cli, const struct move *m)
     else if (!rc)
         rc = lunaq_task_cancel_many(
             cli->client, &f, reason_of(cli, text, sizeof text), &count, &err);
-    return rc ? cli_fail(&err) : report(cli, m, count);
+    if (!rc)
+        return report(cli, m, count);
+    if (count > 0) /* what was done before, or in the other queues */
+        report(cli, m, count);
+    return cli_fail(&err);
 }
 
 /* ---- the verbs --------------------------------------------------------------

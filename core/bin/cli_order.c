@@ -11,6 +11,9 @@ static const struct cli_option order_options[] = {
     {"json", NULL, "print JSON"},
     {NULL, NULL, NULL}};
 
+/* There is no order that takes it back. */
+#define QUIETED "told to take no more tasks until it is started again"
+
 struct order {
     lunaq_order what;
     const char *done; /* "told to stop" */
@@ -88,8 +91,7 @@ static int run_order(struct cli *cli, struct order o)
 static int run_quiet(struct cli *cli)
 {
     return run_order(cli,
-                     (struct order){LUNAQ_ORDER_QUIET,
-                                    "told to take no more tasks", "quieted"});
+                     (struct order){LUNAQ_ORDER_QUIET, QUIETED, "quieted"});
 }
 
 static int run_stop(struct cli *cli)
@@ -100,8 +102,9 @@ static int run_stop(struct cli *cli)
 
 const struct cli_verb cli_order_verbs[] = {
     {"server", "quiet", "ID ... | --all",
-     "tell servers to take no more tasks; running ones go on", order_options,
-     run_quiet},
+     "tell servers to take no more tasks until they are started again; running "
+     "ones go on",
+     order_options, run_quiet},
     {"server", "stop", "ID ... | --all",
      "tell servers to end what runs, and to stop", order_options, run_stop},
     {NULL, NULL, NULL, NULL, NULL, NULL}};

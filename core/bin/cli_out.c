@@ -98,6 +98,11 @@ int cli_fail(const lunaq_error *err)
     return err->code == LUNAQ_EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 
+void cli_unread(const char *text)
+{
+    cli_misuse("%s; try 'lunaq fsck'", text);
+}
+
 /* ---- text ------------------------------------------------------------------
  */
 
@@ -251,9 +256,13 @@ char *cli_when(char *out, size_t size, int64_t at)
     int64_t left = at - lq_now_ms();
     char text[40];
     /* Scores are whole seconds: less would be a lie. */
-    cli_duration(text, sizeof text,
-                 ((left < 0 ? -left : left) + 500) / 1000 * 1000);
-    snprintf(out, size, left < 0 ? "%s ago" : "in %s", text);
+    int64_t whole = ((left < 0 ? -left : left) + 500) / 1000 * 1000;
+    cli_duration(text, sizeof text, whole);
+    snprintf(out, size,
+             whole == 0 ? "now"
+             : left < 0 ? "%s ago"
+                        : "in %s",
+             text);
     return out;
 }
 

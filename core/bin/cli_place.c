@@ -1,7 +1,7 @@
 /* lunaq queue place: the slot and the nodes of a queue in a Redis Cluster. */
-#include "bin/cli.h"
+#include "cli.h"
 
-#include <cJSON.h>
+#include <cjson/cJSON.h>
 #include <stdio.h>
 
 static const struct cli_option options[] = {

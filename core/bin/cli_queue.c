@@ -90,6 +90,13 @@ static int tell_errors(const lunaq_queue_list *list, int rc)
     return rc;
 }
 
+/* The cells of a queue whose numbers are not known. */
+static void odd_row(struct cli_table *t, size_t count)
+{
+    while (count-- > 0)
+        cli_table_cell(t, "-");
+}
+
 /* ---- queue ls ---------------------------------------------------------------
  */
 
@@ -111,9 +118,12 @@ static int run_ls(struct cli *cli)
     struct cli_table *t = cli_table_new(titles);
     for (size_t i = 0; i < lunaq_queue_list_count(list); i++) {
         const lunaq_queue_info *q = lunaq_queue_list_at(list, i);
-        if (q->error) /* it is told below */
-            continue;
         cli_table_cell(t, "%s", q->name);
+        if (q->error) { /* why is told below */
+            odd_row(t, sizeof titles / sizeof titles[0] - 3);
+            cli_table_cell(t, "error");
+            continue;
+        }
         count_cell(t, q->pending);
         count_cell(t, q->active);
         count_cell(t, q->scheduled);
@@ -387,8 +397,11 @@ static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
     struct cli_table *t = cli->json ? NULL : cli_table_new(titles);
     for (size_t i = 0; i < lunaq_queue_list_count(queues); i++) {
         const lunaq_queue_info *q = lunaq_queue_list_at(queues, i);
-        if (q->error)
+        if (q->error) {
+            cli_table_cell(t, "%s", q->name);
+            odd_row(t, sizeof titles / sizeof titles[0] - 2);
             continue;
+        }
         stats_row(t, q);
         sum_up(&sum, q);
     }

@@ -126,7 +126,9 @@ static int print_table(const lunaq_task_list *list)
         size_t line = strcspn(t->error, "\n");
         cli_table_cell(table, "%.*s", line < 100 ? (int)line : 100, t->error);
     }
-    return cli_table_print(table, "no tasks");
+    return cli_table_print(table, lunaq_task_list_error(list, 0)
+                                      ? "no tasks where it could be read"
+                                      : "no tasks");
 }
 
 /* ---- task ls ----------------------------------------------------------------
@@ -154,16 +156,18 @@ static int run_ls(struct cli *cli)
     q.page = page - 1;
     if (!cli_client(cli))
         return CLI_FAILED;
-    if (q.queue) { /* a name nobody knows is a mistake, not an empty list */
-        lunaq_queue_list *queues = NULL;
-        rc = lunaq_queue_list_open(cli->client, q.queue, &queues, &err);
-        lunaq_queue_list_free(queues);
-    }
+    if (q.queue)
+        rc = cli_queue_known(cli, q.queue, &err);
     if (!rc)
         rc = lunaq_task_list_open(cli->client, &q, &list, &err);
     if (rc)
         return cli_fail(&err);
     rc = cli->json ? print_json(list) : print_table(list);
+    const char *unread;
+    for (size_t i = 0; (unread = lunaq_task_list_error(list, i)); i++) {
+        cli_unread(unread);
+        rc = CLI_FAILED;
+    }
     lunaq_task_list_free(list);
     return rc;
 }
@@ -243,6 +247,14 @@ static void put_task(const lunaq_task_info *t)
     }
     put_bytes("payload", t->payload, t->payload_len);
     put_bytes("result", t->result, t->result_len);
+}
+
+int cli_queue_known(struct cli *cli, const char *queue, lunaq_error *err)
+{
+    lunaq_queue_list *queues = NULL;
+    int rc = lunaq_queue_list_open(cli->client, queue, &queues, err);
+    lunaq_queue_list_free(queues);
+    return rc == LUNAQ_EREPLY ? LUNAQ_OK : rc;
 }
 
 int cli_find_one(struct cli *cli, const char *id, lunaq_task_list **list)

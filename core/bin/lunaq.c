@@ -1,6 +1,8 @@
 /* lunaq: tasks and queues from the command line. */
 #include "cli.h"
 
+#include "base/str.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,11 +119,8 @@ static int unknown(int argc, char **argv)
                           near ? "'?" : "");
     }
     char known[128] = "";
-    for (size_t i = 0; i < n; i++) {
-        size_t at = strlen(known);
-        snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "",
-                 words[i]);
-    }
+    for (size_t i = 0; i < n; i++)
+        lq_str_enumerate(known, sizeof known, lq_str_c(words[i]));
     if (argc < 2 || argv[1][0] == '-')
         return cli_misuse("%s what? One of: %s; try 'lunaq %s %s'", argv[0],
                           known, argv[0], words[0]);

@@ -1,39 +1,20 @@
 /* What a periodic entry enqueued. */
 #include "client/handle.h"
+#include "client/list.h"
 #include "broker/inspect.h"
 
-#include "base/alloc.h"
 #include "base/error.h"
 
 struct lunaq_cron_history {
-    lq_arena mem;
-    lunaq_cron_event *items;
-    size_t count;
+    LQ_LIST(lunaq_cron_event);
 };
 
-size_t lunaq_cron_history_count(const lunaq_cron_history *history)
-{
-    return history ? history->count : 0;
-}
-
-const lunaq_cron_event *lunaq_cron_history_at(const lunaq_cron_history *history,
-                                              size_t i)
-{
-    return history && i < history->count ? &history->items[i] : NULL;
-}
-
-void lunaq_cron_history_free(lunaq_cron_history *history)
-{
-    if (!history)
-        return;
-    lq_arena_release(&history->mem);
-    lq_free(history);
-}
+LQ_LIST_FUNCTIONS(lunaq_cron_history, lunaq_cron_event)
 
 static int keep(lunaq_cron_history *h, const lq_op_cron_history *op,
                 lunaq_error *err)
 {
-    h->items = lq_arena_alloc(&h->mem, (op->count + 1) * sizeof *h->items);
+    h->items = lq_list_reserve(NULL, &h->room, op->count + 1, sizeof *h->items);
     if (!h->items)
         return lq_fail_nomem(err);
     for (; h->count < op->count; h->count++) {

@@ -1,5 +1,6 @@
 /* The periodic entries that live schedulers announce. */
 #include "client/handle.h"
+#include "client/list.h"
 #include "broker/inspect.h"
 
 #include "base/alloc.h"
@@ -14,30 +15,10 @@ static_assert(sizeof(lunaq_cron_info) ==
               "a new field must not hide in padding");
 
 struct lunaq_cron_list {
-    lq_arena mem;
-    lunaq_cron_info *items;
-    size_t count;
-    lq_map by_id; /* while it is filled */
+    LQ_LIST(lunaq_cron_info);
 };
 
-size_t lunaq_cron_list_count(const lunaq_cron_list *list)
-{
-    return list ? list->count : 0;
-}
-
-const lunaq_cron_info *lunaq_cron_list_at(const lunaq_cron_list *list, size_t i)
-{
-    return list && i < list->count ? &list->items[i] : NULL;
-}
-
-void lunaq_cron_list_free(lunaq_cron_list *list)
-{
-    if (!list)
-        return;
-    lq_map_release(&list->by_id);
-    lq_arena_release(&list->mem);
-    lq_free(list);
-}
+LQ_LIST_FUNCTIONS(lunaq_cron_list, lunaq_cron_info)
 
 static const char *text_or(lq_arena *mem, lq_str text, const char *otherwise)
 {
@@ -83,20 +64,21 @@ static bool add_server(lunaq_cron_info *info, lq_str server, lq_arena *mem)
 
 /* Every daemon schedules, so every one announces the same entries: one line for
  * each id, by the one that knows of the latest tick. */
-static bool merge(lunaq_cron_list *list, const lunaq_cron_info *info,
-                  lq_str server)
+static bool merge(lunaq_cron_info *seen, const lunaq_cron_info *info,
+                  lq_str server, lq_arena *mem)
 {
-    lunaq_cron_info *seen = lq_map_get(&list->by_id, lq_str_c(info->id));
     seen->server_count++;
     if (info->last_at > seen->last_at ||
         (info->last_at == seen->last_at && info->next_at < seen->next_at)) {
         seen->last_at = info->last_at;
         seen->next_at = info->next_at;
     }
-    return add_server(seen, server, &list->mem);
+    return add_server(seen, server, mem);
 }
 
-static int add(lunaq_cron_list *list, lq_str entry, lunaq_error *err)
+/* by_id: of the items, which stay where they are. */
+static int add(lunaq_cron_list *list, lq_map *by_id, lq_str entry,
+               lunaq_error *err)
 {
     lq_cron_msg m = {0};
     if (lq_cron_decode(&m, entry, NULL)) {
@@ -122,12 +104,13 @@ static int add(lunaq_cron_list *list, lq_str entry, lunaq_error *err)
     bool ok = info->id && info->spec && info->type && info->queue &&
               info->payload && info->name && info->missed && info->dst &&
               info->tz;
-    if (ok && lq_map_get(&list->by_id, m.id))
-        return merge(list, info, server) ? LUNAQ_OK : lq_fail_nomem(err);
+    lunaq_cron_info *seen = ok ? lq_map_get(by_id, m.id) : NULL;
+    if (seen)
+        return merge(seen, info, server, mem) ? LUNAQ_OK : lq_fail_nomem(err);
     static const char *const none[] = {NULL};
     info->servers = none;
     if (!ok || !add_server(info, server, mem) ||
-        !lq_map_set(&list->by_id, m.id, info, NULL))
+        !lq_map_set(by_id, m.id, info, NULL))
         return lq_fail_nomem(err);
     list->count++;
     return LUNAQ_OK;
@@ -145,6 +128,7 @@ int lunaq_cron_list_open(lunaq_client *client, lunaq_cron_list **out,
 {
     *out = NULL;
     lunaq_cron_list *list = NULL;
+    lq_map by_id = {0};
     lq_op_crons op = {0};
     lq_op_init(&op.op, LQ_OP_CRONS);
     int rc = lq_client_call(client, &op.op, err);
@@ -152,19 +136,18 @@ int lunaq_cron_list_open(lunaq_client *client, lunaq_cron_list **out,
         goto out;
     list = lq_calloc(1, sizeof *list);
     if (list)
-        list->items =
-            lq_arena_alloc(&list->mem, (op.count + 1) * sizeof *list->items);
+        list->items = lq_list_reserve(NULL, &list->room, op.count + 1,
+                                      sizeof *list->items);
     if (!list || !list->items) {
         rc = lq_fail_nomem(err);
         goto out;
     }
     for (size_t i = 0; !rc && i < op.count; i++)
-        rc = add(list, op.entries[i], err);
-    if (rc)
-        goto out;
-    lq_map_release(&list->by_id);
-    qsort(list->items, list->count, sizeof *list->items, by_spec);
+        rc = add(list, &by_id, op.entries[i], err);
+    if (!rc)
+        qsort(list->items, list->count, sizeof *list->items, by_spec);
 out:
+    lq_map_release(&by_id);
     lq_op_release(&op.op);
     if (rc) {
         lunaq_cron_list_free(list);

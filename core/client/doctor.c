@@ -10,6 +10,7 @@
 
 #define LATENCY_WARN_MS 60000
 #define ORPHANS_LOOKED_AT 200
+#define CURE_ODD "'lunaq fsck' names the key"
 
 static_assert(sizeof(lunaq_finding) ==
                   offsetof(lunaq_finding, cure) + sizeof(const char *),
@@ -93,8 +94,8 @@ static int look_queue(struct doctor *d, const lunaq_queue_info *q,
     int64_t waiting = q->pending + q->scheduled + q->retry + q->aggregating;
     bool served = is_served(d, q->name);
     if (q->error) {
-        tell(d, LUNAQ_LEVEL_ERROR, "queue", "'lunaq fsck' names the key",
-             "'%s': %s", q->name, q->error);
+        tell(d, LUNAQ_LEVEL_ERROR, "queue", CURE_ODD, "'%s': %s", q->name,
+             q->error);
         return LUNAQ_OK;
     }
     if (q->paused_at)
@@ -113,6 +114,11 @@ static int look_queue(struct doctor *d, const lunaq_queue_info *q,
              "'%s' is behind: its next task has been pending for %lld s",
              q->name, (long long)(q->latency_ms / 1000));
     int rc = q->active ? count_orphans(d, q->name, &orphans, err) : LUNAQ_OK;
+    if (rc == LUNAQ_EREPLY) { /* the other queues are looked at */
+        tell(d, LUNAQ_LEVEL_ERROR, "queue", CURE_ODD, "'%s': %s", q->name,
+             err->message);
+        return LUNAQ_OK;
+    }
     if (!rc && orphans > 0)
         tell(d, served ? LUNAQ_LEVEL_WARN : LUNAQ_LEVEL_ERROR, "leases",
              served ? "wait half a minute: its servers recover them; 'lunaq "

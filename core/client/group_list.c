@@ -1,5 +1,6 @@
 /* Groups: how many wait, since when, and what becomes of them. */
 #include "client/group_rules.h"
+#include "client/list.h"
 #include "broker/inspect.h"
 
 #include "base/alloc.h"
@@ -16,43 +17,25 @@ static_assert(sizeof(lunaq_group_info) ==
               "a new field must not hide in padding");
 
 struct lunaq_group_list {
-    lq_arena mem;
-    lunaq_group_info *items; /* lq_malloc'ed, grows */
-    size_t count, room;
+    LQ_LIST(lunaq_group_info);
 };
 
-size_t lunaq_group_list_count(const lunaq_group_list *list)
-{
-    return list ? list->count : 0;
-}
+LQ_LIST_FUNCTIONS(lunaq_group_list, lunaq_group_info)
 
-const lunaq_group_info *lunaq_group_list_at(const lunaq_group_list *list,
-                                            size_t i)
+const char *lunaq_group_list_error(const lunaq_group_list *list, size_t i)
 {
-    return list && i < list->count ? &list->items[i] : NULL;
-}
-
-void lunaq_group_list_free(lunaq_group_list *list)
-{
-    if (!list)
-        return;
-    lq_arena_release(&list->mem);
-    lq_free(list->items);
-    lq_free(list);
+    return list ? lq_unread_at(&list->unread, i) : NULL;
 }
 
 /* One more, with its names; NULL when out of memory. */
 static lunaq_group_info *add(lunaq_group_list *list, const char *queue,
                              lq_str name, lq_str type, lq_str error)
 {
-    if (list->count == list->room) {
-        size_t room = 2 * list->room + 16;
-        void *items = lq_realloc(list->items, room * sizeof(*list->items));
-        if (!items)
-            return NULL;
-        list->items = items;
-        list->room = room;
-    }
+    void *items = lq_list_reserve(list->items, &list->room, list->count + 1,
+                                  sizeof(*list->items));
+    if (!items)
+        return NULL;
+    list->items = items;
     lunaq_group_info *info = &list->items[list->count];
     *info = (lunaq_group_info){.size = sizeof(*info),
                                .queue = queue,
@@ -162,8 +145,18 @@ int lunaq_group_list_open(lunaq_client *client, const char *queue,
     }
     if (queue)
         rc = add_queue(client, list, one, rules, err);
-    for (size_t i = 0; !rc && !queue && i < queues.count; i++)
-        rc = add_queue(client, list, queues.names[i], rules, err);
+    for (size_t i = 0; !rc && !queue && i < queues.count; i++) {
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        size_t before = list->count;
+        rc = add_queue(client, list, queues.names[i], rules, &why);
+        if (rc == LUNAQ_EREPLY) { /* it does not hide the others */
+            list->count = before;
+            rc = lq_unread_add(&list->unread, &list->mem, queues.names[i], &why,
+                               err);
+        } else if (rc) {
+            lq_fail(err, rc, "%s", why.message);
+        }
+    }
 out:
     lq_op_release(&queues.op);
     lq_group_rules_free(rules);

@@ -7,6 +7,7 @@
  *                "retention_ms", "unique_ms", "concurrency"}, …]}
  */
 #include "client/handle.h"
+#include "client/list.h"
 #include "broker/inspect.h"
 
 #include "base/alloc.h"
@@ -20,30 +21,10 @@ static_assert(sizeof(lunaq_handler_info) ==
               "a new field must not hide in padding");
 
 struct lunaq_handler_list {
-    lq_arena mem;
-    lunaq_handler_info *items; /* lq_malloc'ed, grows */
-    size_t count, room;
+    LQ_LIST(lunaq_handler_info);
 };
 
-size_t lunaq_handler_list_count(const lunaq_handler_list *list)
-{
-    return list ? list->count : 0;
-}
-
-const lunaq_handler_info *lunaq_handler_list_at(const lunaq_handler_list *list,
-                                                size_t i)
-{
-    return list && i < list->count ? &list->items[i] : NULL;
-}
-
-void lunaq_handler_list_free(lunaq_handler_list *list)
-{
-    if (!list)
-        return;
-    lq_arena_release(&list->mem);
-    lq_free(list->items);
-    lq_free(list);
-}
+LQ_LIST_FUNCTIONS(lunaq_handler_list, lunaq_handler_info)
 
 /* A string member, "" when it is anything else. */
 static char *text(lq_arena *mem, const cJSON *object, const char *name)
@@ -64,14 +45,11 @@ static int64_t number(const cJSON *object, const char *name)
 static int add(lunaq_handler_list *list, lq_str server_id, const cJSON *extra,
                const cJSON *handler, lunaq_error *err)
 {
-    if (list->count == list->room) {
-        size_t room = 2 * list->room + 16;
-        void *items = lq_realloc(list->items, room * sizeof *list->items);
-        if (!items)
-            return lq_fail_nomem(err);
-        list->items = items;
-        list->room = room;
-    }
+    void *items = lq_list_reserve(list->items, &list->room, list->count + 1,
+                                  sizeof *list->items);
+    if (!items)
+        return lq_fail_nomem(err);
+    list->items = items;
     lq_arena *mem = &list->mem;
     const cJSON *generation =
         cJSON_GetObjectItemCaseSensitive(extra, "generation");

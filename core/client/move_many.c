@@ -131,18 +131,26 @@ static bool may(const struct many *m, lunaq_state state)
                       : state != LUNAQ_ARCHIVED && state != LUNAQ_COMPLETED;
 }
 
-/* A state after those that lead into it: nothing is moved twice. */
-static int do_queue(struct many *m, lq_str queue)
+/* A state after those that lead into it: nothing is moved twice.  One that
+ * cannot be read keeps back none of the others: the first is in *odd. */
+static int do_queue(struct many *m, lq_str queue, lunaq_error *odd)
 {
     static const lunaq_state order[] = {
         LUNAQ_ARCHIVED,  LUNAQ_COMPLETED,   LUNAQ_PENDING, LUNAQ_RETRY,
         LUNAQ_SCHEDULED, LUNAQ_AGGREGATING, LUNAQ_ACTIVE};
-    int rc = LUNAQ_OK;
-    for (size_t i = 0; !rc && i < LQ_COUNT(order); i++)
+    for (size_t i = 0; i < LQ_COUNT(order); i++) {
+        int rc = LUNAQ_OK;
         if (may(m, order[i]))
             rc = m->how ? move_state(m, queue, order[i])
                         : cancel_state(m, queue, order[i]);
-    return rc;
+        if (rc && rc != LUNAQ_EREPLY)
+            return rc;
+        if (rc && !odd->code) {
+            lq_error_prefix(m->err, "queue '%.*s'", LQ_STR_ARG(queue));
+            *odd = *m->err;
+        }
+    }
+    return LUNAQ_OK;
 }
 
 static int check(struct many *m, const lunaq_task_filter *filter)
@@ -166,18 +174,21 @@ static int check(struct many *m, const lunaq_task_filter *filter)
 static int each_queue(struct many *m, const lunaq_task_filter *filter)
 {
     lq_op_queues queues = {0};
+    lunaq_error odd = LUNAQ_ERROR_INIT;
     lq_op_init(&queues.op, LQ_OP_QUEUES);
     int rc = check(m, filter);
     if (!rc && m->filter.queue) {
         lq_str one;
         rc = lq_client_name(&one, "queue", m->filter.queue, m->err);
         if (!rc)
-            rc = do_queue(m, one);
+            rc = do_queue(m, one, &odd);
     } else if (!rc) {
         rc = lq_client_call(m->client, &queues.op, m->err);
         for (size_t i = 0; !rc && i < queues.count; i++)
-            rc = do_queue(m, queues.names[i]);
+            rc = do_queue(m, queues.names[i], &odd);
     }
+    if (!rc && odd.code)
+        rc = lq_fail(m->err, odd.code, "%s", odd.message);
     lq_op_release(&queues.op);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* Queues: listed, paused, removed, looked back at. */
 #include "client/handle.h"
+#include "client/list.h"
 #include "broker/inspect.h"
 
 #include "base/alloc.h"
@@ -15,29 +16,10 @@ static_assert(sizeof(lunaq_queue_info) ==
               "a new field must not hide in padding");
 
 struct lunaq_queue_list {
-    lq_arena mem;
-    lunaq_queue_info *items;
-    size_t count;
+    LQ_LIST(lunaq_queue_info);
 };
 
-size_t lunaq_queue_list_count(const lunaq_queue_list *list)
-{
-    return list ? list->count : 0;
-}
-
-const lunaq_queue_info *lunaq_queue_list_at(const lunaq_queue_list *list,
-                                            size_t i)
-{
-    return list && i < list->count ? &list->items[i] : NULL;
-}
-
-void lunaq_queue_list_free(lunaq_queue_list *list)
-{
-    if (!list)
-        return;
-    lq_arena_release(&list->mem);
-    lq_free(list);
-}
+LQ_LIST_FUNCTIONS(lunaq_queue_list, lunaq_queue_info)
 
 static int append(lunaq_queue_list *list, lunaq_queue_info info, lq_str queue,
                   lunaq_error *err)
@@ -75,21 +57,8 @@ static int add(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
 static int unknown(lunaq_error *err, lq_str queue, const lq_op_queues *known)
 {
     char names[160] = "";
-    size_t at = 0;
-    for (size_t i = 0; i < known->count; i++) {
-        lq_str n = known->names[i];
-        if (at + n.len + 8 > sizeof names) {
-            memcpy(names + at, ", …", sizeof ", …");
-            break;
-        }
-        if (i > 0) {
-            memcpy(names + at, ", ", 2);
-            at += 2;
-        }
-        memcpy(names + at, n.p, n.len);
-        at += n.len;
-        names[at] = '\0';
-    }
+    for (size_t i = 0; i < known->count; i++)
+        lq_str_enumerate(names, sizeof names, known->names[i]);
     return lq_fail(err, LUNAQ_ENOTFOUND, "no queue '%.*s' (known: %s)",
                    LQ_STR_ARG(queue), names[0] ? names : "none");
 }
@@ -98,7 +67,8 @@ static int fill(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
                 const lq_op_queues *all, lunaq_error *err)
 {
     size_t room = queue.p ? 1 : all->count;
-    list->items = lq_arena_alloc(&list->mem, (room + 1) * sizeof *list->items);
+    list->items =
+        lq_list_reserve(NULL, &list->room, room + 1, sizeof *list->items);
     if (!list->items)
         return lq_fail_nomem(err);
     if (queue.p) {

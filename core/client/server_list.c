@@ -1,5 +1,6 @@
 /* The live servers, lunaq's and Asynq's. */
 #include "client/handle.h"
+#include "client/list.h"
 #include "broker/inspect.h"
 
 #include "base/alloc.h"
@@ -15,29 +16,10 @@ static_assert(sizeof(lunaq_server_info) ==
               "a new field must not hide in padding");
 
 struct lunaq_server_list {
-    lq_arena mem;
-    lunaq_server_info *items;
-    size_t count;
+    LQ_LIST(lunaq_server_info);
 };
 
-size_t lunaq_server_list_count(const lunaq_server_list *list)
-{
-    return list ? list->count : 0;
-}
-
-const lunaq_server_info *lunaq_server_list_at(const lunaq_server_list *list,
-                                              size_t i)
-{
-    return list && i < list->count ? &list->items[i] : NULL;
-}
-
-void lunaq_server_list_free(lunaq_server_list *list)
-{
-    if (!list)
-        return;
-    lq_arena_release(&list->mem);
-    lq_free(list);
-}
+LQ_LIST_FUNCTIONS(lunaq_server_list, lunaq_server_info)
 
 static bool fits(lq_str id, lq_str part)
 {
@@ -167,8 +149,8 @@ int lunaq_server_list_open(lunaq_client *client, lunaq_server_list **out,
         goto out;
     list = lq_calloc(1, sizeof *list);
     if (list)
-        list->items =
-            lq_arena_alloc(&list->mem, (op.count + 1) * sizeof *list->items);
+        list->items = lq_list_reserve(NULL, &list->room, op.count + 1,
+                                      sizeof *list->items);
     if (!list || !list->items) {
         rc = lq_fail_nomem(err);
         goto out;

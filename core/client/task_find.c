@@ -24,6 +24,32 @@ static int get(lunaq_client *client, lunaq_task_list *list,
     return rc;
 }
 
+/* Remembers the first queue that cannot be read; other failures stay. */
+static int pass_over(lunaq_error *odd, int rc, lq_str queue,
+                     const lunaq_error *why, lunaq_error *err)
+{
+    if (rc && rc != LUNAQ_EREPLY)
+        return lq_fail(err, rc, "%s", why->message);
+    if (rc && !odd->code) {
+        *odd = *why;
+        lq_error_prefix(odd, "queue '%.*s'", LQ_STR_ARG(queue));
+    }
+    return LUNAQ_OK;
+}
+
+static int get_each(lunaq_client *client, lunaq_task_list *list,
+                    const lq_str *queues, size_t count, lq_str id,
+                    lunaq_error *odd, lunaq_error *err)
+{
+    int rc = LUNAQ_OK;
+    for (size_t i = 0; !rc && i < count; i++) {
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        rc = get(client, list, &queues[i], 1, id, &why);
+        rc = pass_over(odd, rc, queues[i], &why, err);
+    }
+    return rc;
+}
+
 static bool listed(const lunaq_task_list *list, lq_str queue, lq_str id)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -54,18 +80,30 @@ static int find(lunaq_client *client, lunaq_task_list *list,
                 const lq_str *queues, size_t count, lq_str id, lunaq_error *err)
 {
     int rc = LUNAQ_OK;
+    lunaq_error odd = LUNAQ_ERROR_INIT, why = LUNAQ_ERROR_INIT;
     if (count > 0)
-        rc = get(client, list, queues, count, id, err);
+        rc = get(client, list, queues, count, id, &why);
+    if (rc == LUNAQ_EREPLY)
+        rc = get_each(client, list, queues, count, id, &odd, err);
+    else if (rc)
+        lq_fail(err, rc, "%s", why.message);
     if (rc || list->count > 0)
         return rc;
-    if (id.len < PART_MIN)
+    if (id.len < PART_MIN && !odd.code)
         return lq_fail(err, LUNAQ_ENOTFOUND,
                        "no task %.*s: give its id, or at least %d characters "
                        "of its beginning or end",
                        LQ_STR_ARG(id), PART_MIN);
-    for (size_t i = 0; !rc && i < count && list->count < HITS_MAX; i++)
-        rc = scan(client, list, queues[i], id, err);
-    if (!rc && list->count == 0)
+    for (size_t i = 0;
+         !rc && id.len >= PART_MIN && i < count && list->count < HITS_MAX;
+         i++) {
+        why = (lunaq_error)LUNAQ_ERROR_INIT;
+        rc = scan(client, list, queues[i], id, &why);
+        rc = pass_over(&odd, rc, queues[i], &why, err);
+    }
+    if (!rc && list->count == 0 && odd.code)
+        rc = lq_fail(err, odd.code, "%s", odd.message);
+    else if (!rc && list->count == 0)
         rc = lq_fail(err, LUNAQ_ENOTFOUND,
                      "no task %.*s: it is done and not kept, or never was",
                      LQ_STR_ARG(id));

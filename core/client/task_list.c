@@ -25,23 +25,11 @@ lunaq_task_list *lq_task_list_new(void)
     return lq_calloc(1, sizeof(lunaq_task_list));
 }
 
-void lunaq_task_list_free(lunaq_task_list *list)
-{
-    if (!list)
-        return;
-    lq_arena_release(&list->mem);
-    lq_free(list->items);
-    lq_free(list);
-}
+LQ_LIST_FUNCTIONS(lunaq_task_list, lunaq_task_info)
 
-size_t lunaq_task_list_count(const lunaq_task_list *list)
+const char *lunaq_task_list_error(const lunaq_task_list *list, size_t i)
 {
-    return list ? list->count : 0;
-}
-
-const lunaq_task_info *lunaq_task_list_at(const lunaq_task_list *list, size_t i)
-{
-    return list && i < list->count ? &list->items[i] : NULL;
+    return list ? lq_unread_at(&list->unread, i) : NULL;
 }
 
 /* ---- rows → infos -------------------------------------------------------- */
@@ -134,14 +122,11 @@ static bool fill(lq_arena *mem, lunaq_task_info *info, const lq_task_row *row)
 int lq_task_list_add(lunaq_task_list *list, const lq_task_row *rows,
                      size_t count, lunaq_error *err)
 {
-    if (list->count + count > list->room) {
-        size_t room = 2 * list->room + count;
-        void *items = lq_realloc(list->items, room * sizeof *list->items);
-        if (!items)
-            return lq_fail_nomem(err);
-        list->items = items;
-        list->room = room;
-    }
+    void *items = lq_list_reserve(list->items, &list->room, list->count + count,
+                                  sizeof *list->items);
+    if (!items)
+        return lq_fail_nomem(err);
+    list->items = items;
     for (size_t i = 0; i < count; i++) {
         if (!fill(&list->mem, &list->items[list->count], &rows[i]))
             return lq_fail_nomem(err);
@@ -185,15 +170,23 @@ static int list_state(lunaq_client *client, lunaq_task_list *list,
     return rc;
 }
 
+/* One state, or all; what cannot be read of it does not hide the rest. */
 static int list_queue(lunaq_client *client, lunaq_task_list *list,
                       const lunaq_task_query *q, lq_str queue, lunaq_error *err)
 {
-    if (q->state)
-        return list_state(client, list, q, queue, (lunaq_state)q->state, err);
-    int rc = LUNAQ_OK;
-    for (int s = LUNAQ_ACTIVE; !rc && s <= LUNAQ_AGGREGATING; s++)
-        rc = list_state(client, list, q, queue, (lunaq_state)s, err);
-    return rc;
+    int first = q->state ? (int)q->state : LUNAQ_ACTIVE;
+    int last = q->state ? (int)q->state : LUNAQ_AGGREGATING;
+    lunaq_error odd = LUNAQ_ERROR_INIT;
+    for (int s = first; s <= last; s++) {
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        int rc = list_state(client, list, q, queue, (lunaq_state)s, &why);
+        if (rc && rc != LUNAQ_EREPLY)
+            return lq_fail(err, rc, "%s", why.message);
+        if (rc && !odd.code)
+            odd = why;
+    }
+    return odd.code ? lq_unread_add(&list->unread, &list->mem, queue, &odd, err)
+                    : LUNAQ_OK;
 }
 
 int lunaq_task_list_open(lunaq_client *client, const lunaq_task_query *query,
@@ -221,7 +214,9 @@ int lunaq_task_list_open(lunaq_client *client, const lunaq_task_query *query,
     if (q.queue) {
         lq_str queue;
         rc = lq_client_name(&queue, "queue", q.queue, err);
-        if (!rc)
+        if (!rc && q.state)
+            rc = list_state(client, list, &q, queue, (lunaq_state)q.state, err);
+        else if (!rc)
             rc = list_queue(client, list, &q, queue, err);
         goto out;
     }

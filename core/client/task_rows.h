@@ -3,11 +3,10 @@
 #define LQ_CLIENT_TASK_ROWS_H
 
 #include "broker/inspect.h"
+#include "client/list.h"
 
 struct lunaq_task_list {
-    lq_arena mem;
-    lunaq_task_info *items; /* lq_malloc'ed, grows */
-    size_t count, room;
+    LQ_LIST(lunaq_task_info);
 };
 
 /** An empty list; NULL when out of memory. */

@@ -293,6 +293,57 @@ bad enqueue_odd 1 "WRONGTYPE" enqueue x --queue odd
 r del 'asynq:{odd}:pending' >/dev/null
 r srem asynq:queues odd >/dev/null
 
+# others NAME EXPECTED args…: exit 1, the odd queue told on stderr, EXPECTED of
+# the others in the output
+others() {
+  local name=$1 text=$2
+  shift 2
+  run "$@"
+  [ "$rc" -eq 1 ] && [[ $out == *"$text"* ]] &&
+    [[ $err == "lunaq: queue 'odd': redis: "*WRONGTYPE* ]] && [ "$(wc -l <err.txt)" -eq 1 ]
+  report "$name" $?
+}
+for key in pending groups; do
+  good "walk_${key}__enqueue_odd" "" enqueue walk-$key --queue odd --task-id odd-task-$key \
+    --process-in 1h
+  for queue in near zone; do
+    good "walk_${key}__enqueue_$queue" "" enqueue walk-$key --queue $queue --task-id "$key-$queue"
+    good "walk_${key}__enqueue_group_$queue" "" enqueue walk-$key --queue $queue --group g-$queue
+  done
+  r set "asynq:{odd}:$key" x >/dev/null
+  others "walk_${key}__queue_ls" "zone " queue ls
+  others "walk_${key}__stats" "zone " stats
+  others "walk_${key}__task_ls" "$key-zone" task ls
+  [[ $out == *"$key-near"* && $out == *odd-task-$key* ]]
+  report "walk_${key}__task_ls__what_can_be_read_of_it_too" $?
+  run task ls --json
+  [ "$rc" -eq 1 ] && [[ $out == *"\"id\":	\"$key-zone\""* && $err == *"queue 'odd'"* ]]
+  report "walk_${key}__task_ls_json" $?
+  others "walk_${key}__one_queue" "odd-task-$key" task ls --queue odd
+  good "walk_${key}__one_state" "odd-task-$key" task ls --queue odd --state scheduled
+  good "walk_${key}__a_tail_of_an_id" "id           $key-zone" task show "${key#?}-zone"
+  good "walk_${key}__an_id" "odd-task-$key" task show odd-task-$key
+  bad "walk_${key}__an_id_of_nobody" 1 "queue 'odd': redis: " task show nobody-has-it
+  others "walk_${key}__cancel_none" "" task cancel --all --type nothing
+  others "walk_${key}__archive_all" "archived 5 tasks" task archive --all --type walk-$key
+  run doctor
+  [ "$rc" -eq 1 ] && [[ $out == *"'odd': redis: "* && -z $err ]]
+  report "walk_${key}__doctor" $?
+  run fsck
+  [ "$rc" -eq 1 ] && [[ $out == *"key asynq:{odd}:$key is a string"* && -z $err ]]
+  report "walk_${key}__fsck" $?
+  r del "asynq:{odd}:$key" >/dev/null
+  good "walk_${key}__delete" "deleted 5 tasks" task delete --all --type walk-$key
+done
+r set 'asynq:{odd}:groups' x >/dev/null
+good walk_group_enqueue "" enqueue hello --queue zone --group g-zone
+others walk_group_ls "g-zone" group ls
+run group ls --json
+[ "$rc" -eq 1 ] && [[ $out == *'"group":	"g-zone"'* && $err == *"queue 'odd'"* ]]
+report walk_group_ls_json $?
+r del 'asynq:{odd}:groups' >/dev/null
+good walk_rm "" queue rm near odd zone --force
+
 # ---- the way to the broker ------------------------------------------------------
 
 url=$LUNAQ_BROKER

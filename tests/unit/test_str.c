@@ -238,6 +238,33 @@ static void distance__of_two_words__counts_the_edits(void **state)
     assert_true(lq_str_distance("", longest) == SIZE_MAX);
 }
 
+static void enumerate__without_room__says_that_there_are_more(void **state)
+{
+    char list[16] = "";
+    (void)state;
+    lq_str_enumerate(list, sizeof list, LQ_STR("default"));
+    assert_string_equal(list, "default");
+    lq_str_enumerate(list, sizeof list, LQ_STR("low"));
+    assert_string_equal(list, "default, …");
+    lq_str_enumerate(list, sizeof list, LQ_STR("a"));
+    assert_string_equal(list, "default, …");
+    list[0] = '\0';
+    lq_str_enumerate(list, sizeof list, LQ_STR("longer-than-all"));
+    assert_string_equal(list, "…");
+    list[0] = '\0';
+    lq_str_enumerate(list, sizeof list, LQ_STR("a"));
+    lq_str_enumerate(list, sizeof list, LQ_STR("b"));
+    assert_string_equal(list, "a, b");
+    for (size_t size = 1; size < sizeof list; size++) {
+        list[0] = '\0';
+        list[size] = 'x'; /* is nobody's to write */
+        for (int i = 0; i < 5; i++)
+            lq_str_enumerate(list, size, LQ_STR("abc"));
+        assert_true(strlen(list) < size);
+        assert_int_equal(list[size], 'x');
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct CMUnitTest tests[100];
@@ -249,6 +276,7 @@ int main(int argc, char **argv)
     ADD_TEST(tests, n, utf8__a_bad_byte_anywhere__is_found);
     ADD_TEST(tests, n, starts_and_eq__compare_bytes);
     ADD_TEST(tests, n, distance__of_two_words__counts_the_edits);
+    ADD_TEST(tests, n, enumerate__without_room__says_that_there_are_more);
     ADD_TEST(tests, n, fail__fills_code_and_message);
     ADD_TEST(tests, n, fail__with_its_own_message_as_argument__nests);
     ADD_TEST(tests, n, fail__with_a_long_text__is_cut_at_a_character);

@@ -310,14 +310,21 @@ typedef struct lunaq_task_query {
         sizeof(lunaq_task_query), 0, 0, 0, 0, 0                                \
     }
 
-/** Lists tasks: next to run first for pending, by time for the others. */
+/** Lists tasks: next to run first for pending, by time for the others.  Of
+ *  several queues or states, one that cannot be read (a key of a wrong type)
+ *  is left out: lunaq_task_list_error(). */
 LUNAQ_API int lunaq_task_list_open(lunaq_client *client,
                                    const lunaq_task_query *query,
                                    lunaq_task_list **out, lunaq_error *err);
+/** What is left out of a list and why, "queue 'x': …", one text a queue; NULL
+ *  behind the last. */
+LUNAQ_API const char *lunaq_task_list_error(const lunaq_task_list *list,
+                                            size_t i);
 
 /** Finds tasks by id in all queues (or the one given).  id may be a head or
  *  tail of at least 6 characters; every task that it fits is in the list.
- *  LUNAQ_ENOTFOUND when there is none. */
+ *  LUNAQ_ENOTFOUND when there is none.  A queue that cannot be read is passed
+ *  over; LUNAQ_EREPLY when there is one and no other queue has the task. */
 LUNAQ_API int lunaq_task_find(lunaq_client *client, const char *queue,
                               const char *id, lunaq_task_list **out,
                               lunaq_error *err);
@@ -379,7 +386,10 @@ typedef struct lunaq_task_filter {
         sizeof(lunaq_task_filter), 0, 0, 0, 0                                  \
     }
 
-/** Moves every task that fits, in batches, as lunaq_task_move_all(). */
+/** Moves every task that fits, in batches, as lunaq_task_move_all().  One queue
+ *  of all that cannot be changed (a key of a wrong type) does not keep back the
+ *  others: they are done, *moved counts them, and the result is its
+ *  LUNAQ_EREPLY.  So it is with the two below. */
 LUNAQ_API int lunaq_task_move_many(lunaq_client *client,
                                    const lunaq_task_filter *filter,
                                    lunaq_move move, int64_t *moved,
@@ -465,9 +475,13 @@ LUNAQ_API const lunaq_group_info *
 lunaq_group_list_at(const lunaq_group_list *list, size_t i);
 LUNAQ_API void lunaq_group_list_free(lunaq_group_list *list);
 /** Groups of all queues, or of the one given, by queue and name; at most
- *  100,000 a queue.  Their tasks: lunaq_task_list_open(). */
+ *  100,000 a queue.  Their tasks: lunaq_task_list_open().  Of all queues, one
+ *  that cannot be read is left out: lunaq_group_list_error(). */
 LUNAQ_API int lunaq_group_list_open(lunaq_client *client, const char *queue,
                                     lunaq_group_list **out, lunaq_error *err);
+/** As lunaq_task_list_error(). */
+LUNAQ_API const char *lunaq_group_list_error(const lunaq_group_list *list,
+                                             size_t i);
 
 /** A task in a server's hands. */
 typedef struct lunaq_worker_info {
