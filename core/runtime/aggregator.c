@@ -19,6 +19,12 @@
 static void walk_next(lq_aggregator *a);
 static void listed(lq_op *op);
 
+/* The broker is away, which others say; it goes on when that is back. */
+static bool is_out_of_reach(int rc)
+{
+    return rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED;
+}
+
 /* ---- whose group, and when ----------------------------------------------- */
 
 /* The first that says something; -1 is "none". */
@@ -198,8 +204,7 @@ static void listed(lq_op *op)
     lq_aggregator *a = op->ud;
     lq_runtime *rt = a->control->rt;
     if (op->rc) {
-        if (op->rc != LUNAQ_EBROKER && op->rc != LUNAQ_EUNKNOWN &&
-            op->rc != LUNAQ_ECANCELED && lq_log_gate(&rt->log_gate, 5000))
+        if (!is_out_of_reach(op->rc) && lq_log_gate(&rt->log_gate, 5000))
             LQ_LOG(rt->o.log, ERROR, "cannot look at groups",
                    lq_fs("queue", a->list.queue),
                    lq_fc("reason", op->err.message));
@@ -275,9 +280,13 @@ static void reclaim_next(lq_aggregator *a);
 static void reclaimed(lq_op *op)
 {
     lq_aggregator *a = op->ud;
-    if (op->rc == LUNAQ_OK && a->reclaim.sets > 0)
-        LQ_LOG(a->control->rt->o.log, WARN,
-               "groups whose aggregator is gone were put back",
+    lq_runtime *rt = a->control->rt;
+    if (op->rc && !is_out_of_reach(op->rc) && lq_log_gate(&rt->log_gate, 5000))
+        LQ_LOG(rt->o.log, ERROR, "cannot put groups back",
+               lq_fs("queue", a->reclaim.queue),
+               lq_fc("reason", op->err.message));
+    if (!is_out_of_reach(op->rc) && a->reclaim.sets > 0)
+        LQ_LOG(rt->o.log, WARN, "groups whose aggregator is gone were put back",
                lq_fs("queue", a->reclaim.queue),
                lq_fi("groups", a->reclaim.sets),
                lq_fi("tasks", a->reclaim.tasks));
@@ -297,6 +306,7 @@ static void reclaim_next(lq_aggregator *a)
     a->reclaim.op.done = reclaimed;
     a->reclaim.op.ud = a;
     a->reclaim.queue = lq_queue_name(rt, a->reclaim_queue);
+    a->reclaim.sets = a->reclaim.tasks = 0;
     lq_link_submit(a->control->link, &a->reclaim.op);
 }
 

@@ -108,6 +108,39 @@ static void reclaim__odd_sets__are_dropped(void **state)
     (void)REDIS("DEL", K("g:text:id"));
 }
 
+/* Whatever is wrong with the group's keys: the tasks of its set stay in it,
+ * other groups go on, and it is told; mended, they come back. */
+static void
+reclaim__key_of_the_group_has_a_wrong_type__loses_nothing(void **state)
+{
+    static const char *const broken[] = {K("g:a:b"), K("groups")};
+    world *w = *state;
+    for (size_t i = 0; i < LQ_COUNT(broken); i++) {
+        lq_op_group_reclaim op = {.op.kind = LQ_OP_GROUP_RECLAIM,
+                                  .queue = LQ_STR(Q)};
+        (void)REDIS("FLUSHALL");
+        put_in(w, "a:b", "one");
+        take(w, 120000);
+        (void)REDIS("ZADD", K("aggregation_sets"), "1", K("g:a:b:" SET));
+        (void)REDIS("DEL", broken[i]);
+        (void)REDIS("SET", broken[i], "x");
+        (void)REDIS("SADD", "lunaq:{" Q "}:sets", "a:b");
+        assert_int_equal(world_call(w, &op.op), LUNAQ_EREPLY);
+        assert_non_null(strstr(op.op.err.message, "a:b"));
+        lq_op_release(&op.op);
+        expect(REDIS("ZCARD", K("g:a:b:" SET)), ":1\r\n");
+        expect(REDIS("ZCARD", K("aggregation_sets")), ":1\r\n");
+        /* It does not stand in the way of others. */
+        reclaim(w);
+        (void)REDIS("DEL", broken[i]);
+        (void)REDIS("ZADD", K("aggregation_sets"), "1", K("g:a:b:" SET));
+        reclaim(w);
+        expect(REDIS("ZCARD", K("g:a:b")), ":1\r\n");
+        expect(REDIS("SISMEMBER", K("groups"), "a:b"), ":1\r\n");
+        expect(REDIS("EXISTS", K("aggregation_sets")), ":0\r\n");
+    }
+}
+
 /* Asynq's client notes the group of a scheduled task in its message only. */
 static void forward__scheduled_by_asynq_with_a_group__joins_it(void **state)
 {
@@ -138,6 +171,7 @@ size_t redis_groups(struct CMUnitTest *out)
         WORLD_TEST(bytes__set__has_asynqs_keys),
         WORLD_TEST(reclaim__put_back_by_asynq__group_is_announced),
         WORLD_TEST(reclaim__odd_sets__are_dropped),
+        WORLD_TEST(reclaim__key_of_the_group_has_a_wrong_type__loses_nothing),
         WORLD_TEST(forward__scheduled_by_asynq_with_a_group__joins_it),
     };
     memcpy(out, tests, sizeof(tests));

@@ -311,9 +311,17 @@ static int reclaim_parse(lq_op *op, uint32_t i, const lq_reply *reply)
 {
     lq_op_group_reclaim *o = (lq_op_group_reclaim *)op;
     (void)i;
+    lq_str stuck = lq_reply_str(lq_reply_at(reply, 2));
     o->sets = lq_reply_int(lq_reply_at(reply, 0), -1);
     o->tasks = lq_reply_int(lq_reply_at(reply, 1), 0);
-    return o->sets < 0 ? lq_redis_odd(op) : LUNAQ_OK;
+    if (o->sets < 0)
+        return lq_redis_odd(op);
+    if (!stuck.len)
+        return LUNAQ_OK;
+    return lq_fail(&op->err, LUNAQ_EREPLY,
+                   "redis: tasks cannot go back into group '%.*s': its key or "
+                   "'groups' has a wrong type: ask redis-cli TYPE",
+                   LQ_STR_ARG(stuck));
 }
 
 const lq_redis_op lq_row_group_reclaim = {.build = reclaim_build,

@@ -5,23 +5,28 @@
 --
 -- KEYS  aggregation_sets groups, lunaq's names of groups with sets
 -- ARGV  prefix of groups, sets at most
--- Returns {sets, tasks}
+-- Returns {sets, tasks, the group of a set that could not be put back or ''}
 -- Cost  O(tasks)
 -- @allow-oom
 -- @include _time
 -- @include _type
 -- @include _group_back
-local sets, tasks = 0, 0
+local sets, tasks, stuck = 0, 0, ''
+local stuck_s = 60 -- such a set is tried again, and is in nobody's way so long
 local function group_of(set)
   return set:sub(1, #ARGV[1]) == ARGV[1] and
          set:sub(#ARGV[1] + 1):match('^(.*):[^:]*$')
 end
-local seen = call('SMEMBERS', KEYS[3])
-for i = 1, #seen do
-  local size = pcall('ZCARD', ARGV[1] .. seen[i])
-  if type(size) == 'number' and size > 0 then call('SADD', KEYS[2], seen[i]) end
+if may_hold(KEYS[2], 'set') then
+  local seen = call('SMEMBERS', KEYS[3])
+  for i = 1, #seen do
+    local size = pcall('ZCARD', ARGV[1] .. seen[i])
+    if type(size) == 'number' and size > 0 then
+      call('SADD', KEYS[2], seen[i])
+    end
+  end
+  if #seen > 0 then call('DEL', KEYS[3]) end
 end
-if #seen > 0 then call('DEL', KEYS[3]) end
 local ended = call('ZRANGEBYSCORE', KEYS[1], '-inf', now_s, 'LIMIT', 0,
                    tonumber(ARGV[2]))
 for i = 1, #ended do
@@ -30,8 +35,13 @@ for i = 1, #ended do
   local n = name and put_back(set, KEYS[1], KEYS[2], ARGV[1], name)
   if n then
     sets, tasks = sets + 1, tasks + n
+  elseif name and call('TYPE', set).ok == 'zset' then
+    -- A key of its group has a wrong type: its tasks wait in it until somebody
+    -- has mended that.
+    call('ZADD', KEYS[1], 'XX', now_s + stuck_s, set)
+    stuck = name
   else
-    -- Not a set's name, or not a set: nobody can take it back.
+    -- Not a set's name, or not a set: there is nothing to take back.
     call('ZREM', KEYS[1], set)
   end
 end
@@ -41,4 +51,4 @@ for i = 1, #alive do
   if name then call('SADD', KEYS[3], name) end
 end
 if #alive > 0 then call('EXPIRE', KEYS[3], 600) end
-return {sets, tasks}
+return {sets, tasks, stuck}
