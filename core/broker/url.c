@@ -119,10 +119,12 @@ static int parse_host(lq_str host, int fallback, lq_url_host *out,
                            fallback);
     }
     int64_t port = fallback;
+    /* Without the text: where the '@' was forgotten it is a password. */
     if (tail.len && (!lq_str_int64(tail, &port) || port < 1 || port > 65535))
         return lq_fail(err, LUNAQ_ECONFIG,
-                       "broker URL: '%.*s' is not a port number (1 to 65535)",
-                       shown(tail), tail.p);
+                       "broker URL: what follows the ':' behind '%.*s' is not "
+                       "a port (1 to 65535)",
+                       shown(host), host.p);
     out->port = (int)port;
     out->name = host.len ? lq_strdup_n(host) : lq_strdup("127.0.0.1");
     return out->name ? LUNAQ_OK : lq_fail_nomem(err);
@@ -181,9 +183,8 @@ static int parse_tcp(lq_url *u, lq_str s, lunaq_error *err)
     if (cut(&rest, '/', false, &host)) {
         if (rest.len && (!lq_str_int64(rest, &n) || n < 0 || n > 100000))
             return lq_fail(err, LUNAQ_ECONFIG,
-                           "broker URL: '/%.*s': the part after the host is a "
-                           "database number, such as /0",
-                           shown(rest), rest.p);
+                           "broker URL: after the host and a '/' comes a "
+                           "database number, such as /0");
     } else {
         host = s;
     }

@@ -113,9 +113,14 @@ static const struct option *find(lq_str name)
     return NULL;
 }
 
-static int refuse(const lq_url *u, lq_str name, lunaq_error *err)
+/* login: an '@' follows, so that it may be a piece of a password. */
+static int refuse(const lq_url *u, lq_str name, bool login, lunaq_error *err)
 {
     bool word = name.len > 0 && name.len < 32;
+    if (login)
+        return lq_fail(err, LUNAQ_ECONFIG,
+                       "broker URL: an unknown option, or a '?' in the "
+                       "password: there it is written %%3F");
     for (size_t i = 0; i < name.len && word; i++)
         word = (name.p[i] >= 'a' && name.p[i] <= 'z') || name.p[i] == '_';
     return lq_fail(
@@ -159,11 +164,12 @@ static int store(lq_url *u, const struct option *o, char *take_value,
     return rc;
 }
 
-static int take_option(lq_url *u, lq_str name, lq_str value, lunaq_error *err)
+static int take_option(lq_url *u, lq_str name, lq_str value, bool login,
+                       lunaq_error *err)
 {
     const struct option *o = find(name);
     if (!o)
-        return refuse(u, name, err);
+        return refuse(u, name, login, err);
     if (o->where == TLS && !u->tls)
         return lq_fail(err, LUNAQ_ECONFIG,
                        "broker URL: %s= is of TLS: begin the URL with rediss",
@@ -181,13 +187,14 @@ static int take_option(lq_url *u, lq_str name, lq_str value, lunaq_error *err)
 
 int lq_url_query(lq_url *u, lq_str query, lunaq_error *err)
 {
+    bool login = query.len && memchr(query.p, '@', query.len);
     while (query.len) {
         lq_str pair, name;
         cut_at(&query, '&', &pair);
         if (!pair.len)
             continue;
         cut_at(&pair, '=', &name);
-        int rc = take_option(u, name, pair, err);
+        int rc = take_option(u, name, pair, login, err);
         if (rc)
             return rc;
     }

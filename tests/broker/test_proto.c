@@ -115,6 +115,27 @@ static void greeting__login_and_database__come_first(void **state)
     lq_proto_free(p);
 }
 
+/* By a server whose AUTH was renamed away. */
+static void login__repeated_by_the_server__is_not_told(void **state)
+{
+    char password[] = "sesame";
+    lq_url url = {.password = password};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lq_proto *p;
+    (void)state;
+    assert_int_equal(lq_proto_new(&p, &url, NULL), LUNAQ_OK);
+    assert_int_equal(lq_proto_begin(p, NULL), LUNAQ_OK);
+    assert_int_equal(hear_bytes(p,
+                                LQ_STR("-ERR unknown command 'AUTH', with args "
+                                       "beginning with: 'sesame' \r\n"),
+                                &err),
+                     LUNAQ_ECONFIG);
+    assert_non_null(strstr(err.message, "unknown command 'AUTH':"));
+    assert_null(strstr(err.message, "sesame"));
+    lq_proto_lost(p, &err);
+    lq_proto_free(p);
+}
+
 struct refusal {
     const char *name, *heard;
     int code;
@@ -488,6 +509,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest plain[] = {
         TEST(greeting__plain__asks_and_is_ready),
         TEST(greeting__login_and_database__come_first),
+        TEST(login__repeated_by_the_server__is_not_told),
         TEST(submit__not_connected__fails_at_once),
         TEST(submit__unknown_kind__is_not_supported),
         TEST(submit__refused_by_its_row__sends_nothing),

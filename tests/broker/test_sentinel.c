@@ -113,6 +113,24 @@ static void login__of_the_servers__is_offered(void **state)
     lq_sentinel_free(s);
 }
 
+/* As sentinels before 5.0.1 do, which knew no AUTH. */
+static void login__repeated_by_the_sentinel__is_not_told(void **state)
+{
+    lq_sentinel *s = make("redis-sentinel://a?master=m1&sentinel_user=ann"
+                          "&sentinel_password=sesame");
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    (void)state;
+    assert_int_equal(lq_sentinel_begin(s, NULL), 0);
+    assert_int_equal(hear(s,
+                          "-ERR unknown command `AUTH`, with args beginning "
+                          "with: `ann`, `sesame`, \r\n",
+                          &err),
+                     LUNAQ_ECONFIG);
+    assert_non_null(strstr(err.message, "unknown command `AUTH`:"));
+    assert_null(strstr(err.message, "sesame"));
+    lq_sentinel_free(s);
+}
+
 struct bad {
     const char *heard;
     int code;
@@ -239,6 +257,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(round__goes_in_order__and_begins_with_who_was_right),
         cmocka_unit_test(login__of_its_own__is_used),
         cmocka_unit_test(login__of_the_servers__is_offered),
+        cmocka_unit_test(login__repeated_by_the_sentinel__is_not_told),
         cmocka_unit_test(answer__bad__is_refused),
         cmocka_unit_test(answer__endless__is_given_up),
         cmocka_unit_test(answer__mutated__is_an_address_or_an_error),

@@ -132,6 +132,9 @@ static struct bad bad[] = {
     {"redis://u:%zz@h", "percent"},
     {"redis://u:%00@h", "percent"},
     {"redis://u:%4@h", "percent"},
+    {"redis://u:s3cret", "behind 'u'"}, /* the '@' was forgotten */
+    {"redis://u:1/s3cret", "database"},
+    {"redis://u:a?s=3cret@h", "%3F"},
     {"redis-socket://", "path"},
     {"redis-socket:///run/r.sock?x=1", "db="},
     {"redis-socket:///run/r.sock?db=x", "db="},
@@ -158,6 +161,7 @@ static void test_bad(void **state)
     assert_int_equal(lq_url_parse(&u, row->text, &err), LUNAQ_ECONFIG);
     if (!strstr(err.message, row->says))
         fail_msg("%s: %s", row->text, err.message);
+    assert_null(strstr(err.message, "3cret"));
     assert_null(u.host);
 }
 

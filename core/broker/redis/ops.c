@@ -92,6 +92,22 @@ bool lq_redis_wants_no_login(lq_str error)
     return error.len && memmem(error.p, error.len, says.p, says.len);
 }
 
+void lq_redis_login_text(lq_str error, const char *password, char *out,
+                         size_t size)
+{
+    const lq_str secret[] = {LQ_STR(", with args"), lq_str_c(password)};
+    for (size_t i = 0; i < LQ_COUNT(secret); i++) {
+        const char *at =
+            error.len && secret[i].len
+                ? memmem(error.p, error.len, secret[i].p, secret[i].len)
+                : NULL;
+        if (at)
+            error.len = (size_t)(at - error.p);
+    }
+    size_t len = lq_utf8_clean(error, out, size - 1);
+    out[len] = 0;
+}
+
 int lq_redis_odd(lq_op *op)
 {
     return lq_fail(&op->err, LUNAQ_EPROTO,

@@ -100,6 +100,11 @@ bool lq_redis_is_readonly(lq_str error);
 /** True when AUTH failed for the one reason that this server has no password,
  *  so that everybody is in already. */
 bool lq_redis_wants_no_login(lq_str error);
+/** What a server said to a login, for people, without what it may repeat of it:
+ *  one that knows no AUTH answers "unknown command 'AUTH', with args beginning
+ *  with: 'secret'".  Always NUL-terminated. */
+void lq_redis_login_text(lq_str error, const char *password, char *out,
+                         size_t size);
 /** The value of "name:value" in the answer to INFO; empty when absent. */
 lq_str lq_redis_info(lq_str info, const char *name);
 #define LQ_REDIS_WAITAOF 70200 /* the first version that has it */

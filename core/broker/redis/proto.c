@@ -339,21 +339,22 @@ static int take_greeting(lq_proto *p, const lq_reply *reply, lunaq_error *err)
     enum greeting what = (enum greeting)s.i;
     bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
     lq_str text = lq_reply_error(reply);
-    int shown = (int)(text.len < 150 ? text.len : 150);
+    char said[150];
 
+    lq_redis_login_text(text, p->password, said, sizeof(said));
     if (error && what == GREET_AUTH && p->named &&
         lq_redis_wants_no_login(text))
         return LUNAQ_OK; /* what is in the URL was for the sentinels */
     if (error && (what == GREET_AUTH || lq_str_starts(text, LQ_STR("NOAUTH"))))
         return lq_fail(err, LUNAQ_ECONFIG,
-                       "redis: login refused: %.*s: check user and password "
-                       "in the broker URL",
-                       shown, text.p);
+                       "redis: login refused: %s: check user and password in "
+                       "the broker URL",
+                       said);
     if (error && what == GREET_SELECT)
         return lq_fail(err, LUNAQ_ECONFIG,
-                       "redis: database %d refused: %.*s: check the number in "
+                       "redis: database %d refused: %s: check the number in "
                        "the broker URL",
-                       p->database, shown, text.p);
+                       p->database, said);
     if (what == GREET_ROLE)
         return take_role(p, reply, err);
     if (what == GREET_INFO && !error) {

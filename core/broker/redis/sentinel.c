@@ -157,16 +157,18 @@ const lq_url_host *lq_sentinel_master(const lq_sentinel *s)
 static int take_login(lq_sentinel *s, const lq_reply *reply, lunaq_error *err)
 {
     lq_str text = lq_reply_error(reply);
+    char said[100];
 
     s->login_due = false;
     if (!text.p)
         return LUNAQ_OK;
     if (!s->own_login && lq_redis_wants_no_login(text))
         return LUNAQ_OK;
+    lq_redis_login_text(text, s->password, said, sizeof(said));
     return lq_fail(err, LUNAQ_ECONFIG,
-                   "sentinel: login refused: %.*s: check sentinel_user= and "
+                   "sentinel: login refused: %s: check sentinel_user= and "
                    "sentinel_password= in the broker URL",
-                   (int)(text.len < 100 ? text.len : 100), text.p);
+                   said);
 }
 
 /* A name or address that can be connected to, as one of sentinel's would be. */
