@@ -184,6 +184,10 @@ static void taken(lq_op *op)
         end(g);
         return;
     }
+    if (lq_phase(control_of(g)->rt) >= LQ_PHASE_QUIET) { /* it came too late */
+        give_back(g);
+        return;
+    }
     lq_timer_start(g->timer, ttl_ms(g) / 3);
     ask_all(g);
 }
@@ -504,7 +508,7 @@ static void extended(lq_op *op)
 static void extend(lq_aggregation *g)
 {
     lq_timer_start(g->timer, ttl_ms(g) / 3);
-    if (g->extending || !control_of(g)->link_up)
+    if (g->extending)
         return;
     g->extending = true;
     lq_op_init(&g->extend.op, LQ_OP_GROUP_EXTEND);
@@ -520,7 +524,9 @@ static void extend(lq_aggregation *g)
 static void timed(void *ud)
 {
     lq_aggregation *g = ud;
-    if (g->step == BACK)
+    if (!control_of(g)->link_up) /* away; or closing, and soon no more */
+        lq_timer_start(g->timer, AGAIN_MS);
+    else if (g->step == BACK)
         give_back(g);
     else if (g->step == FINISH || (g->step == ASK && g->asking == 0))
         finish(g);

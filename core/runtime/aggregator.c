@@ -25,6 +25,12 @@ static bool is_out_of_reach(int rc)
     return rc == LUNAQ_EBROKER || rc == LUNAQ_EUNKNOWN || rc == LUNAQ_ECANCELED;
 }
 
+/* Nothing is begun any more; what is under way comes to its end. */
+static bool is_quiet(const lq_aggregator *a)
+{
+    return lq_phase(a->control->rt) >= LQ_PHASE_QUIET;
+}
+
 /* ---- whose group, and when ----------------------------------------------- */
 
 /* The first that says something; -1 is "none". */
@@ -182,7 +188,7 @@ static void queue_walked(lq_aggregator *a)
 static void go_on(lq_aggregator *a)
 {
     a->paused = false;
-    while (a->row < a->list.count) {
+    while (a->row < a->list.count && !is_quiet(a)) {
         if (a->job_count >= AT_ONCE) {
             a->paused = true;
             return;
@@ -191,6 +197,10 @@ static void go_on(lq_aggregator *a)
     }
     lq_op_release(&a->list.op);
     a->list.count = 0;
+    if (is_quiet(a)) {
+        a->walking = false;
+        return;
+    }
     if (a->list.cursor[0] && a->control->link_up) {
         lq_op_init(&a->list.op, LQ_OP_GROUPS);
         lq_link_submit(a->control->link, &a->list.op);
@@ -246,7 +256,7 @@ void lq_aggregator_looked(lq_aggregator *a, const lq_peek *peeks)
     lq_runtime *rt = a->control->rt;
     int64_t now = lq_mono_ms();
 
-    if (lq_phase(rt) >= LQ_PHASE_QUIET)
+    if (is_quiet(a))
         return;
     for (size_t i = 0; i < rt->o.queue_count; i++)
         if (peeks[i].groups > 0 && now >= a->look_ms[i])
@@ -263,7 +273,7 @@ static void due(void *ud)
     for (size_t i = 0; i < rt->o.queue_count; i++)
         if (a->look_ms[i] && now >= a->look_ms[i])
             a->wanted[i] = true;
-    if (!a->walking && lq_phase(rt) < LQ_PHASE_QUIET)
+    if (!a->walking && !is_quiet(a))
         walk_next(a);
 }
 

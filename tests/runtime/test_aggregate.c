@@ -297,6 +297,40 @@ static void stop__aggregating__group_is_put_back_whole(void **state)
     s.hold = false;
 }
 
+/* As many as are under way at once end; the others wait for another server. */
+static void quiet__more_groups_are_due__none_is_begun(void **state)
+{
+    world *w = *state;
+    enum { GROUPS = 24 };
+    s.hold = true;
+    for (int i = 0; i < GROUPS; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "g%d", i);
+        put(w, name, 1);
+    }
+    start(w, 0);
+    wait_for("calls", &s.calls, 1);
+    let_pass(100);
+    lq_server_quiet(w->sides[0].runtime);
+    int under_way = s.calls;
+    s.hold = false;
+    int64_t until = lq_mono_ms() + WAIT_MS;
+    lq_op_groups op = look(w);
+    while (op.set_count > 0 && lq_mono_ms() < until) {
+        lq_op_release(&op.op);
+        let_pass(20);
+        op = look(w);
+    }
+    let_pass(1500);
+    lq_op_release(&op.op);
+    op = look(w);
+    assert_int_equal(op.set_count, 0);
+    /* Threads of the pool may have had some in their queue. */
+    assert_in_range(s.calls, under_way, 8);
+    assert_int_equal(op.count, GROUPS - s.calls);
+    lq_op_release(&op.op);
+}
+
 static void groups__nobody_aggregates__is_warned_of(void **state)
 {
     world *w = *state;
@@ -324,6 +358,7 @@ int main(int argc, char **argv)
         TEST(aggregate__two_servers__each_task_once),
         TEST(aggregate__replies_are_lost__each_task_once),
         TEST(stop__aggregating__group_is_put_back_whole),
+        TEST(quiet__more_groups_are_due__none_is_begun),
         TEST(groups__nobody_aggregates__is_warned_of),
     };
     on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;
