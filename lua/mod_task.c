@@ -149,7 +149,7 @@ static bool id_time_ms(lq_str id, int64_t *ms)
         return false;
     int64_t v = 0;
     for (size_t i = 0, digits = 0; digits < 12; i++) {
-        char c = id.p[i];
+        char c = i < id.len ? id.p[i] : 0; /* ids of many dashes */
         if (c == '-')
             continue;
         const char *hex = "0123456789abcdef", *at = strchr(hex, c | 0x20);

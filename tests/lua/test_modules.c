@@ -406,6 +406,26 @@ static void cancel__while_the_broker_is_asked__lets_go(void **state)
     assert_int_equal(lq_alloc_live(), before);
 }
 
+/* The time of an id is found without leaving it; ids are anybody's text. */
+static void enqueued_at__id_of_dashes__is_none(void **state)
+{
+    (void)state;
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+    world_write(w, "handlers/t.lua",
+                "return function(task) return tostring(task.enqueued_at) end");
+    world_open(w);
+    char *id = lq_malloc(36); /* a sanitizer sees its end */
+    memset(id, '-', 36);
+    id[14] = '7';
+    world_run *r = world_start_with(
+        w, (lq_task){.type = LQ_STR("t"), .id = lq_str_n(id, 36)}, 0);
+    world_wait(w, r);
+    assert_string_equal(r->result, "nil");
+    world_end(r);
+    lq_free(id);
+    world_free(w);
+}
+
 static void log__has_the_task_and_sorted_fields(void **state)
 {
     (void)state;
@@ -470,6 +490,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(unique__locks_as_a_go_client_does),
         cmocka_unit_test(unique_without_payload__locks_as_a_go_client_does),
         cmocka_unit_test(cancel__while_the_broker_is_asked__lets_go),
+        cmocka_unit_test(enqueued_at__id_of_dashes__is_none),
         cmocka_unit_test(log__has_the_task_and_sorted_fields),
         cmocka_unit_test(start_inside_the_end_of_a_run__does_not_nest),
     };
