@@ -103,7 +103,8 @@ typedef struct lq_op_group_extend {
     int64_t ttl_ms;
 } lq_op_group_extend;
 
-/* Puts sets whose end has come back into their groups, at most LQ_BATCH_MAX.
+/* Puts sets whose end has come back into their groups, at most LQ_BATCH_MAX,
+ * and forgets the failures of groups that have no tasks any more.
  * rc EREPLY: a key of a group has a wrong type, and the tasks of its set stay
  * where they are; the others were put back, and are in the results. */
 typedef struct lq_op_group_reclaim {

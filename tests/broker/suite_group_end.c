@@ -311,6 +311,42 @@ reclaim__holder_is_gone__tasks_are_in_their_named_group(void **state)
     lq_op_release(&op.op);
 }
 
+/* How often the group "g" failed, of which there is a task. */
+static int64_t failures(world *w)
+{
+    lq_op_groups op = group_look(w);
+    assert_int_equal(op.count, 1);
+    int64_t n = op.rows[0].failures;
+    lq_op_release(&op.op);
+    return n;
+}
+
+static void reclaim__group_that_failed_is_gone__is_forgotten(void **state)
+{
+    world *w = *state;
+    lq_op_move del = {.op.kind = LQ_OP_MOVE,
+                      .queue = LQ_STR(Q),
+                      .id = LQ_STR("one"),
+                      .move = LUNAQ_MOVE_DELETE};
+    group_put(w, "g", "one");
+    assert_int_equal(group_take_only(w, SET, group_at_once), 1);
+    assert_int_equal(group_back(w, "no", 0), LUNAQ_OK);
+    assert_int_equal(group_reclaim(w, 0), 0);
+    assert_int_equal(failures(w), 1);
+    /* Nor while its tasks are in a set. */
+    assert_int_equal(group_take_only(w, SET, group_at_once), 1);
+    assert_int_equal(group_reclaim(w, 0), 0);
+    assert_int_equal(group_back(w, "no", LONG_MS), LUNAQ_OK);
+    assert_int_equal(failures(w), 2);
+    /* Another of the name waits for nothing. */
+    assert_int_equal(world_call(w, &del.op), LUNAQ_OK);
+    lq_op_release(&del.op);
+    assert_int_equal(group_reclaim(w, 0), 0);
+    group_put(w, "g", "two");
+    assert_int_equal(failures(w), 0);
+    assert_int_equal(group_take_only(w, SET, group_at_once), 1);
+}
+
 static void extend__set_ends_later(void **state)
 {
     world *w = *state;
@@ -340,6 +376,7 @@ size_t suite_group_end(struct CMUnitTest *out)
         WORLD_TEST(back__failed__waits_and_says_why),
         WORLD_TEST(reclaim__set_has_not_ended__stays),
         WORLD_TEST(reclaim__holder_is_gone__tasks_are_in_their_named_group),
+        WORLD_TEST(reclaim__group_that_failed_is_gone__is_forgotten),
         WORLD_TEST(extend__set_ends_later),
     };
     memcpy(out, tests, sizeof(tests));

@@ -298,10 +298,11 @@ static int reclaim_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_group_reclaim *o = (const lq_op_group_reclaim *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_group_reclaim, 3);
+    lq_cmd_script(c, &lq_script_group_reclaim, 4);
     lq_cmd_queue(c, o->queue, "aggregation_sets");
     lq_cmd_queue(c, o->queue, "groups");
     lq_cmd_own(c, o->queue, "sets");
+    lq_cmd_own(c, o->queue, "groups");
     lq_cmd_queue(c, o->queue, "g:");
     lq_cmd_int(c, LQ_BATCH_MAX);
     return LUNAQ_OK;

@@ -140,5 +140,8 @@ int lq_sqlite_group_reclaim(lq_sqlite *q, lq_op *op, int64_t now_ms)
     lq_query_end(&x);
     for (int64_t i = 0; i < o->sets; i++)
         o->tasks += put_back(q, queue, numbers[i]);
+    x = lq_query_begin(q, LQ_SQL_GROUP_FORGET);
+    lq_query_int(&x, queue);
+    (void)lq_query_run(&x);
     return LUNAQ_OK;
 }

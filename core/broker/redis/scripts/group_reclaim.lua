@@ -1,9 +1,11 @@
--- Puts sets whose end has come back into their groups.
+-- Puts sets whose end has come back into their groups, and forgets what failed
+-- in groups that are gone.
 --
 -- Asynq's servers put sets back, too, but do not announce their groups: it is
 -- made up for, where a set was seen here before.
 --
--- KEYS  aggregation_sets groups, lunaq's names of groups with sets
+-- KEYS  aggregation_sets groups, lunaq's names of groups with sets, lunaq's
+--       groups
 -- ARGV  prefix of groups, sets at most
 -- Returns {sets, tasks, the group of a set that could not be put back or ''}
 -- Cost  O(tasks)
@@ -45,10 +47,22 @@ for i = 1, #ended do
     call('ZREM', KEYS[1], set)
   end
 end
-local alive = call('ZRANGE', KEYS[1], 0, 99)
+local alive, in_set = call('ZRANGE', KEYS[1], 0, 99), {}
 for i = 1, #alive do
   local name = group_of(alive[i])
-  if name then call('SADD', KEYS[3], name) end
+  if name then
+    call('SADD', KEYS[3], name)
+    in_set[name] = true
+  end
 end
 if #alive > 0 then call('EXPIRE', KEYS[3], 600) end
+
+-- Nobody is left to finish what failed when the group has no tasks, neither
+-- waiting nor in a set.  A few at a time.
+local failed = #alive < 100 and pcall('HRANDFIELD', KEYS[4], 20) or {}
+for i = 1, #failed do
+  if not in_set[failed[i]] and pcall('ZCARD', ARGV[1] .. failed[i]) == 0 then
+    call('HDEL', KEYS[4], failed[i])
+  end
+end
 return {sets, tasks, stuck}
