@@ -196,37 +196,6 @@ static void put_ptr(config *c, const config_key *key, const void *value)
     memcpy((char *)c + key->offset, &value, sizeof(value));
 }
 
-char *config_sqlite_url(config *c, const char *base, const char *path,
-                        bool escape)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    size_t n = strlen("sqlite:"), path_len = strlen(path);
-    char *out =
-        config_alloc(c, n + path_len + 2 + (base ? 3 * strlen(base) : 0));
-    if (!out)
-        return NULL;
-    memcpy(out, "sqlite:", n + 1);
-    for (; base && *base; base++) {
-        bool plain = !escape || (*base != '%' && *base != '?');
-        out[n++] = plain ? *base : '%';
-        if (!plain) {
-            out[n++] = hex[(unsigned char)*base >> 4];
-            out[n++] = hex[*base & 15];
-        }
-        if (!base[1])
-            out[n++] = '/';
-    }
-    memcpy(out + n, path, path_len + 1);
-    return out;
-}
-
-/* True for a queue or database file that is named from some folder on. */
-static bool is_relative_file(const char *url)
-{
-    return strncmp(url, "sqlite:", 7) == 0 && url[7] && url[7] != '/' &&
-           url[7] != ':';
-}
-
 static int set_text(config *c, const config_key *key, const cJSON *v,
                     const config_from *from, lunaq_error *err)
 {
@@ -253,10 +222,9 @@ static int set_text(config *c, const config_key *key, const cJSON *v,
         copy = config_alloc(c, len);
         if (copy)
             snprintf(copy, len, "%s/%s", from->base, text);
-    } else if (url && from->base && is_relative_file(text)) {
-        copy =
-            config_sqlite_url(c, from->base, text + 7,
-                              key->offset == offsetof(config, options.broker));
+    } else if (url) {
+        copy = config_url_from(c, from->base, text,
+                               key->offset == offsetof(config, options.broker));
     } else {
         copy = config_strdup(c, text);
     }

@@ -24,10 +24,16 @@ config_quoted config_quote(const char *text);
 const char *config_nearest(const char *word, const char *const *names,
                            size_t count);
 
+/* config_url.c */
+
 /** "sqlite:<base>/<path>"; base NULL: relative.  escape: a '%' or '?' in base
  *  is written as a broker's URL needs it.  NULL: no memory. */
 char *config_sqlite_url(config *c, const char *base, const char *path,
                         bool escape);
+/** The URL with relative files starting from base, which may be NULL: a queue
+ *  or database file, and ca=, cert= and key= of a broker.  NULL: no memory. */
+char *config_url_from(config *c, const char *base, const char *url,
+                      bool broker);
 
 /** A value and where it stands, for messages: "lunaq.conf.lua: lease". */
 typedef struct config_from {

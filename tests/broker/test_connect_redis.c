@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static tls_files files;
 static int64_t patience_ms = 10000; /* of the blocking connection */
@@ -324,6 +325,22 @@ static void tls__files_that_will_not_do__are_named_at_open(void **state)
     }
 }
 
+static void tls__relative_file_missing__says_where_it_was_looked_for(void **s)
+{
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lq_caller *caller = NULL;
+    char folder[4096];
+    (void)s;
+    assert_non_null(getcwd(folder, sizeof(folder)));
+    assert_int_equal(
+        lq_redis_caller_open(&caller, "rediss://h?ca=certs/none.pem", &err),
+        LUNAQ_ECONFIG);
+    folder[strlen(folder) < 100 ? strlen(folder) : 100] = 0;
+    if (!strstr(err.message, "ca=certs/none.pem: No such file") ||
+        !strstr(err.message, folder))
+        fail_msg("%s", err.message);
+}
+
 /* ---- logins, databases, sockets ------------------------------------------ */
 
 static void login__limited_user__works_with_its_password(void **state)
@@ -506,6 +523,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(tls__other_end_answers_plainly__says_so),
         cmocka_unit_test(plain__other_end_is_tls__says_so),
         cmocka_unit_test(tls__files_that_will_not_do__are_named_at_open),
+        cmocka_unit_test(
+            tls__relative_file_missing__says_where_it_was_looked_for),
         cmocka_unit_test(login__limited_user__works_with_its_password),
         cmocka_unit_test(sentinels__only_the_last_is_right__connects),
         cmocka_unit_test(sentinels__none_knows__says_so),

@@ -166,6 +166,38 @@ static void queue_file__relative__starts_at_home(void **state)
     assert_int_equal(rmdir(path) + rmdir(odd), 0);
 }
 
+/* What the file says starts at home, what a flag says where one stands. */
+static void files_of_tls__relative__start_at_home(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *home = *state;
+    const char *text =
+        "return { broker = 'rediss://:p%26?a@h/1?ca=certs/a%20b.pem"
+        "&cert=/etc/c.pem&insecure=true&key=k.pem',\n"
+        "  redis = { ca = 'certs/other.pem' } }";
+    const char *flags[] = {"--broker", "rediss://h?ca=%2Fetc/a.pem&key=", NULL};
+    const char *variables[] = {"LUNAQ_REDIS_CA=v.pem", NULL};
+    char path[600];
+    config_world_write(home, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(config_world_load(&c, home, nothing, nothing, &err),
+                     LUNAQ_OK);
+    snprintf(path, sizeof(path),
+             "rediss://:p%%26?a@h/1?ca=certs/a%%20b.pem&cert=/etc/c.pem"
+             "&insecure=true&key=k.pem&ca=%s/certs/a%%20b.pem&key=%s/k.pem",
+             home, home);
+    assert_string_equal(c->options.broker, path);
+    snprintf(path, sizeof(path), "%s/certs/other.pem", home);
+    assert_string_equal(c->redis.ca, path);
+    config_free(c);
+    assert_int_equal(config_world_load(&c, home, variables, flags, &err),
+                     LUNAQ_OK);
+    assert_string_equal(c->options.broker, flags[1]);
+    snprintf(path, sizeof(path), "%s/v.pem", home);
+    assert_string_equal(c->redis.ca, path);
+    config_free(c);
+}
+
 static void secret__from_a_file__first_line(void **state)
 {
     config *c = NULL;
@@ -289,6 +321,7 @@ int main(int argc, char **argv)
         WORLD(file__by_flag__its_folder_is_home),
         WORLD(migrations__are_used_when_the_folder_is_there),
         WORLD(queue_file__relative__starts_at_home),
+        WORLD(files_of_tls__relative__start_at_home),
         WORLD(secret__from_a_file__first_line),
         WORLD(variable__unknown__is_a_warning),
         WORLD(action__help_needs_no_good_file),

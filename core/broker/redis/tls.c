@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct lq_tls_context {
     SSL_CTX *ctx;
@@ -34,6 +35,17 @@ static int file_failed(lunaq_error *err, const char *what, const char *path,
                    why);
 }
 
+/* A relative path may have been meant from somewhere else. */
+static int file_missing(lunaq_error *err, const char *what, const char *path)
+{
+    char why[160], folder[4096];
+    snprintf(why, sizeof(why), "%s", strerror(errno));
+    if (path[0] != '/' && getcwd(folder, sizeof(folder)))
+        snprintf(why, sizeof(why), "%s (looked for in %.100s)", strerror(errno),
+                 folder);
+    return file_failed(err, what, path, why);
+}
+
 /* OpenSSL says of a file that is not there what it says of one that is no
  * certificate. */
 static int check_readable(const char *what, const char *path, lunaq_error *err)
@@ -41,7 +53,7 @@ static int check_readable(const char *what, const char *path, lunaq_error *err)
     FILE *f = fopen(path, "re");
     char byte;
     if (!f)
-        return file_failed(err, what, path, strerror(errno));
+        return file_missing(err, what, path);
     errno = 0;
     size_t n = fread(&byte, 1, 1, f);
     int why = errno;
