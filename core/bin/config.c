@@ -212,6 +212,8 @@ static int find_home(struct loading *l)
     const char *file = NULL;
     if (!l->config_arg)
         l->config_arg = config_var(l->in->vars, "LUNAQ_CONFIG");
+    const char *home_from = l->home_arg ? "--home" : "LUNAQ_HOME";
+    int home_code = l->home_arg ? LUNAQ_EINVAL : LUNAQ_ECONFIG;
     if (!l->home_arg)
         l->home_arg = config_var(l->in->vars, "LUNAQ_HOME");
     if (l->home_arg) {
@@ -221,8 +223,8 @@ static int find_home(struct loading *l)
         if (!folder)
             return no_memory(l);
         if (stat(folder, &st) || !S_ISDIR(st.st_mode))
-            return config_fail(l->err, LUNAQ_EINVAL,
-                               "--home: %.150s is not a folder", l->home_arg);
+            return config_fail(l->err, home_code, "%s: %.150s is not a folder",
+                               home_from, l->home_arg);
     } else if (l->config_arg) {
         const char *slash = strrchr(l->config_arg, '/');
         snprintf(home, sizeof(home), "%.*s",

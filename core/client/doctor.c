@@ -101,13 +101,13 @@ static int look_queue(struct doctor *d, const lunaq_queue_info *q,
     if (q->paused_at)
         tell(d, LUNAQ_LEVEL_WARN, "queue",
              "if that is over: 'lunaq queue resume NAME'",
-             "'%s' is paused; %lld tasks are pending", q->name,
-             (long long)q->pending);
+             "'%s' is paused; %lld task%s pending", q->name,
+             (long long)q->pending, q->pending == 1 ? " is" : "s are");
     if (!served && waiting + q->active > 0)
         tell(d, LUNAQ_LEVEL_ERROR, "queue",
              "start a lunaqd that has it among its queues",
-             "'%s' is served by nobody; %lld tasks wait", q->name,
-             (long long)waiting);
+             "'%s' is served by nobody; %lld task%s", q->name,
+             (long long)waiting, waiting == 1 ? " waits" : "s wait");
     else if (served && !q->paused_at && q->latency_ms > LATENCY_WARN_MS)
         tell(d, LUNAQ_LEVEL_WARN, "queue",
              "more servers, more concurrency, or shorter handlers",

@@ -84,7 +84,7 @@ r config set appendonly yes >/dev/null
 ill doctor_aof "append-only file"
 good doctor_enqueue "" enqueue hello --queue sick
 good doctor_pause "" queue pause sick
-ill doctor_unserved "'sick' is served by nobody; 1 tasks wait"
+ill doctor_unserved "'sick' is served by nobody; 1 task waits"
 ill doctor_paused "'sick' is paused"
 r config set maxmemory 100mb >/dev/null
 r config set maxmemory-policy allkeys-lru >/dev/null

@@ -155,6 +155,23 @@ class Embedded(Application, unittest.TestCase):
                                           folder="handlers"))
         self.assertTrue(os.path.exists(os.path.join(self.home, "tasks.db")))
 
+    def test_file_of_a_variable__starts_at_the_application__also_below_it(self):
+        self.start(LUNAQ_BROKER="sqlite:tasks.db")
+        self.assertIn("Hello", self.lunaq("enqueue", "hello", "name=x", "--wait",
+                                          folder="handlers", LUNAQ_BROKER="sqlite:tasks.db"))
+
+    def test_broker_in_a_file__goes_before_the_other_variables(self):
+        self.write("url", "sqlite:tasks.db\n")
+        files = {"LUNAQ_BROKER_FILE": os.path.join(self.home, "url"),
+                 "REDIS_URL": "redis://127.0.0.1:1"}
+        self.start(**files)
+        self.assertIn("Hello", self.lunaq("enqueue", "hello", "name=x", "--wait", **files))
+
+    def test_broken_file__is_told_by_the_command_line_too(self):
+        self.write("lunaq.conf.lua", "return { brokr = 'sqlite:tasks.db' }")
+        for args in [], ["--broker", "sqlite:other.db"]:
+            self.assertIn('did you mean "broker"?', self.lunaq("queue", "ls", *args, code=1))
+
     def test_two_daemons__on_one_file__share_the_work(self):
         first = self.start(WORKER_CONCURRENCY=1)
         second = self.start(WORKER_CONCURRENCY=1)
@@ -179,6 +196,7 @@ class Embedded(Application, unittest.TestCase):
               run = function() error("not today") end,
             }""")
         self.start()
+        wait_for("its options are published", lambda: "bad.lua" in self.lunaq("handlers"), 20, 0.05)
         said = self.lunaq("enqueue", "bad", "--wait", code=1)
         self.assertRegex(said, "attempt 1/2 failed: .*not today; next ")
         self.assertIn("it failed: ", said)
@@ -307,6 +325,15 @@ class Servers(Application, World):
             "enqueue", "hello", "name=Bob", "--wait", **servers))
         self.assertEqual(self.postgres.rows("select task from runs"), [["Bob"]])
         self.assertFalse(os.path.exists(os.path.join(self.home, ".lunaq")))
+
+    def test_prefix_of_the_file__holds_wherever_the_broker_is_named(self):
+        self.write("lunaq.conf.lua", "return { prefix = 'shop' }")
+        url = {"REDIS_URL": self.redis.url}
+        self.start(DATABASE_URL=self.postgres.url, **url)
+        self.assertIn("Hello", self.lunaq("enqueue", "hello", "name=x", "--wait", **url))
+        self.assertIn("default", self.lunaq("queue", "ls", "--broker", self.redis.url))
+        self.assertIn("no queues", self.lunaq("queue", "ls", "--prefix", "other", **url))
+        self.assertEqual(self.r("EXISTS", "asynq:queues"), 0)
 
     def test_moved__to_redis_and_back__tasks_go_along(self):
         self.assertEqual(self.start().stop(), 0)
