@@ -58,7 +58,7 @@ static void doctor__queue_of_another_server__is_served_by_nobody(void **state)
     plant(w, &p);
     plant_server(w, S, "other", NULL);
     struct heard h = look(w);
-    assert_heard(&h, "2 queue: 'q' is served by nobody; 1 tasks wait", true);
+    assert_heard(&h, "2 queue: 'q' is served by nobody; 1 task waits", true);
 }
 
 static void doctor__paused_late_and_orphaned__are_told(void **state)
@@ -79,7 +79,7 @@ static void doctor__paused_late_and_orphaned__are_told(void **state)
     assert_heard(&h, "1 queue: 'late' is behind", true);
     assert_int_equal(lunaq_queue_pause(w->client, "late", NULL), 0);
     h = look(w);
-    assert_heard(&h, "1 queue: 'late' is paused; 1 tasks are pending", true);
+    assert_heard(&h, "1 queue: 'late' is paused; 1 task is pending", true);
     assert_heard(&h, "is behind", false);
 }
 
