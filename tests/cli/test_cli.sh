@@ -223,6 +223,11 @@ good attempt_archive "att  archived" task archive att
 good attempt__archived_by_hand_while_it_waits "attempt      1/26" task show att
 r zadd 'asynq:{att}:archived' 1 att >/dev/null
 good attempt__archived_by_its_failure "attempt      2/26" task show att
+good attempt_enqueue_more "" enqueue x --task-id atc --queue att
+r eval "local m = redis.call('HGET', KEYS[1], 'msg')
+  redis.call('HSET', KEYS[1], 'msg', m .. '0\\1X\\1')" 1 'asynq:{att}:t:atc' >/dev/null
+good attempt_cancel "atc  canceled" task cancel atc
+good attempt__canceled_while_it_waits "attempt      1/26" task show atc
 good attempt_rm "" queue rm att --force
 good task_cancel "b-same-end  canceled" task cancel b-same-end --reason "not needed"
 good task_cancel_reason "not needed" task show b-same-end

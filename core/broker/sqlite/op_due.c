@@ -44,7 +44,7 @@ static bool move_due(lq_sqlite *q, lq_op_forward *o, int64_t queue,
     for (size_t i = 0; i < n; i++) {
         if (list[i].cancel.p) {
             lq_sqlite_archive_canceled(q, list[i].seq, list[i].msg,
-                                       list[i].cancel, now_ms);
+                                       list[i].cancel, false, now_ms);
             archived = true;
             continue;
         }
@@ -175,7 +175,7 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
         } else if (o->was != LUNAQ_ARCHIVED && o->was != LUNAQ_COMPLETED &&
                    !in_set && !o->attempt) {
             lq_sqlite_archive_canceled(q, seq, lq_column_bytes(&x, 2), reason,
-                                       now_ms);
+                                       false, now_ms);
             (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
         }
     }

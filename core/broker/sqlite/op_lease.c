@@ -85,7 +85,7 @@ static void give_back(lq_sqlite *q, int64_t queue, const struct lost *list,
     for (size_t i = 0; i < count; i++) {
         if (list[i].cancel.p) {
             lq_sqlite_archive_canceled(q, list[i].seq, list[i].msg,
-                                       list[i].cancel, now_ms);
+                                       list[i].cancel, false, now_ms);
             archived = true;
             continue;
         }

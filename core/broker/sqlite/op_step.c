@@ -75,8 +75,11 @@ static void settle_canceled(lq_sqlite *q, int64_t queue, lq_outcome *o,
     }
     int64_t seq = lq_column_int(&x, 0);
     lq_str cancel = lq_column_bytes(&x, 1);
-    lq_str msg = o->msg.p ? o->msg : lq_column_bytes(&x, 2);
-    lq_sqlite_archive_canceled(q, seq, msg, cancel, now_ms);
+    /* A message for its retry counts this attempt already, as only one that
+     * waits for the next does. */
+    bool given = o->msg.p && o->kind != LQ_RETRY_AT;
+    lq_str msg = given ? o->msg : lq_column_bytes(&x, 2);
+    lq_sqlite_archive_canceled(q, seq, msg, cancel, true, now_ms);
     o->canceled = lq_column_copy(&x, 1, mem);
     lq_query_end(&x);
     t->processed++;

@@ -135,8 +135,11 @@ bool lq_sqlite_trim_completed(lq_sqlite *q, int64_t queue, int64_t *total)
     return dropped >= DROP_MOST;
 }
 
-lq_str lq_sqlite_with_error(lq_sqlite *q, lq_str msg, lq_str text,
-                            int64_t now_ms)
+/* The message with an error text and the time put behind it: in proto3 the
+ * last value of a field is the one that counts.  failed_s 0: no attempt failed
+ * with that.  In the scratch buffer. */
+static lq_str with_error(lq_sqlite *q, lq_str msg, lq_str text,
+                         int64_t failed_s)
 {
     enum { ERROR_MSG = 7, LAST_FAILED_AT = 11 };
     lq_buf *buf = lq_sqlite_scratch(q);
@@ -151,15 +154,16 @@ lq_str lq_sqlite_with_error(lq_sqlite *q, lq_str msg, lq_str text,
     if (msg.len)
         memcpy(to, msg.p, msg.len);
     to = lq_wire_put_string(to + msg.len, ERROR_MSG, text);
-    to = lq_wire_put_int(to, LAST_FAILED_AT, now_ms / 1000);
+    to = lq_wire_put_tag(to, LAST_FAILED_AT, LQ_WIRE_VARINT); /* 0, too */
+    to = lq_wire_put_varint(to, (uint64_t)failed_s);
     lq_buf_grew(buf, (size_t)(to - start));
     return lq_buf_str(buf);
 }
 
 void lq_sqlite_archive_canceled(lq_sqlite *q, int64_t seq, lq_str msg,
-                                lq_str reason, int64_t now_ms)
+                                lq_str reason, bool ran, int64_t now_ms)
 {
-    lq_str with = lq_sqlite_with_error(q, msg, reason, now_ms);
+    lq_str with = with_error(q, msg, reason, ran ? now_ms / 1000 : 0);
     lq_query x = lq_query_begin(q, LQ_SQL_ARCHIVE_CANCELED);
     lq_query_int(&x, seq);
     lq_query_int(&x, now_ms);

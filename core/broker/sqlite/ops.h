@@ -56,11 +56,6 @@ bool lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t now_ms,
 /** The same with completed tasks that are too many: those that were kept for
  *  the longest stay. */
 bool lq_sqlite_trim_completed(lq_sqlite *q, int64_t queue, int64_t *total);
-/** The message with an error text and the time put behind it: in proto3 the
- *  last value of a field is the one that counts.  Lives in the connection's
- *  buffer until the next call. */
-lq_str lq_sqlite_with_error(lq_sqlite *q, lq_str msg, lq_str text,
-                            int64_t now_ms);
 /** Instants that Asynq keeps as whole seconds: rounded up, never early. */
 int64_t lq_sqlite_whole_s(int64_t at_ms);
 /** A buffer of the connection's, empty; one user at a time. */
@@ -70,9 +65,10 @@ lq_buf *lq_sqlite_scratch(lq_sqlite *q);
 void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
                             int64_t now_ms);
 /** Archives a task because somebody asked to cancel it.  msg: its message, as
- *  a view into anything but the scratch buffer. */
+ *  a view into anything but the scratch buffer.  ran: an attempt ended with it,
+ *  and is told from those before by the time of its failure. */
 void lq_sqlite_archive_canceled(lq_sqlite *q, int64_t seq, lq_str msg,
-                                lq_str reason, int64_t now_ms);
+                                lq_str reason, bool ran, int64_t now_ms);
 
 /** Says after the commit that the queue has new pending tasks. */
 void lq_sqlite_wake_queue(lq_sqlite *q, lq_str name);

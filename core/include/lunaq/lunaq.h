@@ -274,7 +274,7 @@ typedef struct lunaq_task_info {
     int64_t timeout_ms;  /* 0 = none */
     int64_t deadline_at; /* 0 = none */
     int64_t retention_ms;
-    int64_t last_failed_at; /* 0 = never */
+    int64_t last_failed_at; /* 0 = never, or it was canceled while it waited */
     int64_t completed_at;   /* 0 = not */
     int64_t next_at;        /* when it is due, or is deleted; 0 = not planned */
     int64_t lease_at;       /* active: when its lease ends; 0 = not active */

@@ -2,8 +2,8 @@
 
 -- A message with error_msg (field 7) and last_failed_at (11) put behind it: a
 -- script cannot rewrite protobuf, but in proto3 the last value of a field is
--- the one that counts.
-local function with_error(msg, text)
+-- the one that counts.  failed_s: now_s, or 0: no attempt failed with that.
+local function with_error(msg, text, failed_s)
   local function varint(n)
     local s = ''
     while n >= 128 do
@@ -12,7 +12,15 @@ local function with_error(msg, text)
     end
     return s .. string.char(n)
   end
-  return msg .. ':' .. varint(#text) .. text .. 'X' .. varint(now_s)
+  return msg .. ':' .. varint(#text) .. text .. 'X' .. varint(failed_s)
+end
+
+-- Archives a task that somebody asked to cancel while no attempt of it ran.
+local function archive_canceled(key, id, archived, msg, why)
+  call('HSET', key, 'msg', with_error(msg, why, 0), 'state', 'archived',
+       'lunaq_cancel', why)
+  call('HDEL', key, 'pending_since', 'lunaq_crashes')
+  call('ZADD', archived, now_s, id)
 end
 
 -- What the queue keeps: its limits as its servers say them (lunaq's key

@@ -13,8 +13,7 @@ local function give_back(q, ids)
       -- Nothing is left that could run.
       if not h.err then call('UNLINK', key) end
     elseif h[2] and may_hold(q.archived, 'zset') then
-      call('HSET', key, 'msg', with_error(h[1], h[2]), 'state', 'archived')
-      call('ZADD', q.archived, now_s, id)
+      archive_canceled(key, id, q.archived, h[1], h[2])
       archived = true
     else
       call('HSET', key, 'state', 'pending')

@@ -42,9 +42,6 @@ elseif state == 'aggregating' and h[3] then
   end
   if call('EXISTS', group) == 0 then call('SREM', KEYS[5], h[3]) end
 end
-call('HSET', KEYS[1], 'msg', with_error(h[2], reason), 'state', 'archived',
-     'lunaq_cancel', reason)
-call('HDEL', KEYS[1], 'pending_since')
-call('ZADD', KEYS[6], now_s, id)
+archive_canceled(KEYS[1], id, KEYS[6], h[2], reason)
 trim_archive(KEYS[6], ARGV[3], KEYS[7], limits_of(KEYS[8]))
 return state

@@ -34,8 +34,7 @@ for k = 1, 2 do
       -- An id without a task: dropped, below.
       if not h.err then call('UNLINK', key) end
     elseif h[3] and may_hold(KEYS[5], 'zset') then
-      call('HSET', key, 'msg', with_error(h[1], h[3]), 'state', 'archived')
-      call('ZADD', KEYS[5], now_s, id)
+      archive_canceled(key, id, KEYS[5], h[1], h[3])
       archived = true
     elseif group and group ~= '' and may_hold(ARGV[2] .. group, 'zset') and
            may_hold(KEYS[4], 'set') then

@@ -167,7 +167,14 @@ local function settle(q, at, n)
 
       local h = pcall('HMGET', key, 'state', 'lunaq_cancel', 'lunaq_crashes')
       local there = h[1] or not h.err and call('EXISTS', key) == 1
-      if h[2] and kind ~= 2 then kind = 4 else h[2] = nil end
+      if h[2] and kind ~= 2 then
+        -- A message for its retry counts this attempt already, as only one
+        -- that waits for the next does.
+        if kind == 3 then msg = nil end
+        kind = 4
+      else
+        h[2] = nil
+      end
       if there and not msg and kind <= 4 then
         msg = call('HGET', key, 'msg')
         there = msg
@@ -194,7 +201,7 @@ local function settle(q, at, n)
             cancels[#cancels + 1] = h[2]
           end
           unlease[#unlease + 1] = id
-          if h[3] and kind ~= 7 and f % 128 < 64 then
+          if h[3] and (h[2] or kind ~= 7 and f % 128 < 64) then
             call('HDEL', key, 'lunaq_crashes')
           end
           if kind == 2 then
@@ -215,7 +222,7 @@ local function settle(q, at, n)
               failed = failed + 1
             end
           elseif kind == 4 then
-            if h[2] then msg = with_error(msg, h[2]) end
+            if h[2] then msg = with_error(msg, h[2], now_s) end
             call('HSET', key, 'msg', msg, 'state', 'archived')
             add(target, now_s, id)
             processed = processed + 1
