@@ -142,6 +142,55 @@ repair__task_has_left_before_its_lists__touches_nothing(void **state)
     lq_op_release(&op.op);
 }
 
+/* ---- closing ------------------------------------------------------------- */
+
+struct ending {
+    lq_op_step step;
+    lq_loop *loop;
+    int done;
+};
+
+static void step_done(lq_op *op)
+{
+    ((struct ending *)op->ud)->done++;
+}
+
+static void closed(void *ud)
+{
+    lq_loop_stop(((struct ending *)ud)->loop);
+}
+
+/* A step over many queues asks one after the other. */
+static void close__with_a_step_under_way__it_is_done_before(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h",
+                                        "i", "j", "k", "l", "m", "n", "o", "p"};
+    lq_caller *caller;
+    lq_step_queue queues[LQ_COUNT(names)];
+    (void)state;
+    assert_int_equal(open_linked(NULL, &caller), 0);
+    struct linked *l = (struct linked *)caller;
+    struct ending e = {.step = {.queues = queues,
+                                .queue_count = LQ_COUNT(names),
+                                .free = LQ_COUNT(names),
+                                .token = 1,
+                                .lease_ms = 10000},
+                       .loop = l->loop};
+    for (size_t i = 0; i < LQ_COUNT(names); i++)
+        queues[i] = (lq_step_queue){.name = lq_str_c(names[i]), .want = i == 0};
+    lq_op_init(&e.step.op, LQ_OP_STEP);
+    e.step.op.done = step_done;
+    e.step.op.ud = &e;
+    lq_link_submit(l->link, &e.step.op);
+    l->link->ops->close(l->link, closed, &e);
+    lq_loop_run(l->loop);
+    assert_int_equal(e.done, 1);
+    assert_int_equal(e.step.op.rc, LUNAQ_ECANCELED);
+    lq_op_release(&e.step.op);
+    lq_loop_free(l->loop);
+    lq_free(l);
+}
+
 /* ---- the wrong kind of URL ----------------------------------------------- */
 
 static void url__of_the_other_kind__is_told(void **state)
@@ -210,6 +259,7 @@ int main(int argc, char **argv)
                                          suites(tests), NULL, NULL);
     static const struct CMUnitTest own[] = {
         WORLD_TEST(url__of_the_other_kind__is_told),
+        WORLD_TEST(close__with_a_step_under_way__it_is_done_before),
         WORLD_TEST(repair__task_has_left_before_its_lists__touches_nothing)};
     failed +=
         cmocka_run_group_tests_name("slots on their way", own, NULL, NULL);

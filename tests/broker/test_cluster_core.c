@@ -184,6 +184,86 @@ static void operations__nodes_do_anything__every_result_is_true(void **state)
     }
 }
 
+/* ---- ends ---------------------------------------------------------------- */
+
+static lq_cluster *make_cluster(void)
+{
+    lq_cluster *c = NULL;
+    lq_url url;
+    assert_int_equal(lq_url_parse(&url, "redis-cluster://h:7001", NULL), 0);
+    assert_int_equal(lq_cluster_new(&c, &url, NULL), 0);
+    lq_url_release(&url);
+    lq_cluster_map *map = (lq_cluster_map *)(uintptr_t)lq_cluster_map_of(c);
+    for (uint32_t slot = 0; slot < LQ_SLOTS; slot++)
+        lq_cluster_map_move(map, (uint16_t)slot, 0);
+    return c;
+}
+
+/* Of five queues one is wanted at first, then each of the others. */
+static void hurry__canceled__also_what_would_have_followed(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    const lunaq_error why = {LUNAQ_ECANCELED, "closed"};
+    lq_cluster *c = make_cluster();
+    lq_step_queue queues[LQ_COUNT(names)];
+    lq_op_step step = {.queues = queues,
+                       .queue_count = LQ_COUNT(names),
+                       .free = 5,
+                       .token = 1,
+                       .lease_ms = 1000};
+    (void)state;
+    for (size_t i = 0; i < LQ_COUNT(names); i++)
+        queues[i] = (lq_step_queue){.name = lq_str_c(names[i]), .want = i == 0};
+    lq_op_init(&step.op, LQ_OP_STEP);
+    lq_cluster_submit(c, &step.op, 0, 1000);
+    lq_cluster_hurry(c, &why);
+    assert_ptr_equal(lq_cluster_finished(c), &step.op);
+    assert_int_equal(step.op.rc, LUNAQ_ECANCELED);
+    lq_op_release(&step.op);
+    lq_cluster_free(c);
+}
+
+static void hear(lq_op *part, uint32_t i, const char *text)
+{
+    lq_resp resp = {0};
+    lq_reply *reply = NULL;
+    size_t used;
+    assert_int_equal(lq_resp_feed(&resp, text, strlen(text), &used, NULL), 0);
+    assert_int_equal(lq_resp_next(&resp, &reply, NULL), 0);
+    part->rc = lq_redis_op_of(part->kind)->parse(part, i, reply);
+    lq_reply_free(reply);
+    lq_resp_release(&resp);
+}
+
+/* Asked again it would be asked on another connection, and every replica has
+ * all of what that one has written: nothing. */
+static void wait__refused_behind_its_task__is_not_asked_alone(void **state)
+{
+    lq_cluster *c = make_cluster();
+    lunaq_task task = LUNAQ_TASK_INIT;
+    lq_enqueue item, *items[] = {&item};
+    lq_op_enqueue op = {.items = items, .count = 1, .known_queues = true};
+    size_t node;
+    (void)state;
+    task.type = "t";
+    task.durable = LUNAQ_DURABLE_REPLICA;
+    assert_int_equal(lq_enqueue_init(&item, &task, 0, NULL), 0);
+    lq_op_init(&op.op, LQ_OP_ENQUEUE);
+    lq_cluster_submit(c, &op.op, 0, 1000);
+    lq_op *part = lq_cluster_next(c, &node, 0);
+    assert_non_null(part);
+    assert_int_equal(lq_redis_op_of(part->kind)->count(part), 2);
+    hear(part, 0, "$1\r\nP\r\n");
+    hear(part, 1, "-LOADING Redis is loading\r\n");
+    lq_cluster_ended(c, part, 0);
+    assert_null(lq_cluster_next(c, &node, 500));
+    assert_ptr_equal(lq_cluster_finished(c), &op.op);
+    assert_int_equal(item.code, LUNAQ_EUNKNOWN);
+    lq_op_release(&op.op);
+    lq_enqueue_release(&item);
+    lq_cluster_free(c);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -193,6 +273,8 @@ int main(void)
         cmocka_unit_test(hear__errors__mean_what_they_say),
         cmocka_unit_test(script__in_a_cluster__has_a_key_that_never_exists),
         cmocka_unit_test(operations__nodes_do_anything__every_result_is_true),
+        cmocka_unit_test(hurry__canceled__also_what_would_have_followed),
+        cmocka_unit_test(wait__refused_behind_its_task__is_not_asked_alone),
     };
     return cmocka_run_group_tests_name("cluster core", tests, NULL, NULL);
 }

@@ -481,14 +481,16 @@ void lq_cluster_ended(lq_cluster *c, lq_op *bundle, int64_t now_ms)
     for (uint32_t k = 0; k < p->count; k++) {
         const struct lq_cluster_item *t = &p->items[k];
         struct lq_cluster_command *m = &w->commands[t->i];
+        /* What follows another means nothing without it, also later. */
+        bool again = !m->follows;
         if (m->follows && w->commands[t->i - 1].state != LQ_COMMAND_ENDED) {
             m->due = INT64_MAX; /* goes with it again */
             become(c, w, t->i, LQ_COMMAND_WAITING);
         } else if (t->answered) {
             answer(c, w, t->i, now_ms);
-        } else if (t->said) {
+        } else if (t->said && again) {
             redirect(c, p, t, now_ms);
-        } else if (bundle->rc == LUNAQ_EBROKER) {
+        } else if (bundle->rc == LUNAQ_EBROKER && again) {
             w->said = bundle->err;
             postpone(c, w, t->i, now_ms);
         } else {
@@ -508,7 +510,7 @@ void lq_cluster_fresh(lq_cluster *c)
     c->stale = false;
 }
 
-void lq_cluster_hurry(lq_cluster *c, const lunaq_error *why)
+static void hurry(lq_cluster *c, const lunaq_error *why)
 {
     lq_list all, *node;
     lq_list_init(&all);
@@ -526,4 +528,12 @@ void lq_cluster_hurry(lq_cluster *c, const lunaq_error *why)
                 lose(c, w, i, why);
         go_on(c, w);
     }
+}
+
+void lq_cluster_hurry(lq_cluster *c, const lunaq_error *why)
+{
+    hurry(c, why);
+    /* What an operation still had to ask is of no use to anybody. */
+    while (why->code == LUNAQ_ECANCELED && !lq_list_empty(&c->ready))
+        hurry(c, why);
 }

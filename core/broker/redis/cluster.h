@@ -65,7 +65,8 @@ bool lq_cluster_waits(lq_op *bundle);
 lq_op *lq_cluster_finished(lq_cluster *c);
 /** When lq_cluster_next() is to be called again; INT64_MAX = not by itself. */
 int64_t lq_cluster_due(const lq_cluster *c);
-/** Ends, as if its patience were over, everything that is not sent. */
+/** Ends, as if its patience were over, everything that is not sent.  With
+ *  why->code LUNAQ_ECANCELED also what would follow from that. */
 void lq_cluster_hurry(lq_cluster *c, const lunaq_error *why);
 /** Bundles that are out. */
 size_t lq_cluster_out(const lq_cluster *c);

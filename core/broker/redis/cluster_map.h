@@ -10,7 +10,9 @@
 
 #define LQ_SLOTS 16384
 #define LQ_CLUSTER_HOST_MAX 256
-#define LQ_CLUSTER_NODES_MAX 1024 /* masters in a map */
+/* Masters in a map, and those that were: in a cluster whose nodes get another
+ * address with every restart they are many after some months. */
+#define LQ_CLUSTER_NODES_MAX 16384
 
 typedef struct lq_cluster_addr {
     char host[LQ_CLUSTER_HOST_MAX];

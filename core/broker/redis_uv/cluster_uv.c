@@ -174,6 +174,8 @@ void lq_cluster_link_pump(struct lq_cluster_link *l)
 {
     size_t at;
     lq_op *bundle;
+    if (l->closing) /* or it would open links again */
+        return;
     while ((bundle = lq_cluster_next(l->cluster, &at, lq_mono_ms())))
         lq_node_hand_over(l, bundle, at);
 }
@@ -218,12 +220,14 @@ static void turn(void *ud)
                 "redis: a part of the cluster was out of reach, and is back");
         lq_cluster_link_break(l, &why);
     }
+    /* First what ended, so that whoever hears that it is up has it all back. */
+    lq_cluster_link_deliver(l);
+    if (l->closing) /* which armed the turn again */
+        return;
     if (l->state != LQ_LINK_UP && l->map_read &&
         lq_cluster_out(l->cluster) == 0)
         come_up(l);
-    lq_cluster_link_deliver(l);
-    if (!l->closing)
-        set_timer(l);
+    set_timer(l);
 }
 
 static void timer(void *ud)
