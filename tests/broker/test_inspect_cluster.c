@@ -59,6 +59,36 @@ static void check__queues_on_several_nodes__are_clean(void **state)
     assert_int_equal(checked.faults, 0);
 }
 
+static void check__queues_not_listed__are_found_on_every_node(void **state)
+{
+    (void)state;
+    static const char *const forget[] = {"DEL", "asynq:queues", NULL};
+    lunaq_check_options o = LUNAQ_CHECK_OPTIONS_INIT;
+    lunaq_checked checked = {.size = sizeof checked};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    bool has[REDIS_CLUSTER_NODES] = {false};
+    char name[16], key[64];
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "q%d", i);
+        snprintf(key, sizeof key, "asynq:{%s}:pending", name);
+        enqueue(name, "a", 1);
+        has[redis_cluster_owner(&cluster, key)] = true;
+    }
+    assert_true(has[0] && has[1] && has[2]); /* or it would show little */
+    int owner = redis_cluster_owner(&cluster, "asynq:queues");
+    free(redis_server_command(&cluster.nodes[owner], forget));
+    if (lunaq_queue_check(client, NULL, NULL, &checked, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(checked.faults, 6);
+    assert_int_equal(checked.queues, 6); /* looked over all the same */
+    o.repair = 1;
+    assert_int_equal(lunaq_queue_check(client, NULL, &o, &checked, NULL), 0);
+    assert_int_equal(checked.repaired, 6);
+    assert_int_equal(lunaq_queue_check(client, NULL, NULL, &checked, NULL), 0);
+    assert_int_equal(checked.faults, 0);
+    assert_int_equal(checked.queues, 6);
+}
+
 static void by_hand__on_every_node__as_on_one(void **state)
 {
     (void)state;
@@ -118,6 +148,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check__queues_on_several_nodes__are_clean),
+        cmocka_unit_test(check__queues_not_listed__are_found_on_every_node),
         cmocka_unit_test(by_hand__on_every_node__as_on_one),
         cmocka_unit_test(doctor__says_something),
         cmocka_unit_test(remove__every_queue__leaves_none),

@@ -32,6 +32,8 @@ typedef struct lq_walk {
     size_t unwalked; /* groups from here on, + 1, were found by the scan */
     size_t doubtful; /* how many suspects are */
     bool scanned;
+    uint16_t *nodes; /* of a cluster: a slot of each that has any */
+    size_t node_count;
 } lq_walk;
 
 /* Those that return bool: false when out of memory. */

@@ -199,8 +199,10 @@ static int route(lq_cluster *c, struct lq_cluster_work *w, uint32_t i)
     if (cmd->body.failed)
         return lq_fail_nomem(&w->op->err);
     lq_str key = lq_cmd_key(cmd);
-    m->any = key.p == NULL || w->op->kind == LQ_OP_LISTEN;
-    m->slot = m->any ? 0 : lq_cluster_slot(key);
+    m->any = (!cmd->slot && !key.p) || w->op->kind == LQ_OP_LISTEN;
+    m->slot = m->any      ? 0
+              : cmd->slot ? (uint16_t)(cmd->slot - 1)
+                          : lq_cluster_slot(key);
     m->follows = m->any && w->row->follow && i > 0;
     m->due = INT64_MAX;
     return LUNAQ_OK;

@@ -27,6 +27,7 @@ void lq_cmd_clear(lq_cmd *c)
     lq_buf_clear(&c->body);
     c->argc = 0;
     c->key = 0;
+    c->slot = 0;
     c->eval = false;
     c->scripted = false;
 }

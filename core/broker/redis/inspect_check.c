@@ -8,6 +8,7 @@
  * once more, because to look for one costs a walk over all of them.
  */
 #include "redis/check.h"
+#include "redis/cluster_map.h"
 #include "redis/cluster_rows.h"
 #include "redis/inspect_rows.h"
 #include "redis/keys.h"
@@ -30,7 +31,8 @@ enum phase {
     LOOK,   /* memo->at: which of the suspects */
     FIX,    /* memo->at: which of the fixes */
     LISTED, /* "": the queues that are listed */
-    KEYS,   /* "": all keys, for queues that are not */
+    NODES,  /* "": of a cluster, whose nodes are then asked in turn */
+    KEYS,   /* "": all keys, for queues that are not; memo->at: which node */
     UNLISTED,
     END
 };
@@ -163,7 +165,13 @@ static int check_build(lq_op *base, uint32_t i, lq_cmd *c)
         lq_cmd_c(c, "SMEMBERS");
         lq_cmd_global(c, "queues");
         break;
+    case NODES:
+        lq_cmd_c(c, "CLUSTER");
+        lq_cmd_c(c, "SLOTS");
+        break;
     case KEYS:
+        if (w->node_count)
+            c->slot = w->nodes[m->at] + 1u;
         lq_cmd_c(c, "SCAN");
         lq_cmd_c(c, m->cursor[0] ? m->cursor : "0");
         lq_cmd_c(c, "MATCH");
@@ -393,9 +401,37 @@ static int parse_keys(lq_op_check *op, const lq_reply *reply)
             !lq_walk_add(m, &w->suspects, name))
             return lq_fail_nomem(&op->op.err);
     }
-    if (turn_page(m, lq_reply_at(reply, 0)))
+    if (turn_page(m, lq_reply_at(reply, 0)) && ++m->at >= w->node_count)
         enter(m, w->suspects.count ? UNLISTED : END);
     return LUNAQ_OK;
+}
+
+static int parse_nodes(lq_op_check *op, const lq_reply *reply)
+{
+    const lq_cluster_addr asked = {.host = "?", .port = 1};
+    lq_check_memo *m = op->memo;
+    lq_walk *w = m->own;
+    lq_cluster_map *map = lq_calloc(1, sizeof(*map));
+    int rc = map ? lq_cluster_map_read(map, reply, &asked, &op->op.err)
+                 : lq_fail_nomem(&op->op.err);
+    if (!rc)
+        w->nodes =
+            lq_arena_alloc(&m->mem, (map->count + 1) * sizeof(*w->nodes));
+    if (!rc && !w->nodes)
+        rc = lq_fail_nomem(&op->op.err);
+    for (size_t slot = 0; !rc && slot < LQ_SLOTS; slot++) {
+        uint16_t owner = map->owner[slot];
+        if (owner && map->nodes[owner - 1].slots) {
+            map->nodes[owner - 1].slots = 0; /* one slot of each will do */
+            w->nodes[w->node_count++] = (uint16_t)slot;
+        }
+    }
+    if (!rc)
+        enter(m, w->node_count ? KEYS : END);
+    if (map)
+        lq_cluster_map_release(map);
+    lq_free(map);
+    return rc;
 }
 
 static int parse_unlisted(lq_op_check *op, const lq_reply *reply)
@@ -431,6 +467,9 @@ static int check_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     case LISTED:
         rc = parse_listed(op, reply);
         break;
+    case NODES:
+        rc = parse_nodes(op, reply);
+        break;
     case KEYS:
         rc = parse_keys(op, reply);
         break;
@@ -447,17 +486,16 @@ static int check_parse(lq_op *base, uint32_t i, const lq_reply *reply)
 const lq_redis_op lq_inspect_check = {.build = check_build,
                                       .parse = check_parse};
 
-/* In a cluster a walk over all keys would be one of each node: queues that are
- * not listed are not looked for. */
+/* In a cluster a walk over all keys is one of each node.  Where a node is
+ * replaced meanwhile, or slots move, it may miss some. */
 static int check_parse_in_cluster(lq_op *base, uint32_t i,
                                   const lq_reply *reply)
 {
-    lq_op_check *op = (lq_op_check *)base;
+    const lq_op_check *op = (const lq_op_check *)base;
+    bool listed = op->memo->phase == LISTED;
     int rc = check_parse(base, i, reply);
-    if (op->memo->phase == KEYS) {
-        enter(op->memo, END);
-        op->more = false;
-    }
+    if (listed && !rc)
+        enter(op->memo, NODES);
     return rc;
 }
 

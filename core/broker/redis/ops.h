@@ -24,6 +24,8 @@ typedef struct lq_cmd {
     uint32_t keys;         /* how many keys the script was announced with */
     const lq_heads *heads; /* what keys begin with; never NULL */
     uint32_t key;  /* number of the first argument that is a key; 0 = none */
+    uint32_t slot; /* in a cluster: for the node that has slot - 1, whatever its
+                      key; 0 = the key says */
     bool cluster;  /* a script gets a key more: lq_cmd_format() */
     bool key_only; /* what follows the first key is left out */
 } lq_cmd;
