@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "lua/json.h"
+#include "lua/names.h"
 #include "task/durable.h"
 #include "task/duration.h"
 
@@ -21,50 +22,7 @@ static const char *const option_names[] = {
     "process_in", "raw",       "durable", NULL,
 };
 
-/* ---- names that are nearly right ----------------------------------------- */
-
 const char *const lq_lua_unique_members[] = {"ttl", "by", NULL};
-
-const char *lq_lua_nearest(const char *written, const char *const *names)
-{
-    const char *best = NULL;
-    size_t least = strlen(written) / 2 + 1;
-    if (least > 3)
-        least = 4;
-    for (; *names; names++) {
-        size_t d = lq_str_distance(written, *names);
-        if (d < least) {
-            least = d;
-            best = *names;
-        }
-    }
-    return best;
-}
-
-int lq_lua_known_members(lua_State *L, const char *what,
-                         const char *const *known, const char **stranger,
-                         lunaq_error *err)
-{
-    *stranger = NULL;
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        *stranger = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        const char *const *k = known;
-        while (*k && strcmp(*k, *stranger) != 0)
-            k++;
-        if (*k)
-            continue;
-        lua_pop(L, 2);
-        char list[128] = "";
-        for (k = known; *k; k++) {
-            size_t at = strlen(list);
-            snprintf(list + at, sizeof list - at, "%s%s", at ? " " : "", *k);
-        }
-        return lq_fail(err, LUNAQ_EINVAL,
-                       "%s: unknown member '%.40s' (known: %s)", what,
-                       *stranger, list);
-    }
-    return LUNAQ_OK;
-}
 
 /* ---- durations ----------------------------------------------------------- */
 
@@ -227,7 +185,7 @@ static int read_unique(struct reader *r)
         rc = duration_here(r, "unique", &r->task.unique_ms);
         goto out;
     }
-    const char *stranger;
+    const char *stranger = NULL;
     rc = lq_lua_known_members(L, "unique", lq_lua_unique_members, &stranger,
                               r->err);
     if (rc)
@@ -306,6 +264,7 @@ static int read_durable(struct reader *r)
 
 static int check_names(struct reader *r, bool inline_keys)
 {
+    static const char *const none[] = {NULL};
     lua_State *L = r->L;
     if (!r->options)
         return LUNAQ_OK;
@@ -316,16 +275,11 @@ static int check_names(struct reader *r, bool inline_keys)
                            "options: a key is not a name");
         }
         const char *name = lua_tostring(L, -2);
-        const char *const *known = option_names;
-        while (*known && strcmp(*known, name) != 0)
-            known++;
-        if (*known || (inline_keys && (strcmp(name, "type") == 0 ||
-                                       strcmp(name, "payload") == 0)))
+        if (lq_lua_is_one_of(name, option_names) ||
+            (inline_keys &&
+             (strcmp(name, "type") == 0 || strcmp(name, "payload") == 0)))
             continue;
-        const char *near = lq_lua_nearest(name, option_names);
-        int rc = lq_fail(r->err, LUNAQ_EINVAL, "unknown option '%.60s'%s%s%s",
-                         name, near ? "; did you mean '" : "", near ? near : "",
-                         near ? "'?" : "");
+        int rc = lq_lua_unknown_option(name, option_names, none, r->err);
         lua_pop(L, 2);
         return rc;
     }

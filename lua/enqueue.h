@@ -28,15 +28,4 @@ int lq_lua_duration_at(lua_State *L, int index, const char *name, int64_t *ms,
 /** What `unique` may have as a table; NULL-ended. */
 extern const char *const lq_lua_unique_members[];
 
-/** The name in `names` (NULL-ended) that is most like what was written; NULL
- *  when none is near. */
-const char *lq_lua_nearest(const char *written, const char *const *names);
-
-/** Whether each key of the table on top is one of `known` (NULL-ended).  If
- * not, *stranger is the one that is none, the table's own string, and the error
- *  says "what: unknown member 'x' (known: ...)".  Never raises. */
-int lq_lua_known_members(lua_State *L, const char *what,
-                         const char *const *known, const char **stranger,
-                         lunaq_error *err);
-
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "lua/enqueue.h"
+#include "lua/names.h"
 #include "lua/option.h"
 
 /* "string", "string?" … */
@@ -30,6 +31,18 @@ static int parse_arg(lq_lua_reader *r, lq_lua_arg *arg)
             "boolean table any; \"string?\" is optional)",
             arg->name, p);
     return lq_lua_option_fail(r, arg->name);
+}
+
+/* args = {"id"}; the value is on top. */
+static int nameless_arg(lq_lua_reader *r)
+{
+    const char *name =
+        lua_type(r->L, -1) == LUA_TSTRING ? lua_tostring(r->L, -1) : "id";
+    lq_fail(r->err, LUNAQ_EHANDLER,
+            "args: it is a list: give each member a type, as in {%.40s = "
+            "\"string\"}",
+            name);
+    return lq_lua_option_fail(r, "args");
 }
 
 static int by_name(const void *a, const void *b)
@@ -60,6 +73,10 @@ static int read_args(lq_lua_reader *r)
         lq_lua_arg *arg = &spec->args[spec->arg_count];
         if (rc)
             continue;
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            rc = nameless_arg(r);
+            continue;
+        }
         lua_pushvalue(L, -2);
         rc = lq_lua_option_copy(r, "args", &arg->name);
         lua_pop(L, 1);
@@ -100,6 +117,8 @@ static int read_backoff(lq_lua_reader *r)
         goto out;
     }
     spec->backoff_count = n;
+    if (type == LUA_TTABLE)
+        rc = lq_lua_option_only_list(r, "backoff");
     if (type != LUA_TTABLE) {
         rc = lq_lua_option_duration_here(r, "backoff", &spec->backoff_ms[0]);
         goto out;
@@ -186,13 +205,6 @@ static const char *const later_names[] = {
     NULL};
 /* clang-format on */
 
-static bool is_one_of(const char *name, const char *const *names)
-{
-    while (*names && strcmp(*names, name) != 0)
-        names++;
-    return *names != NULL;
-}
-
 /* Of _schedule.lua, which handles no tasks. */
 static const char *const schedule_names[] = {
     "doc",           "schedule", "schedule_every", "before_enqueue",
@@ -205,26 +217,25 @@ static int check_names(lq_lua_reader *r, const char *const *known,
     lua_State *L = r->L;
     for (lua_pushnil(L); lua_next(L, r->table); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
+            int type = lua_type(L, -1);
             lua_pop(L, 2);
             return lq_fail(r->err, LUNAQ_EHANDLER,
-                           "%s: the returned table has a key that is not an "
-                           "option's name",
-                           r->spec->file->name);
+                           "%s: the returned table has a %s without a name: "
+                           "write %s",
+                           r->spec->file->name, lua_typename(L, type),
+                           type == LUA_TFUNCTION && known == known_names
+                               ? "run = function(task) \xe2\x80\xa6 end"
+                               : "option = value");
         }
         const char *name = lua_tostring(L, -2);
-        if (is_one_of(name, known))
+        if (lq_lua_is_one_of(name, known))
             continue;
-        if (is_one_of(name, later)) {
+        if (lq_lua_is_one_of(name, later)) {
             LQ_LOG(r->log, WARN, "an option has no effect in this version",
                    lq_fc("file", r->spec->file->name), lq_fc("option", name));
             continue;
         }
-        const char *near = lq_lua_nearest(name, known);
-        if (!near)
-            near = lq_lua_nearest(name, later);
-        lq_fail(r->err, LUNAQ_EHANDLER, "unknown option '%.60s'%s%s%s", name,
-                near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "");
+        lq_lua_unknown_option(name, known, later, r->err);
         int rc = lq_lua_option_fail(r, name);
         lua_pop(L, 2);
         return rc;
@@ -243,13 +254,24 @@ static int check_function(lq_lua_reader *r, const char *name,
     return rc;
 }
 
+static int no_run(lq_lua_reader *r)
+{
+    lq_fail(r->err, LUNAQ_EHANDLER,
+            "run: it is missing, or nil: write run = function(task) "
+            "\xe2\x80\xa6 end");
+    return lq_lua_option_fail(r, "run");
+}
+
 static int read_table(lq_lua_reader *r)
 {
     lq_lua_spec *spec = r->spec;
     int rc = check_names(r, known_names, later_names);
     if (rc)
         return rc;
-    if (lq_lua_option_get(r, "run") != LUA_TFUNCTION)
+    int type = lq_lua_option_get(r, "run");
+    if (type == LUA_TNIL)
+        rc = no_run(r);
+    else if (type != LUA_TFUNCTION)
         rc = lq_lua_option_wrong(r, "run", "a function(task)");
     lua_pop(r->L, 1);
     if (!rc)

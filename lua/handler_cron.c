@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 
 #include "lua/enqueue.h"
+#include "lua/names.h"
 #include "lua/option.h"
 #include "task/cron_rule.h"
 
@@ -34,13 +35,19 @@ static int add_cron(lq_lua_reader *r)
     int rc = LUNAQ_OK;
     bool table = lua_istable(L, -1);
     if (!table) {
-        rc = lq_lua_option_copy(r, "cron", &c->spec);
+        rc = lua_type(L, -1) == LUA_TSTRING
+                 ? lq_lua_option_copy(r, "cron", &c->spec)
+                 : lq_lua_option_wrong(
+                       r, "cron", "a spec such as \"0 7 * * *\", or a table");
     } else {
         rc = lq_lua_option_members(r, "cron", cron_members);
         if (!rc)
             rc = member(r, "spec", &c->spec);
         if (!rc)
             rc = member(r, "name", &c->name);
+        if (!rc && c->name &&
+            lq_name_check("cron.name", lq_str_c(c->name), r->err))
+            rc = lq_lua_option_fail(r, "name");
         if (!rc)
             rc = member(r, "tz", &c->tz);
         if (!rc)
@@ -75,9 +82,20 @@ static int add_cron(lq_lua_reader *r)
     return LUNAQ_OK;
 }
 
+/* cron = {"@daily", payload = {…}} */
+static int mixed(lq_lua_reader *r, const char *stranger)
+{
+    lq_fail(r->err, LUNAQ_EHANDLER,
+            "cron: it is a list, in which '%.40s' has no meaning: write {spec "
+            "= \"@daily\", %.40s = \xe2\x80\xa6}",
+            stranger, stranger);
+    return lq_lua_option_fail(r, "cron");
+}
+
 int lq_lua_handler_crons(lq_lua_reader *r)
 {
     lua_State *L = r->L;
+    const char *stranger = NULL;
     int rc = LUNAQ_OK, type = lq_lua_option_get(r, "cron");
     if (type == LUA_TNIL)
         goto out;
@@ -91,6 +109,8 @@ int lq_lua_handler_crons(lq_lua_reader *r)
     size_t n = type == LUA_TTABLE ? lua_rawlen(L, -1) : 0;
     if (n == 0)
         rc = add_cron(r);
+    else if (!lq_lua_is_list(L, &stranger))
+        rc = mixed(r, stranger ? stranger : "?");
     for (size_t i = 0; i < n && !rc; i++) {
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
         rc = add_cron(r);

@@ -45,7 +45,8 @@ static int add_prefix(lq_lua_reader *r, lq_str text)
 }
 
 /* "a:b", or with a '*' at the end all that begin so. */
-static int check_type(lq_lua_reader *r, lq_str type, bool *prefix)
+static int check_type(lq_lua_reader *r, const char *option, lq_str type,
+                      bool *prefix)
 {
     lunaq_error err;
     *prefix = type.len > 0 && type.p[type.len - 1] == '*';
@@ -59,14 +60,15 @@ static int check_type(lq_lua_reader *r, lq_str type, bool *prefix)
     if (!rc)
         return LUNAQ_OK;
     *r->err = err;
-    return lq_lua_option_fail(r, r->table ? "type" : "");
+    return lq_lua_option_fail(r, option);
 }
 
-static int add_type(lq_lua_reader *r, const char *text)
+/* option: where it stands; "" is the file's name. */
+static int add_type(lq_lua_reader *r, const char *option, const char *text)
 {
     lq_str type = lq_str_c(text);
     bool prefix;
-    int rc = check_type(r, type, &prefix);
+    int rc = check_type(r, option, type, &prefix);
     if (rc)
         return rc;
     const lq_lua_spec *other = lq_map_get(&r->s->types, type);
@@ -87,6 +89,7 @@ int lq_lua_handler_types(lq_lua_reader *r)
 {
     lq_lua_spec *spec = r->spec;
     char own[LUNAQ_NAME_MAX * 2];
+    const char *option = "types";
     int rc = LUNAQ_OK;
     if (r->table) {
         const char *one = NULL;
@@ -96,6 +99,7 @@ int lq_lua_handler_types(lq_lua_reader *r)
             if (!spec->types)
                 return lq_fail_nomem(r->err);
             spec->types[0] = one;
+            option = "type";
             spec->type_count = 1;
         }
         if (!rc && lq_lua_option_get(r, "types") != LUA_TNIL) {
@@ -114,6 +118,7 @@ int lq_lua_handler_types(lq_lua_reader *r)
     if (rc)
         return rc;
     if (spec->type_count == 0) {
+        option = "";
         if (!lq_lua_type_of(spec->file->name, own, sizeof own))
             return lq_fail(r->err, LUNAQ_EHANDLER, "%s: the name is too long",
                            spec->file->name);
@@ -126,6 +131,6 @@ int lq_lua_handler_types(lq_lua_reader *r)
         spec->type_count = 1;
     }
     for (size_t i = 0; i < spec->type_count && !rc; i++)
-        rc = add_type(r, spec->types[i]);
+        rc = add_type(r, option, spec->types[i]);
     return rc;
 }

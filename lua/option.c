@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 
 #include "lua/enqueue.h"
+#include "lua/names.h"
 
 /* ---- places -------------------------------------------------------------- */
 
@@ -13,15 +14,19 @@ static bool is_name(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* The line where `name =` stands first; 0 when it does nowhere. */
+/* The line where `name =` stands first, outside of comments; 0 when it does
+ * nowhere.  "" is no name. */
 static int line_of(lq_str text, const char *name)
 {
     size_t len = strlen(name);
     int line = 1;
-    for (size_t i = 0; i + len <= text.len; i++) {
+    for (size_t i = 0; len > 0 && i + len <= text.len; i++) {
+        if (text.p[i] == '-' && i + 1 < text.len && text.p[i + 1] == '-')
+            while (i + 1 < text.len && text.p[i] != '\n')
+                i++;
         if (text.p[i] == '\n')
             line++;
-        if (memcmp(text.p + i, name, len) != 0 ||
+        if (i + len > text.len || memcmp(text.p + i, name, len) != 0 ||
             (i > 0 && is_name(text.p[i - 1])))
             continue;
         size_t j = i + len;
@@ -59,9 +64,20 @@ int lq_lua_option_wrong(lq_lua_reader *r, const char *option,
 int lq_lua_option_members(lq_lua_reader *r, const char *option,
                           const char *const *known)
 {
-    const char *stranger;
+    const char *stranger = NULL;
     int rc = lq_lua_known_members(r->L, option, known, &stranger, r->err);
-    return rc ? lq_lua_option_fail(r, stranger) : LUNAQ_OK;
+    return rc ? lq_lua_option_fail(r, stranger ? stranger : option) : LUNAQ_OK;
+}
+
+int lq_lua_option_only_list(lq_lua_reader *r, const char *option)
+{
+    const char *stranger = NULL;
+    if (lq_lua_is_list(r->L, &stranger))
+        return LUNAQ_OK;
+    lq_fail(r->err, LUNAQ_EHANDLER,
+            "%s: it is a list, in which '%.40s' has no meaning", option,
+            stranger ? stranger : "?");
+    return lq_lua_option_fail(r, stranger ? stranger : option);
 }
 
 /* ---- values -------------------------------------------------------------- */
@@ -78,7 +94,11 @@ int lq_lua_option_copy(lq_lua_reader *r, const char *option, const char **out)
     if (lua_type(r->L, -1) != LUA_TSTRING)
         return lq_lua_option_wrong(r, option, "a string");
     const char *p = lua_tolstring(r->L, -1, &len);
-    *out = lq_arena_dup(&r->s->mem, lq_str_n(p, strlen(p)));
+    if (memchr(p, 0, len)) {
+        lq_fail(r->err, LUNAQ_EHANDLER, "%s: it holds a zero byte", option);
+        return lq_lua_option_fail(r, option);
+    }
+    *out = lq_arena_dup(&r->s->mem, lq_str_n(p, len));
     return *out ? LUNAQ_OK : lq_fail_nomem(r->err);
 }
 
@@ -98,12 +118,15 @@ int lq_lua_option_list(lq_lua_reader *r, const char *option, const char ***out,
     size_t n = lua_istable(r->L, -1) ? lua_rawlen(r->L, -1) : 0;
     if (n == 0 || n > LQ_OPTION_LIST_MAX)
         return lq_lua_option_wrong(r, option, "a list of strings");
+    int rc = lq_lua_option_only_list(r, option);
+    if (rc)
+        return rc;
     *out = lq_arena_alloc(&r->s->mem, n * sizeof **out);
     if (!*out)
         return lq_fail_nomem(r->err);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(r->L, -1, (lua_Integer)i + 1);
-        int rc = lq_lua_option_copy(r, option, &(*out)[i]);
+        rc = lq_lua_option_copy(r, option, &(*out)[i]);
         lua_pop(r->L, 1);
         if (rc)
             return rc;

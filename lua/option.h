@@ -38,7 +38,10 @@ int lq_lua_option_get(lq_lua_reader *r, const char *name);
 int lq_lua_option_members(lq_lua_reader *r, const char *option,
                           const char *const *known);
 
-/** A string, copied into the snapshot. */
+/** A table that has no other keys than 1…n. */
+int lq_lua_option_only_list(lq_lua_reader *r, const char *option);
+
+/** A string without zero bytes, copied into the snapshot. */
 int lq_lua_option_copy(lq_lua_reader *r, const char *option, const char **out);
 /** A list of 1 to LQ_OPTION_LIST_MAX strings. */
 int lq_lua_option_list(lq_lua_reader *r, const char *option, const char ***out,
