@@ -65,6 +65,8 @@ struct cli {
     int arg_count;
     lunaq_client *client; /* open from the first cli_client() on */
     bool json;
+    int failed; /* the exit code when the output cannot be written: CLI_FAILED,
+                   unless the verb gives that another meaning */
 };
 
 /* ---- cli_args.c -----------------------------------------------------------

@@ -227,6 +227,9 @@ static bool read_line(struct batch *b, struct item *it, lunaq_task *t,
     if (it->said.timeout)
         t->timeout_ms = or_none(t->timeout_ms);
     lq_str payload = payload_of(&it->payload);
+    if (!payload.p &&
+        cJSON_GetObjectItemCaseSensitive(it->json, "payload")) /* \u0070ay… */
+        return wrong(it, "write the name \"payload\" without escapes");
     t->payload = payload.p;
     t->payload_len = payload.len;
     cli_defaults_fill(b->handlers, t, &it->said);

@@ -47,6 +47,7 @@ static int run_doctor(struct cli *cli)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
     struct report r = {0};
+    cli->failed = CLI_ERROR;
     if (cli_begin(cli, 0, 0))
         return CLI_ERROR;
     r.all = cli->json ? cJSON_CreateArray() : NULL;

@@ -189,7 +189,9 @@ static void put_failure(const lunaq_task_info *t)
 static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
                     int64_t started_ns)
 {
-    int64_t limit = WAIT_DEFAULT_MS + task->process_in_ms;
+    int64_t until = task->process_at - lq_now_ms();
+    int64_t limit =
+        WAIT_DEFAULT_MS + task->process_in_ms + (until > 0 ? until : 0);
     int rc = cli_get_duration(cli, "wait-timeout", &limit);
     if (rc)
         return rc;

@@ -86,6 +86,7 @@ static int run_fsck(struct cli *cli)
     lunaq_checked checked = {.size = sizeof checked};
     lunaq_error err = LUNAQ_ERROR_INIT;
     struct report r = {.repair = cli_get(cli, "repair") != NULL};
+    cli->failed = CLI_ERROR;
     if (cli_begin(cli, 0, 0))
         return CLI_ERROR;
     r.faults = cli->json ? cJSON_CreateArray() : NULL;

@@ -38,13 +38,29 @@ void cli_json_bytes(struct cJSON *object, const char *name, const void *p,
     free(encoded);
 }
 
+/* What a terminal might take as a command is escaped, for those who look at it
+ * on one: DEL, and C1, which cJSON leaves as it is. */
+static void put_escaped(const char *p)
+{
+    for (; *p; p++) {
+        unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
+        if (c == 0x7f)
+            fputs("\\u007f", stdout);
+        else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+            printf("\\u%04x", (unsigned char)*++p);
+        else
+            putchar(c);
+    }
+}
+
 int cli_json_print(struct cJSON *take_value)
 {
     char *text = take_value ? cJSON_Print(take_value) : NULL;
     cJSON_Delete(take_value);
     if (!text)
         return cli_misuse("out of memory"), CLI_FAILED;
-    puts(text);
+    put_escaped(text);
+    putchar('\n');
     cJSON_free(text);
     return CLI_OK;
 }

@@ -66,6 +66,8 @@ static const char *hint(const lunaq_error *err)
         if (has(err, "server"))
             return "try 'lunaq server ls'";
         return "try 'lunaq queue ls' and 'lunaq task ls'";
+    case LUNAQ_EAMBIGUOUS: /* says what to give */
+        return "";
     case LUNAQ_EEXIST:
         return "try 'lunaq task show' with its id";
     case LUNAQ_EDUPLICATE:

@@ -15,6 +15,7 @@ static const struct cli_option history_options[] = {
     {NULL, NULL, NULL}};
 static const struct cli_option rm_options[] = {
     {"force", NULL, "also when it holds tasks: they are deleted"},
+    {"json", NULL, "print JSON"},
     {NULL, NULL, NULL}};
 
 static cJSON *to_json(const lunaq_queue_info *q)
@@ -300,6 +301,7 @@ static int each(struct cli *cli, const char *what,
                 int (*change)(struct cli *cli, const char *queue,
                               lunaq_error *err))
 {
+    int64_t count = 0;
     int worst = cli_begin(cli, 1, INT32_MAX);
     if (worst)
         return worst;
@@ -308,8 +310,15 @@ static int each(struct cli *cli, const char *what,
         int rc = CLI_OK;
         if (change(cli, cli->args[i], &err))
             rc = cli_fail(&err);
-        else
+        else if (!cli->json)
             printf("%s  %s\n", cli->args[i], what);
+        count += rc == CLI_OK;
+        worst = rc > worst ? rc : worst;
+    }
+    if (cli->json) {
+        cJSON *o = cJSON_CreateObject();
+        cli_json_int(o, what, count);
+        int rc = cli_json_print(o);
         worst = rc > worst ? rc : worst;
     }
     return worst;
@@ -338,7 +347,7 @@ static int run_pause(struct cli *cli)
 
 static int run_resume(struct cli *cli)
 {
-    return each(cli, "open", resume_one);
+    return each(cli, "resumed", resume_one);
 }
 
 static int run_rm(struct cli *cli)
@@ -453,9 +462,10 @@ const struct cli_verb cli_queue_verbs[] = {
      run_show},
     {"queue", "history", "NAME ...", "attempts and failures by day",
      history_options, run_history},
-    {"queue", "pause", "NAME ...", "take no more from a queue", NULL,
+    {"queue", "pause", "NAME ...", "take no more from a queue", json_option,
      run_pause},
-    {"queue", "resume", "NAME ...", "take from it again", NULL, run_resume},
+    {"queue", "resume", "NAME ...", "take from it again", json_option,
+     run_resume},
     {"queue", "rm", "NAME ...", "remove a queue and all that belongs to it",
      rm_options, run_rm},
     {"stats", NULL, "", "all queues and servers in numbers", json_option,

@@ -184,6 +184,18 @@ static void put_line(const char *name, const char *value)
     putchar('\n');
 }
 
+/* A traceback stays one. */
+static void put_lines(const char *name, const char *value)
+{
+    for (; *value; name = "") {
+        size_t len = strcspn(value, "\n");
+        printf("%-12s ", name);
+        cli_put_text(stdout, value, len);
+        putchar('\n');
+        value += len + (value[len] == '\n');
+    }
+}
+
 static void put_bytes(const char *name, const void *p, size_t len)
 {
     if (len == 0)
@@ -220,7 +232,7 @@ static void put_task(const lunaq_task_info *t)
            (long long)t->max_retry + 1);
     if (t->crashes)
         printf("%-12s %lld\n", "crashes", (long long)t->crashes);
-    put_line("error", t->error);
+    put_lines("error", t->error);
     put_time("failed", t->last_failed_at);
     put_time("completed", t->completed_at);
     put_time(t->state == LUNAQ_COMPLETED ? "deleted" : "next", t->next_at);

@@ -3,9 +3,11 @@
 
 #include "base/str.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In this order they are listed: what belongs together, together.  One a line,
  * so that changes stay apart. */
@@ -135,6 +137,9 @@ static int unknown(int argc, char **argv)
 
 static int run_help(struct cli *cli)
 {
+    int rc = cli_want_args(cli, 0, 2);
+    if (rc)
+        return rc;
     if (cli->arg_count == 0) {
         put_summary();
         return CLI_OK;
@@ -155,9 +160,10 @@ static int run_help(struct cli *cli)
 
 static int run_version(struct cli *cli)
 {
-    (void)cli;
-    printf("lunaq %s\n", lunaq_version());
-    return CLI_OK;
+    int rc = cli_want_args(cli, 0, 0);
+    if (!rc)
+        printf("lunaq %s\n", lunaq_version());
+    return rc;
 }
 
 static int run_reload(struct cli *cli)
@@ -205,6 +211,24 @@ static int not_leading(const char *word)
                       near ? "?" : "");
 }
 
+/* Whoever read our output has seen enough, as in `lunaq task ls | head -1`. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) > 0 && out.revents & (POLLERR | POLLHUP);
+}
+
+/* The exit code, once it is known whether all was written. */
+static int written(int rc, int failed)
+{
+    bool lost = fflush(stdout) != 0;
+    lost = ferror(stdout) || lost;
+    if (!lost || reader_is_gone())
+        return rc;
+    cli_misuse("the output cannot be written: is the disk full?");
+    return rc > failed ? rc : failed;
+}
+
 /* Options before the command are moved behind it. */
 static int run(int argc, char **argv, char **sorted, char **args)
 {
@@ -225,7 +249,7 @@ static int run(int argc, char **argv, char **sorted, char **args)
     }
     if (first >= argc)
         return cli_misuse("no command; try 'lunaq help'");
-    struct cli cli = {0};
+    struct cli cli = {.failed = CLI_FAILED};
     int words = 0;
     cli.verb = find(argc - first, argv + first, &words);
     if (!cli.verb)
@@ -241,11 +265,7 @@ static int run(int argc, char **argv, char **sorted, char **args)
     else if (rc == CLI_OK)
         rc = cli.verb->run(&cli);
     lunaq_client_close(cli.client);
-    if (fflush(stdout) != 0 && rc == CLI_OK) {
-        fprintf(stderr, "lunaq: the output cannot be written\n");
-        rc = CLI_FAILED;
-    }
-    return rc;
+    return written(rc, cli.failed);
 }
 
 int main(int argc, char **argv)

@@ -30,6 +30,8 @@ good help_verb "--max-retry N" help enqueue
 good help_noun "usage: lunaq queue rm NAME" help queue
 good help_of_a_verb "usage: lunaq task ls" task ls --help
 bad no_command 2 "lunaq help"
+bad version_of_what 2 "too much" version 1
+bad help_of_too_much 2 "too much" help task ls 1
 bad unknown_command 2 "did you mean 'queue'" qeue ls
 bad unknown_verb 2 "did you mean 'show'" task shwo 1
 bad noun_alone 2 "task what?" task
@@ -134,6 +136,10 @@ for want in 'line 4  refused: a task with this id exists' \
   grep -qF "$want" <<<"$out"
   report "enqueue_batch__${want:0:6}" $?
 done
+echo '{"type":"many","p\u0061yload":{"k":1}}' >one.jsonl
+run enqueue --batch one.jsonl
+[ "$rc" -eq 1 ] && [[ $out == *"without escapes"* ]]
+report enqueue_batch__payload_by_another_spelling__is_not_lost $?
 echo '{"type":"many"}' >one.jsonl
 json enqueue_batch_json '"state":	"pending"' enqueue --batch one.jsonl
 bad enqueue_batch_no_file 2 "No such file" enqueue --batch nofile
@@ -256,6 +262,18 @@ run task ls --state archived
 report task_ls__no_escape_gets_through $?
 r del 'asynq:{default}:archived' 'asynq:{default}:t:esc' >/dev/null
 
+# Ids that are no UTF-8, and what a terminal obeys: the JSON is JSON all the same.
+bytes=$(printf 'h-b\xff\xfed')
+bad odd_bytes_id 2 "byte 3 is not UTF-8" enqueue hello --task-id "$bytes"
+good odd_bytes_enqueue "" enqueue hello --queue bytes --task-id id-bytes \
+  --header c1="$(printf 'a\302\233b\177')"
+r zadd 'asynq:{bytes}:archived' 1 "$bytes" >/dev/null
+json odd_bytes_json '"id_base64":	"aC1i//5k"' task ls --queue bytes
+[[ $out == *'"c1":	"a\u009bb\u007f"'* ]]
+report odd_bytes_json__no_command_gets_through $?
+good odd_bytes_show "c1=a??b?" task show id-bytes
+good odd_bytes_rm "" queue rm bytes --force
+
 # ---- queues --------------------------------------------------------------------
 
 good queue_ls "low" queue ls
@@ -266,7 +284,9 @@ bad queue_show_unknown 1 "known: default, low" queue show lwo
 good queue_pause "low  paused" queue pause low
 bad queue_pause_again 1 "paused already" queue pause low
 good queue_ls_paused "paused" queue ls
-good queue_resume "low  open" queue resume low
+json queue_resume_json '"resumed":	1' queue resume low
+json queue_pause_json '"paused":	1' queue pause low
+good queue_resume "low  resumed" queue resume low
 bad queue_resume_again 1 "not paused" queue resume low
 bad queue_pause_unknown 1 "no queue 'x'" queue pause x
 good queue_history "0" queue history low --days 3
@@ -369,9 +389,25 @@ export LUNAQ_BROKER=$url
 good stats "TOTAL" stats
 json stats_json '"queues"' stats
 
-"$lunaq" task ls >/dev/full 2>err.txt
-rc=$? err=$(<err.txt)
-[ "$rc" -eq 1 ] && [[ $err == *"cannot be written"* ]]
-report output_full__is_told $?
+for verb in "1 task ls" "2 doctor" "2 fsck" "1 help" "1 version"; do
+  # shellcheck disable=SC2086
+  "$lunaq" ${verb#? } >/dev/full 2>err.txt
+  rc=$? err=$(<err.txt)
+  [ "$rc" -eq "${verb%% *}" ] && [[ $err == *"cannot be written"* ]]
+  report "output_full__${verb#? }__is_told" $?
+done
+# Less than a pipe takes, and more.
+for count in 1 3000; do
+  yes '{"type":"pipe","queue":"pipe","payload":{"text":"so that the list is long"}}' |
+    head -$count | "$lunaq" enqueue --batch - >/dev/null
+  # Its output goes to a reader that is gone before anything is written.
+  { sleep 0.2; "$lunaq" task ls --queue pipe --size 1000 2>err.txt; echo $? >rc.txt; } | true
+  private_wait 10 "the list to end" test -s rc.txt
+  rc=$(<rc.txt) out='' err=$(<err.txt)
+  [ "$rc" -eq 0 ] && [ -z "$err" ]
+  report "reader_gone__$count""__is_no_trouble" $?
+  rm rc.txt
+done
+good reader_gone_rm "" queue rm pipe --force
 
 finish_tests

@@ -55,7 +55,7 @@ good about_two "pending" enqueue hello --queue about2
 good about_several_show "queue            about2" queue show about about2
 json about_several_json '"queue":	"about2"' queue show about about2
 good about_several_pause "about2  paused" queue pause about about2
-good about_several_resume "about  open" queue resume about about2
+good about_several_resume "about  resumed" queue resume about about2
 good about_history "about2" queue history about about2 --days 2
 check about_history__lines "$(wc -l <<<"$out")" 9
 json about_history_json '"queue":	"about2"' queue history about about2
