@@ -64,9 +64,10 @@ bool lq_lua_middleware_covers(const lq_lua_snapshot *s, lq_str type)
 
 /* ---- next(task, …) ------------------------------------------------------- */
 
-/* Upvalues of a layer: its middleware, what is inside.  Of `next`, which is
- * made for one call of the middleware: what is inside, and what that returned
- * last. */
+/* Upvalues of a layer: its middleware, what is inside, its file's name (nil
+ * once it was warned of).  Of `next`, which is made for one call of the
+ * middleware: what is inside, what that returned last, and whether it was
+ * called. */
 
 /* Copies what a buffer got; the buffer is released. */
 static void take_text(lq_buf *from, char *to, size_t size)
@@ -133,6 +134,8 @@ static int returned_inside(lua_State *L, int status, lua_KContext ctx)
 static int call_inside(lua_State *L)
 {
     int n = lua_gettop(L);
+    lua_pushboolean(L, 1);
+    lua_replace(L, lua_upvalueindex(3));
     lua_pushcfunction(L, keep_traceback);
     lua_insert(L, 1);
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -143,6 +146,26 @@ static int call_inside(lua_State *L)
 
 /* ---- a layer ------------------------------------------------------------- */
 
+/* A forgotten `return next(task)` looks like a success.  Once a handler, file
+ * and worker is enough. */
+static void warn_of_silence(lua_State *L)
+{
+    const lq_lua_host *host = lq_lua_host_of(L);
+    const lq_run *run = lq_lua_run_here(L);
+    const char *file = lua_tostring(L, lua_upvalueindex(3));
+    if (!file || !run)
+        return;
+    LQ_LOG(host->log, WARN,
+           "a middleware neither called next nor returned anything: the task "
+           "counts as done, and its handler did not run",
+           lq_fs("type", run->task.type), lq_fs("task_id", run->task.id),
+           lq_fc("file", file),
+           lq_fc("hint", "return next(task); to leave a task out on purpose, "
+                         "return lunaq.discard(why), or true"));
+    lua_pushnil(L);
+    lua_replace(L, lua_upvalueindex(3));
+}
+
 /* next is at 1, the results behind it. */
 static int returned(lua_State *L, int status, lua_KContext ctx)
 {
@@ -151,7 +174,12 @@ static int returned(lua_State *L, int status, lua_KContext ctx)
     int n = lua_gettop(L) - 1;
     if (n > 0)
         return n;
-    return lua_getupvalue(L, 1, 2) ? 1 : 0;
+    lua_getupvalue(L, 1, 2);
+    lua_getupvalue(L, 1, 3);
+    if (!lua_toboolean(L, -1))
+        warn_of_silence(L);
+    lua_pop(L, 1);
+    return 1;
 }
 
 static int call_layer(lua_State *L)
@@ -163,7 +191,8 @@ static int call_layer(lua_State *L)
     }
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_pushnil(L);
-    lua_pushcclosure(L, call_inside, 2);
+    lua_pushboolean(L, 0);
+    lua_pushcclosure(L, call_inside, 3);
     lua_pushvalue(L, -1);
     lua_insert(L, 1);
     lua_insert(L, 3); /* next, task, next, … */
@@ -195,7 +224,8 @@ static void wrap(lua_State *L, const lq_lua_generation *g, lq_str path,
         lua_rawgeti(L, LUA_REGISTRYINDEX,
                     g->middleware_refs[best - s->middleware]);
         lua_insert(L, -2);
-        lua_pushcclosure(L, call_layer, 2);
+        lua_pushstring(L, best->file->name);
+        lua_pushcclosure(L, call_layer, 3);
     }
 }
 

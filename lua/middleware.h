@@ -9,7 +9,8 @@
  * next(task, …) calls what is inside with these arguments and returns its first
  * value, a verdict too; a failure is raised, whether it was raised or returned
  * (nil, err), as an error table with the traceback of where it happened.  A
- * middleware that returns nothing leaves the end of what is inside as it is.
+ * middleware that returns nothing leaves the end of what is inside as it is; if
+ * it did not call next either, that is warned of.
  *
  * The wrapped function is made when a generation is loaded, so handlers without
  * middleware pay nothing.

@@ -167,6 +167,64 @@ static void check(void **state)
     assert_int_equal(lq_alloc_live(), before);
 }
 
+/* How often the text is in the log. */
+static int said(world *w, const char *text)
+{
+    int n = 0;
+    pthread_mutex_lock(&w->lock);
+    for (const char *p = w->log_text.p; p && (p = strstr(p, text)); p++)
+        n++;
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
+#define SILENT "neither called next nor returned anything"
+
+static void next_not_called_and_nothing_returned__is_warned_of_once(void **s)
+{
+    (void)s;
+    world *w = world_with("return function(task, next)\n"
+                          "  if task.type == 't' then return end\n"
+                          "  return next(task)\nend",
+                          RUN("return 'ran'"));
+    world_write(w, "handlers/u.lua", RUN("return 'ran'"));
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char out[200];
+    assert_int_equal(lq_lua_app_start(w->app, &err), LUNAQ_OK);
+    assert_int_equal(world_reload(w, &err), LUNAQ_OK);
+    for (int i = 0; i < 3; i++) {
+        world_run *r = world_start(w, "t", NULL);
+        world_wait(w, r);
+        assert_int_equal(r->kind, LQ_SUCCEEDED);
+        assert_null(r->result);
+        world_end(r);
+    }
+    assert_string_equal(world_run_text(w, "u", out), "ran");
+    assert_true(world_sees(w, SILENT));
+    assert_true(world_sees(w, "_middleware.lua"));
+    assert_int_equal(said(w, SILENT), 1);
+    world_free(w);
+}
+
+static void next_not_called_on_purpose__is_not_warned_of(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {
+        "return function(task, next) return true end",
+        "return function(task, next) return nil end",
+        "return function(task, next) return lunaq.discard('no') end",
+        "return function(task, next) next(task) end",
+        "return function(task, next) pcall(next, task) end"};
+    for (size_t i = 0; i < LQ_COUNT(ways); i++) {
+        world *w = world_with(ways[i], RUN("log.info('ran') error('x')"));
+        world_run *r = world_start(w, "t", NULL);
+        world_wait(w, r);
+        world_end(r);
+        assert_int_equal(said(w, SILENT), 0);
+        world_free(w);
+    }
+}
+
 /* ---- what wraps what ----------------------------------------------------- */
 
 static int position(world *w, const char *text)
@@ -310,6 +368,9 @@ static void reload__brings_middleware_with_its_generation(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest others[] = {
+        cmocka_unit_test(
+            next_not_called_and_nothing_returned__is_warned_of_once),
+        cmocka_unit_test(next_not_called_on_purpose__is_not_warned_of),
         cmocka_unit_test(nested_folders__wrap_from_the_outside_in),
         cmocka_unit_test(folder__decides_not_the_type),
         cmocka_unit_test(
