@@ -9,6 +9,7 @@
 #include <lunaq/server.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,8 @@ static int teardown(void **state)
 {
     world *w = *state;
     w->hold = false;
+    if (!on_sqlite)
+        kill(redis.pid, SIGCONT);
     lunaq_server_close(w->server);
     lunaq_client_close(w->client);
     temp_folder_remove(&w->folder);
@@ -167,8 +170,10 @@ static int plain(lunaq_run *run, void *ud)
 {
     world *w = ud;
     say(w, lunaq_run_type(run));
-    assert_int_equal(lunaq_run_next(run), LUNAQ_ERECURSE);
-    assert_ptr_equal(lunaq_run_context(run), w);
+    if (lunaq_run_next(run) != LUNAQ_ERECURSE)
+        say(w, "nothing is inside of a handler");
+    if (lunaq_run_context(run) != w)
+        say(w, "no context");
     atomic_fetch_add(&w->runs, 1);
     return LUNAQ_OK;
 }
@@ -278,8 +283,7 @@ static void pattern__the_longest_prefix_wins(void **state)
 static int64_t retry_delay(lunaq_run *run, const char *error, void *ud)
 {
     (void)ud;
-    assert_string_equal(error, "no");
-    return 3600000 * lunaq_run_attempt(run);
+    return strcmp(error, "no") == 0 ? 3600000 * lunaq_run_attempt(run) : 0;
 }
 
 static void retry_delay__is_the_programs_own(void **state)
@@ -386,6 +390,24 @@ static void health__is_told_again_and_again(void **state)
     w->hooks.health_interval_ms = 20;
     start(w);
     wait_for("healthy", &w->healthy, 3);
+}
+
+static void health__broker_is_silent__says_so_and_when_it_is_back(void **state)
+{
+    world *w = *state;
+    if (on_sqlite) {
+        print_message("skipped: a queue file is in this process\n");
+        skip();
+    }
+    handle(w, "a", plain);
+    w->hooks.on_health = note_health;
+    w->hooks.health_interval_ms = 20;
+    start(w);
+    wait_for("healthy", &w->healthy, 1);
+    kill(redis.pid, SIGSTOP);
+    wait_for("ill", &w->errors, 2);
+    kill(redis.pid, SIGCONT);
+    wait_for("healthy again", &w->healthy, w->healthy + 2);
 }
 
 /* ---- the run ------------------------------------------------------------- */
@@ -534,6 +556,7 @@ int main(int argc, char **argv)
         TEST(on_archive__is_told_once),
         TEST(timeout__is_an_error_of_its_own),
         TEST(health__is_told_again_and_again),
+        TEST(health__broker_is_silent__says_so_and_when_it_is_back),
         TEST(run__shows_its_headers),
         TEST(result__is_readable_while_the_handler_runs),
         TEST(handler_options__count_where_the_task_says_nothing),
