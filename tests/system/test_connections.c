@@ -2,6 +2,7 @@
  * are enqueued and run. */
 #include "support/test.h"
 
+#include "support/fake_server.h"
 #include "support/sentinels.h"
 
 #include <lunaq/server.h>
@@ -115,6 +116,142 @@ static void tls__files_in_the_environment__work(void **state)
     unsetenv("LUNAQ_REDIS_CA");
 }
 
+/* What a client says that asks for a sign of life. */
+static void ping(const char *url, const lunaq_redis_options *redis, int code,
+                 const char *says)
+{
+    lunaq_client_options o = LUNAQ_CLIENT_OPTIONS_INIT;
+    lunaq_client *client = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    o.broker = url;
+    o.redis = redis;
+    int rc = lunaq_client_open(&client, &o, &err);
+    if (!rc)
+        rc = lunaq_client_ping(client, &err);
+    lunaq_client_close(client);
+    if (rc != code || !strstr(err.message, says))
+        fail_msg("%s: %d: %s", url, rc, err.message);
+}
+
+static void tls__each_of_the_options__counts(void **state)
+{
+    lunaq_redis_options none = LUNAQ_REDIS_OPTIONS_INIT, o = none;
+    const char *url = with("rediss://127.0.0.1:%s", tls);
+    (void)state;
+    ping(url, &none, LUNAQ_ECONFIG, "its CA is not known here");
+    o.insecure = 1;
+    ping(url, &o, LUNAQ_OK, "");
+    o = none;
+    o.ca = tls_file(&files, "ca.pem");
+    ping(url, &o, LUNAQ_OK, "");
+    o.server_name = "redis.example";
+    ping(url, &o, LUNAQ_ECONFIG, "not for 'redis.example'");
+    o.server_name = NULL;
+    o.cert = tls_file(&files, "client.pem");
+    o.key = tls_file(&files, "server.key");
+    ping(url, &o, LUNAQ_ECONFIG, "server.key: is not the key");
+}
+
+/* Its tasks leave traces. */
+static void assert_in_database(int number)
+{
+    static const char *const info[] = {"INFO", "keyspace", NULL};
+    char text[16];
+    char *reply = redis_server_command(&server, info);
+    snprintf(text, sizeof(text), "db%d:", number);
+    assert_non_null(reply);
+    if (!strstr(reply, text))
+        fail_msg("no %s in %s", text, reply);
+    free(reply);
+}
+
+/* A sentinel that answers who logs in as it should. */
+static void answer_a_friend(fake_server *s, int fd, int nth, void *ud)
+{
+    (void)s;
+    (void)nth;
+    if (fake_expect(fd, "AUTH\r\n$2\r\nsu\r\n$2\r\nsp\r\n"))
+        fake_say(fd, ud);
+    fake_drain(fd);
+}
+
+static void sentinels__login_and_database_of_their_own__works(void **state)
+{
+    lunaq_redis_options o = LUNAQ_REDIS_OPTIONS_INIT;
+    char answer[64];
+    (void)state;
+    snprintf(answer, sizeof(answer),
+             "+OK\r\n*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n", strlen(plain),
+             plain);
+    fake_server *sentinel = fake_server_new(NULL, answer_a_friend, answer);
+    o.sentinel_user = "su";
+    o.sentinel_password = "sp";
+    work(with("redis-sentinel://limited:p%%40ss@127.0.0.1:%d/8?master=main",
+              fake_server_port(sentinel)),
+         &o);
+    assert_in_database(8);
+    fake_server_free(sentinel);
+}
+
+/* One node that has all slots, and wants TLS and a login: those of the list's
+ * URL are each node's. */
+static void cluster__limited_user_by_tls__works(void **state)
+{
+    static const char *const slots[] = {"CLUSTER", "ADDSLOTSRANGE", "0",
+                                        "16383", NULL};
+    static const char *const info[] = {"CLUSTER", "INFO", NULL};
+    static const char *const off[] = {"ACL", "SETUSER", "default", "off", NULL};
+    char port[12], cert[96], key[96], ca[96];
+    redis_server node;
+    int number, ms = 0;
+    (void)state;
+    do /* the bus is at a port 10000 higher */
+        number = redis_server_free_port();
+    while (number >= 55000);
+    snprintf(port, sizeof(port), "%d", number);
+    snprintf(cert, sizeof(cert), "%s", tls_file(&files, "server.pem"));
+    snprintf(key, sizeof(key), "%s", tls_file(&files, "server.key"));
+    snprintf(ca, sizeof(ca), "%s", tls_file(&files, "ca.pem"));
+    const char *args[] = {"--tls-port",
+                          port,
+                          "--cluster-enabled",
+                          "yes",
+                          "--tls-cluster",
+                          "yes",
+                          "--tls-auth-clients",
+                          "no",
+                          "--tls-cert-file",
+                          cert,
+                          "--tls-key-file",
+                          key,
+                          "--user",
+                          "limited",
+                          "on",
+                          ">p@ss",
+                          "~asynq:*",
+                          "~lunaq:*",
+                          "&*",
+                          "+@all",
+                          "--tls-ca-cert-file",
+                          ca,
+                          NULL};
+    assert_int_equal(redis_server_start_with(&node, args), 0);
+    char *reply = redis_server_command(&node, slots);
+    assert_string_equal(reply, "+OK\r\n");
+    do {
+        free(reply);
+        (void)poll(NULL, 0, 20);
+        reply = redis_server_command(&node, info);
+    } while (!strstr(reply, "cluster_state:ok") && (ms += 20) < PATIENCE_MS);
+    free(reply);
+    free(redis_server_command(&node, off));
+    ping(with("rediss-cluster://127.0.0.1:%s?ca=%s", port, ca), NULL,
+         LUNAQ_ECONFIG, "login");
+    work(with("rediss-cluster://limited:p%%40ss@127.0.0.1:%s?ca=%s", port, ca),
+         NULL);
+    redis_server_stop(&node);
+}
+
 static void by_sentinels(const char *password, const tls_files *by_tls)
 {
     sentinels group;
@@ -143,6 +280,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(tls__authority_in_the_url__works),
         cmocka_unit_test(tls__files_in_the_options__work),
         cmocka_unit_test(tls__files_in_the_environment__work),
+        cmocka_unit_test(tls__each_of_the_options__counts),
+        cmocka_unit_test(sentinels__login_and_database_of_their_own__works),
+        cmocka_unit_test(cluster__limited_user_by_tls__works),
         cmocka_unit_test(sentinels__servers_want_a_password__works),
         cmocka_unit_test(sentinels__all_by_tls__works),
     };
