@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 static lunaq_task plain(const char *id)
@@ -101,6 +102,47 @@ static void enqueue__unique_and_later__locks_until_after_it(void **state)
     t.task_id = "two";
     t.process_in_ms = 0;
     assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_EDUPLICATE);
+}
+
+static int64_t lock_ms(world *w, const char *id)
+{
+    lq_op_task_get get;
+    const lq_task_row *row = world_row(w, id, &get);
+    assert_non_null(row);
+    int64_t ms = row->lock_ms;
+    lq_op_release(&get.op);
+    return ms;
+}
+
+static void enqueue__unique__locks_from_when_it_may_run(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    t.unique_ms = 100000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    assert_in_range(lock_ms(w, "one"), 60000, 100000);
+    t.task_id = "two";
+    t.payload = "other";
+    t.payload_len = 5;
+    t.process_in_ms = 200000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    assert_in_range(lock_ms(w, "two"), 260000, 301000);
+}
+
+static void enqueue__unique_for_a_moment__the_lock_ends(void **state)
+{
+    world *w = *state;
+    lunaq_task t = plain("one");
+    int64_t until = lq_mono_ms() + 20000;
+    int rc = LUNAQ_EDUPLICATE;
+    t.unique_ms = 1000;
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    t.task_id = "two";
+    while (rc == LUNAQ_EDUPLICATE && lq_mono_ms() < until) {
+        rc = world_put_task(w, &t, NULL);
+        (void)poll(NULL, 0, 20);
+    }
+    assert_int_equal(rc, LUNAQ_OK); /* though the first task still waits */
 }
 
 static void enqueue__group__waits_in_its_group(void **state)
@@ -236,6 +278,8 @@ size_t suite_enqueue(struct CMUnitTest *out)
         WORLD_TEST(enqueue__unique_and_id_taken__leaves_no_lock),
         WORLD_TEST(enqueue__repeated_unique__says_that_the_id_exists),
         WORLD_TEST(enqueue__unique_and_later__locks_until_after_it),
+        WORLD_TEST(enqueue__unique__locks_from_when_it_may_run),
+        WORLD_TEST(enqueue__unique_for_a_moment__the_lock_ends),
         WORLD_TEST(enqueue__group__waits_in_its_group),
         WORLD_TEST(enqueue__batch__answers_for_each),
         WORLD_TEST(enqueue__too_many__is_refused),

@@ -23,7 +23,27 @@ static void plant_in(struct world *w, const char *queue, lunaq_state state,
 /* ---- numbers --------------------------------------------------------------
  */
 
-static void stats__one_of_each__counts_them(void **state)
+/* Another number of tasks in each state, so that none stands for another. */
+static void plant_states(struct world *w)
+{
+    static const struct {
+        lunaq_state state;
+        int count;
+    } rows[] = {{LUNAQ_ACTIVE, 3},    {LUNAQ_SCHEDULED, 4},
+                {LUNAQ_RETRY, 5},     {LUNAQ_ARCHIVED, 6},
+                {LUNAQ_COMPLETED, 7}, {LUNAQ_AGGREGATING, 8}};
+    for (size_t i = 0; i < LQ_COUNT(rows); i++)
+        for (int k = 0; k < rows[i].count; k++) {
+            char id[32];
+            snprintf(id, sizeof id, "%s%d", lunaq_state_name(rows[i].state), k);
+            plant_in(w, Q, rows[i].state, id,
+                     rows[i].state != LUNAQ_AGGREGATING ? NULL
+                     : k                                ? "x"
+                                                        : "y");
+        }
+}
+
+static void stats__each_state__counts_its_tasks(void **state)
 {
     struct world *w = *state;
     struct planted waits = {.queue = Q,
@@ -31,16 +51,11 @@ static void stats__one_of_each__counts_them(void **state)
                             .state = LUNAQ_PENDING,
                             .score = lq_now_ms() / 1000 - 90};
     plant(w, &waits);
-    plant_in(w, Q, LUNAQ_ACTIVE, "a", NULL);
-    plant_in(w, Q, LUNAQ_SCHEDULED, "s", NULL);
-    plant_in(w, Q, LUNAQ_RETRY, "r", NULL);
-    plant_in(w, Q, LUNAQ_ARCHIVED, "d", NULL);
-    plant_in(w, Q, LUNAQ_COMPLETED, "c", NULL);
-    plant_in(w, Q, LUNAQ_AGGREGATING, "g1", "x");
-    plant_in(w, Q, LUNAQ_AGGREGATING, "g2", "y");
+    plant_states(w);
     plant_queue(w, Q,
                 &(lq_queue_copy){.paused_ms = 1700000000000,
                                  .processed = INT64_MAX,
+                                 .failed = 9,
                                  .processed_on = {5},
                                  .failed_on = {2}});
 
@@ -50,17 +65,17 @@ static void stats__one_of_each__counts_them(void **state)
     const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
     assert_string_equal(q->name, Q);
     assert_int_equal(q->pending, 1);
-    assert_int_equal(q->active, 1);
-    assert_int_equal(q->scheduled, 1);
-    assert_int_equal(q->retry, 1);
-    assert_int_equal(q->archived, 1);
-    assert_int_equal(q->completed, 1);
-    assert_int_equal(q->aggregating, 2);
+    assert_int_equal(q->active, 3);
+    assert_int_equal(q->scheduled, 4);
+    assert_int_equal(q->retry, 5);
+    assert_int_equal(q->archived, 6);
+    assert_int_equal(q->completed, 7);
+    assert_int_equal(q->aggregating, 8);
     assert_int_equal(q->groups, 2);
     assert_int_equal(q->processed_today, 5);
     assert_int_equal(q->failed_today, 2);
     assert_true(q->processed_total == INT64_MAX);
-    assert_int_equal(q->failed_total, 0);
+    assert_int_equal(q->failed_total, 9);
     assert_in_range(q->latency_ms, 89000, 110000);
     assert_int_equal(q->paused_at, 1700000000000);
     lunaq_queue_list_free(list);
@@ -435,7 +450,7 @@ static void remove__rows_in_every_table__none_is_left(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        TEST(stats__one_of_each__counts_them),
+        TEST(stats__each_state__counts_its_tasks),
         TEST(queues__all__are_sorted),
         TEST(queues__unknown__names_the_known),
         TEST(history__days_back__missing_ones_are_zero),

@@ -195,7 +195,11 @@ func TestLunaqEnqueuesAndGoRuns(t *testing.T) {
 		}
 	})
 	t.Run("delayed_and_kept", func(t *testing.T) {
+		begun := time.Now()
 		r := one(t, "--process-in", "1s", "--retention", "1h")
+		if early := time.Second - time.Since(begun); early > 0 {
+			t.Errorf("it ran %v too early", early)
+		}
 		info := w.settled("go", r.id, asynq.TaskStateCompleted)
 		if string(info.Result) != "from Go" || info.Retention != time.Hour {
 			t.Errorf("info %+v", info)

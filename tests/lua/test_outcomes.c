@@ -142,6 +142,9 @@ static const row rows[] = {
     {"backoff_list__gives_the_delay",
      "return {backoff = {'5s', '30s'}, run = function() error('x') end}", "{}",
      LQ_FAILED, "x", NULL, "error", 5000},
+    {"backoff_exponential__is_asynqs_curve",
+     "return {backoff = 'exponential', run = function() error('x') end}", "{}",
+     LQ_FAILED, "x", NULL, "error", -1},
     {"backoff_function__gives_the_delay",
      "return {backoff = function(n, e) return n + #e.message - #e.message + 6 "
      "end, run = function() error('x') end}",

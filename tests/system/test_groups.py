@@ -149,6 +149,15 @@ class Groups(Both):
             self.assertEqual(line["seen"],
                              [3, 7, 250, '{"a":"\U0001f600"}', "{}"])
 
+    def test_max_delay__does_not_wait_for_a_pause(self):
+        daemon = self.start()
+        began = time.monotonic()
+        while not daemon.find("steady"):
+            self.assertLess(time.monotonic() - began, 30)
+            self.put("steady", "steady", "n:=1")
+            time.sleep(0.4)
+        self.assertGreater(time.monotonic() - began, 1.9)
+
     def test_batch_that_fails__is_retried_whole(self):
         self.put("mail", "u1", "n:=-1")
         self.put("mail", "u1", "n:=1")
@@ -214,15 +223,6 @@ class Groups(Both):
 
 class GroupsRedis(Groups, unittest.TestCase):
     broker = "redis"
-
-    def test_max_delay__does_not_wait_for_a_pause(self):
-        daemon = self.start()
-        began = time.monotonic()
-        while not daemon.find("steady"):
-            self.assertLess(time.monotonic() - began, 30)
-            self.put("steady", "steady", "n:=1")
-            time.sleep(0.4)
-        self.assertGreater(time.monotonic() - began, 1.9)
 
 
 class GroupsSqlite(Groups, unittest.TestCase):

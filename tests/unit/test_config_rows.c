@@ -58,6 +58,14 @@ static const row good[] = {
             "  c = { concurrency = 1 } } }",
      .parts = {"[\"a\"] = 6", "[\"b\"] = { weight = 3, concurrency = 5 }",
                "[\"c\"] = { weight = 1, concurrency = 1 }"}},
+    {"lua__groups__when_they_are_due",
+     .lua = "return { group_grace = '5s', group_max_delay = '2m',\n"
+            "  group_max_size = 50, queues = { a = { group_grace = '9s',\n"
+            "  group_max_delay = '3m', group_max_size = 7 } } }",
+     .parts = {"group_grace = \"5s\"", "group_max_delay = \"120s\"",
+               "group_max_size = 50",
+               "group_grace = \"9s\", group_max_delay = \"180s\", "
+               "group_max_size = 7"}},
     {"lua__queue_with_limits",
      .lua = "return { queues = { a = { archive_max = -1, archive = '30d',\n"
             "  completed_max = 9 } } }",
