@@ -1,5 +1,6 @@
 /* Damaged keys: dangling ids, ghosts, wrong types, archives too large. */
 #include "broker/redis_world.h"
+#include "broker/inspect.h"
 
 #include "base/clock.h"
 
@@ -249,6 +250,30 @@ static void settle__lease_of_a_wrong_type__is_told(void **state)
     assert_int_equal(world_end(w, LQ_DONE, "one"), LUNAQ_OK);
 }
 
+static void cancel__a_key_of_a_wrong_type__changes_nothing(void **state)
+{
+    static const char *const keys[] = {K("archived"), K("groups")};
+    world *w = *state;
+    lunaq_task t = LUNAQ_TASK_INIT;
+    lq_op_cancel op = {
+        .op.kind = LQ_OP_CANCEL, .queue = LQ_STR(Q), .id = LQ_STR("one")};
+    t.type = "t";
+    t.queue = Q;
+    t.task_id = "one";
+    t.group = "g";
+    assert_int_equal(world_put_task(w, &t, NULL), LUNAQ_OK);
+    for (size_t i = 0; i < LQ_COUNT(keys); i++) {
+        (void)REDIS("DEL", keys[i]);
+        (void)REDIS("SET", keys[i], "x");
+        assert_int_equal(world_call(w, &op.op), LUNAQ_EREPLY);
+        assert_non_null(strstr(op.op.err.message, keys[i]));
+        lq_op_release(&op.op);
+        assert_int_equal(integer(REDIS("ZCARD", K("g:g"))), 1);
+        (void)REDIS("DEL", keys[i]);
+    }
+    (void)REDIS("SADD", K("groups"), "g");
+}
+
 static void forward__dangling_id__is_dropped(void **state)
 {
     world *w = *state;
@@ -428,6 +453,7 @@ size_t redis_faults(struct CMUnitTest *out)
         WORLD_TEST(settle__lease_of_a_wrong_type__is_told),
         WORLD_TEST(take_one__task_of_a_wrong_type__is_told),
         WORLD_TEST(take_one__pending_of_a_wrong_type__is_told),
+        WORLD_TEST(cancel__a_key_of_a_wrong_type__changes_nothing),
         WORLD_TEST(forward__dangling_id__is_dropped),
         WORLD_TEST(forward__more_than_a_batch__is_due_again_at_once),
         WORLD_TEST(repair__active_without_lease__gets_one),

@@ -141,6 +141,34 @@ reclaim__key_of_the_group_has_a_wrong_type__loses_nothing(void **state)
     }
 }
 
+/* All of it or nothing, also of what is lunaq's own. */
+static void finish__own_key_of_a_wrong_type__changes_nothing(void **state)
+{
+    world *w = *state;
+    lq_op_group_finish op = {.op.kind = LQ_OP_GROUP_FINISH,
+                             .queue = LQ_STR(Q),
+                             .group = LQ_STR("a:b"),
+                             .set_id = LQ_STR(SET),
+                             .now_ms = lq_now_ms()};
+    lq_op_group_back back = {.op.kind = LQ_OP_GROUP_BACK,
+                             .queue = LQ_STR(Q),
+                             .group = LQ_STR("a:b"),
+                             .set_id = LQ_STR(SET),
+                             .error = LQ_STR("no")};
+    put_in(w, "a:b", "one");
+    take(w, 120000);
+    (void)REDIS("SET", "lunaq:{" Q "}:groups", "x");
+    assert_int_equal(world_call(w, &op.op), LUNAQ_EREPLY);
+    assert_non_null(strstr(op.op.err.message, "lunaq:{" Q "}:groups"));
+    assert_int_equal(world_call(w, &back.op), LUNAQ_EREPLY);
+    expect(REDIS("ZCARD", K("g:a:b:" SET)), ":1\r\n");
+    assert_int_equal(world_state(w, "one"), LUNAQ_AGGREGATING);
+    (void)REDIS("DEL", "lunaq:{" Q "}:groups");
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    lq_op_release(&op.op);
+    lq_op_release(&back.op);
+}
+
 /* Asynq's client notes the group of a scheduled task in its message only. */
 static void forward__scheduled_by_asynq_with_a_group__joins_it(void **state)
 {
@@ -172,6 +200,7 @@ size_t redis_groups(struct CMUnitTest *out)
         WORLD_TEST(reclaim__put_back_by_asynq__group_is_announced),
         WORLD_TEST(reclaim__odd_sets__are_dropped),
         WORLD_TEST(reclaim__key_of_the_group_has_a_wrong_type__loses_nothing),
+        WORLD_TEST(finish__own_key_of_a_wrong_type__changes_nothing),
         WORLD_TEST(forward__scheduled_by_asynq_with_a_group__joins_it),
     };
     memcpy(out, tests, sizeof(tests));

@@ -317,6 +317,35 @@ static const struct plan plans[] = {
      "redis.call('DEL', k .. 'archived', k .. 't:archived-1') "
      "redis.call('RPUSH', k .. 'archived', 'x')",
      " key-type:" K("archived"), 0, "x", true},
+    {"archived_is_a_list_and_a_task_of_it_is_there",
+     "redis.call('DEL', k .. 'archived') "
+     "redis.call('RPUSH', k .. 'archived', 'x')",
+     " key-type:" K("archived") " orphan:archived-1", 0, "x", true},
+    {"pending_is_a_string_and_a_task_of_it_is_there",
+     "redis.call('DEL', k .. 'pending', k .. 't:pending-2', "
+     "k .. 'unique:hello:1') redis.call('SET', k .. 'pending', 'x')",
+     " key-type:" K("pending") " orphan:pending-1", 0, "x", true},
+    {"archived_is_a_list_and_a_message_is_unreadable",
+     "redis.call('DEL', k .. 'archived', k .. 't:archived-1') "
+     "redis.call('RPUSH', k .. 'archived', 'x') "
+     "redis.call('HSET', k .. 't:retry-1', 'msg', '?')",
+     " key-type:" K("archived") " undecodable:retry-1", 0, "x", true},
+    {"set_is_a_string",
+     "redis.call('ZADD', k .. 'aggregation_sets', 9, k .. 'g:g:1:s') "
+     "redis.call('SET', k .. 'g:g:1:s', 'x')",
+     " key-type:" K("g:g:1:s") " key-type:" K("g:g:1:s"), 0, "x", true},
+    {"set_that_ended_of_a_group_that_is_a_string",
+     "redis.call('RENAME', k .. 'g:g:1', k .. 'g:g:1:s') "
+     "redis.call('SET', k .. 'g:g:1', 'x') "
+     "redis.call('ZADD', k .. 'aggregation_sets', 9, k .. 'g:g:1:s')",
+     " set-stale:" K("g:g:1:s") " key-type:" K("g:g:1"), 0, "x", true},
+    {"set_not_listed_and_groups_is_a_string",
+     "redis.call('RENAME', k .. 'g:g:1', k .. 'g:g:1:s') "
+     "redis.call('DEL', k .. 'groups') redis.call('SET', k .. 'groups', 'x')",
+     " key-type:" K("groups") " set-unowned:" K("g:g:1:s"), 0, "x", true},
+    {"groups_is_a_string",
+     "redis.call('DEL', k .. 'groups') redis.call('SET', k .. 'groups', 'x')",
+     " key-type:" K("groups") " group-unnamed:g:1", 0, "x", true},
     {"own_key_is_a_list", "redis.call('RPUSH', 'lunaq:{orders}:cron', 'x')",
      " key-type:lunaq:{orders}:cron", 0, "x", true},
 };

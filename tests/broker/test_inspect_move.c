@@ -124,6 +124,42 @@ static void move__key_of_another_type__says_so_and_changes_nothing(void **state)
     assert_int_equal(redis_int(w, "EXISTS", K("t:odd"), NULL), 1);
 }
 
+/* Wherever it comes from and shall go: all of it or nothing. */
+static void move__a_key_of_a_wrong_type__changes_nothing(void **state)
+{
+    static const lunaq_state from[] = {LUNAQ_RETRY, LUNAQ_AGGREGATING};
+    static const struct {
+        const char *key;
+        lunaq_move how;
+    } broken[] = {{K("pending"), RUN},
+                  {K("archived"), ARC},
+                  {K("groups"), RUN},
+                  {K("groups"), DEL}};
+    struct world *w = *state;
+    for (size_t i = 0; i < LQ_COUNT(broken); i++) {
+        for (size_t k = 0; k < LQ_COUNT(from); k++) {
+            lunaq_error err = LUNAQ_ERROR_INIT;
+            struct planted p = {
+                .queue = Q, .id = "task-000001", .state = from[k]};
+            p.group = from[k] == LUNAQ_AGGREGATING ? "g" : NULL;
+            plant(w, &p);
+            free(redis_text(w, "DEL", broken[i].key, NULL));
+            free(redis_text(w, "SET", broken[i].key, "x", NULL));
+            assert_int_equal(move(w, broken[i].how, p.id, &err), LUNAQ_EREPLY);
+            assert_non_null(strstr(err.message, broken[i].key));
+            assert_int_equal(lunaq_task_move_all(w->client, Q, from[k],
+                                                 broken[i].how, NULL, NULL),
+                             LUNAQ_EREPLY);
+            assert_int_equal(state_of(w, p.id), from[k]);
+            free(redis_text(w, "DEL", broken[i].key, NULL));
+            if (from[k] == LUNAQ_AGGREGATING)
+                redis_int(w, "SADD", K("groups"), "g", NULL);
+            assert_sound(w, Q);
+            assert_int_equal(move(w, DEL, p.id, NULL), 0);
+        }
+    }
+}
+
 static void run__archived_after_its_last_retry__starts_afresh(void **state)
 {
     struct world *w = *state;
@@ -382,6 +418,7 @@ int main(int argc, char **argv)
     };
     const struct CMUnitTest redis_only[] = {
         TEST(move__key_of_another_type__says_so_and_changes_nothing),
+        TEST(move__a_key_of_a_wrong_type__changes_nothing),
         TEST(delete__active_that_nobody_holds__is_mended),
         TEST(run__task_that_is_not_where_it_says__ends_in_one_place),
         TEST(run__task_in_an_aggregation_set__is_refused),

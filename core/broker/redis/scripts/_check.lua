@@ -1,4 +1,5 @@
--- Parts of fsck: where a task is, taking it out, putting it in.  Needs _time.
+-- Parts of fsck: where a task is, taking it out, putting it in.  Needs _time,
+-- _type.
 -- KEYS  1 pending  2 active  3 lease  4 scheduled  5 retry  6 archived
 --       7 completed  8 groups  9 aggregation_sets
 local task_prefix, group_prefix = ARGV[1], ARGV[2]
@@ -8,6 +9,14 @@ local zsets = {scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6],
 local order = {'pending', 'active', 'scheduled', 'retry', 'archived',
                'completed'}
 local sets
+
+-- Nothing is moved while a key has a wrong type, which only a person can mend:
+-- what has left one place would not arrive in the other.
+local function may_move()
+  return not misfit({KEYS[1], 'list', KEYS[2], 'list', KEYS[3], 'zset',
+                     KEYS[4], 'zset', KEYS[5], 'zset', KEYS[6], 'zset',
+                     KEYS[7], 'zset', KEYS[8], 'set', KEYS[9], 'zset'})
+end
 
 local function scored(key, id)
   local score = pcall('ZSCORE', key, id)

@@ -25,9 +25,8 @@ if state == 'active' then
   call('PUBLISH', ARGV[5], id)
   return state
 end
-if not may_hold(KEYS[6], 'zset') then
-  return redis.error_reply('WRONGTYPE archived is not a sorted set')
-end
+local bad = misfit({KEYS[6], 'zset', KEYS[5], 'set'})
+if bad then return bad end
 if state == 'pending' then
   call('LREM', KEYS[2], 0, id)
 elseif state == 'scheduled' then

@@ -4,11 +4,14 @@
 -- KEYS  as in _check
 -- ARGV  prefix of task keys, prefix of groups; per task: id, how it was there:
 --       msg | none | raw, those bytes, the new message, archive: 1 | 0
--- Returns a character per task: 1 done, 0 not as it was, A active: left alone
+-- Returns a character per task: 1 done, 0 not as it was, A left alone: it is
+--       active, or a key has a wrong type
 -- Cost  O(tasks), and O(pending) for one that is archived
 -- @allow-oom
 -- @include _time
+-- @include _type
 -- @include _check
+local movable = may_move()
 local function as_it_was(key, how, bytes)
   local kind = call('TYPE', key).ok
   if how == 'raw' then
@@ -24,7 +27,7 @@ local function fix(id, how, bytes, msg, archive)
   if not as_it_was(key, how, bytes) then return '0' end
   if archive then
     local lease = tonumber(scored(KEYS[3], id))
-    if lease and lease > now - 30 then return 'A' end
+    if not movable or lease and lease > now - 30 then return 'A' end
     local group = how ~= 'raw' and call('HGET', key, 'group')
     local places = places_of(id, group or nil, {})
     for i = 1, #places do take_out(id, places[i]) end

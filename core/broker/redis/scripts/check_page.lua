@@ -9,6 +9,7 @@
 --       the keys to walk.  faults: kind, id, detail, 1 = repaired, …
 -- Cost  O(a page)
 -- @include _time
+-- @include _type
 local repair = ARGV[4] == '1'
 -- @include _fault
 local what, cursor, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -22,7 +23,8 @@ if kind ~= types[what] then
   return {'0', items, faults}
 end
 
--- The tasks of a set go back to their group, and its name is announced.
+-- The tasks of a set go back to their group, and its name is announced.  False
+-- when a key has a wrong type.
 local function give_back(set)
   local first = call('ZRANGE', set, 0, 0)[1]
   local group = first and pcall('HGET', ARGV[6] .. first, 'group')
@@ -31,12 +33,17 @@ local function give_back(set)
     group = string.match(rest, '^(.*):[^:]*$') or rest
   end
   local key = group_prefix .. group
+  if not may_hold(key, 'zset') or not may_hold(KEYS[2], 'set') then
+    return false
+  end
   if key ~= set then
     local all = call('ZRANGE', set, 0, -1, 'WITHSCORES')
     for i = 1, #all, 2 do call('ZADD', key, 'NX', all[i + 1], all[i]) end
     call('DEL', set)
   end
   if call('EXISTS', key) == 1 then call('SADD', KEYS[2], group) end
+  call('ZREM', KEYS[1], set)
+  return true
 end
 
 local read = {}
@@ -94,18 +101,17 @@ function read.sets()
   for i = 1, #page[2], 2 do
     local set, ends = page[2][i], tonumber(page[2][i + 1])
     local mine = string.sub(set, 1, #group_prefix) == group_prefix
-    if not mine or call('EXISTS', set) == 0 then
+    local t = call('TYPE', set).ok
+    if mine and t ~= 'none' and t ~= 'zset' then
+      fault('key-type', set, t .. ', not a zset', false)
+    elseif not mine or t == 'none' then
       fault('set-missing', set)
       if repair then call('ZREM', KEYS[1], set) end
     elseif ends and ends <= now_s - 120 then
       -- A living aggregator would have given it back long ago.
-      fault('set-stale', set, tostring(now_s - floor(ends)))
-      if repair then
-        give_back(set)
-        call('ZREM', KEYS[1], set)
-      else
-        items[#items + 1] = set
-      end
+      local back = repair and give_back(set)
+      fault('set-stale', set, tostring(now_s - floor(ends)), back)
+      if not back then items[#items + 1] = set end
     else
       items[#items + 1] = set
     end

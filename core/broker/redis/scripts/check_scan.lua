@@ -11,6 +11,7 @@
 --       faults  kind, id, detail, 1 = repaired, …
 -- Cost  O(a page)
 -- @include _time
+-- @include _type
 local repair = ARGV[4] == '1'
 -- @include _fault
 local prefix = ARGV[3]
@@ -52,28 +53,29 @@ local function group(key, name)
     fault('key-type', key, t .. ', not a zset', false)
     return
   end
-  if call('SISMEMBER', KEYS[1], name) == 1 or call('ZSCORE', KEYS[2], key) then
-    return
-  end
+  if pcall('SISMEMBER', KEYS[1], name) == 1 then return end
+  if type(pcall('ZSCORE', KEYS[2], key)) == 'string' then return end
   -- A group without its name, or a set that nobody owns?  Its tasks know.
   local first = call('ZRANGE', key, 0, 0)[1]
   local of = pcall('HGET', prefix .. 't:' .. first, 'group')
   if type(of) ~= 'string' or of == name or
      string.sub(name, 1, #of + 1) ~= of .. ':' then
-    fault('group-unnamed', name)
-    if repair then call('SADD', KEYS[1], name) end
+    local may = may_hold(KEYS[1], 'set')
+    fault('group-unnamed', name, nil, may)
+    if repair and may then call('SADD', KEYS[1], name) end
     walks[#walks + 1] = key
     return
   end
-  fault('set-unowned', key)
-  if repair then
-    local to, all = prefix .. 'g:' .. of, call('ZRANGE', key, 0, -1,
-                                               'WITHSCORES')
+  local to = prefix .. 'g:' .. of
+  local may = may_hold(KEYS[1], 'set') and may_hold(to, 'zset')
+  fault('set-unowned', key, nil, may)
+  if repair and may then
+    local all = call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for i = 1, #all, 2 do call('ZADD', to, 'NX', all[i + 1], all[i]) end
     call('DEL', key)
     call('SADD', KEYS[1], of)
   end
-  walks[#walks + 1] = repair and prefix .. 'g:' .. of or key
+  walks[#walks + 1] = repair and may and to or key
 end
 
 local function counter(key, name, day)

@@ -12,10 +12,18 @@
 --       after about 200,000 steps.
 -- @allow-oom
 -- @include _time
+-- @include _type
 -- @include _check
-local repair = ARGV[3] == '1'
+local repair = ARGV[3] == '1' and may_move()
 -- @include _fault
 local messages, work = {}, 0
+-- What a walk over both lists costs.
+local function steps()
+  local pending, active = pcall('LLEN', lists.pending),
+                          pcall('LLEN', lists.active)
+  return (type(pending) == 'number' and pending or 0) +
+         (type(active) == 'number' and active or 0)
+end
 local function message(id, how, bytes)
   messages[#messages + 1] = id
   messages[#messages + 1] = how
@@ -56,7 +64,8 @@ local function put(id, key, state, group)
   if state == 'active' then
     call('LPUSH', lists.active, id)
     call('ZADD', KEYS[3], now_s + 30, id)
-  elseif state == 'aggregating' and group then
+  elseif state == 'aggregating' and group and
+         may_hold(group_prefix .. group, 'zset') then
     call('ZADD', group_prefix .. group, now_s, id)
     call('SADD', KEYS[8], group)
   elseif zsets[state] then
@@ -142,7 +151,7 @@ local function look(id, bits, hints)
     if h[2] then
       if bits % 2 == 1 or not fine(id, h, leased) then
         local places = places_of(id, h[3], hints)
-        work = work + call('LLEN', lists.pending) + call('LLEN', lists.active)
+        work = work + steps()
         if not (#places == 1 and places[1][3] == 1 and fine(id, h, leased))
         then
           mend_place(id, key, h, places, leased)
@@ -163,7 +172,7 @@ local function look(id, bits, hints)
       call('UNLINK', key)
     end
   elseif kind == 'none' then
-    work = work + call('LLEN', lists.pending) + call('LLEN', lists.active)
+    work = work + steps()
     gone(id, hints, leased)
   else
     fault('task-type', id, kind)

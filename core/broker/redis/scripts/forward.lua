@@ -12,9 +12,8 @@
 local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local moved, next_ms, archived = 0, -1, false
 local since = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
-if not may_hold(KEYS[3], 'list') then
-  return redis.error_reply('WRONGTYPE pending is not a list')
-end
+local bad = misfit({KEYS[3], 'list'})
+if bad then return bad end
 for k = 1, 2 do
   local ids = call('ZRANGEBYSCORE', KEYS[k], '-inf', now, 'LIMIT', 0, limit)
   local ready = {}

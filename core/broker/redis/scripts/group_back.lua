@@ -10,10 +10,10 @@
 -- @include _type
 -- @include _group_back
 if not call('ZSCORE', KEYS[2], KEYS[1]) then return -1 end
+local bad = misfit({KEYS[1], 'zset', ARGV[1] .. ARGV[2], 'zset', KEYS[3], 'set',
+                    KEYS[4], 'hash'})
+if bad then return bad end
 local n = put_back(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
-if not n then
-  return redis.error_reply('WRONGTYPE a key of the group is of another type')
-end
 local wait = tonumber(ARGV[3])
 if wait >= 0 then
   local before = call('HGET', KEYS[4], ARGV[2]) or ''

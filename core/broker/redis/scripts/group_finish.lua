@@ -19,10 +19,9 @@
 local set, sets, groups, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, lock_prefix = ARGV[1], ARGV[3]
 if not call('ZSCORE', sets, set) then return 'gone' end
-if not may_hold(set, 'zset') or not may_hold(groups, 'set') or
-   not may_hold(pending, 'list') or not may_hold(KEYS[5], 'zset') then
-  return redis.error_reply('WRONGTYPE a key of the queue is of another type')
-end
+local bad = misfit({set, 'zset', groups, 'set', pending, 'list', KEYS[5], 'zset',
+                    KEYS[8], 'hash'})
+if bad then return bad end
 local at, alone, items = 6 + tonumber(ARGV[5]), {}, {}
 for i = 6, at - 1 do alone[ARGV[i]] = true end
 while at <= #ARGV do

@@ -12,10 +12,8 @@
 -- @include _type
 local group, set, sets, groups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local max, delay, grace = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-if not may_hold(group, 'zset') or not may_hold(set, 'zset') or
-   not may_hold(sets, 'zset') or not may_hold(groups, 'set') then
-  return redis.error_reply('WRONGTYPE a key of a group is of another type')
-end
+local bad = misfit({group, 'zset', set, 'zset', sets, 'zset', groups, 'set'})
+if bad then return bad end
 local size = call('ZCARD', group)
 if size == 0 then
   call('SREM', groups, ARGV[2])

@@ -17,6 +17,7 @@
 -- Nothing is written for a task before all that could refuse it is checked.
 -- Group keys and task keys are made from prefixes: they share the queue's slot.
 -- @include _time
+-- @include _type
 -- @include _message
 -- @include _archive
 local pending, active, lease = KEYS[1], KEYS[2], KEYS[3]
@@ -47,7 +48,8 @@ end
 
 local function leave_group(id, name)
   local key = group_prefix .. name
-  local removed = redis.call('ZREM', key, id)
+  local removed = redis.pcall('ZREM', key, id)
+  if type(removed) ~= 'number' then return 0 end -- a key of another type
   -- A name without tasks makes Asynq's inspector report nonsense.
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', groups, name) end
   return removed
@@ -66,8 +68,8 @@ local function take_out(id, state, group)
   -- It is not where it says it is: whatever broke it, mend it.
   redis.call('LREM', pending, 0, id)
   redis.call('LREM', active, 0, id)
-  redis.call('ZREM', lease, id)
-  for _, key in pairs(zset) do redis.call('ZREM', key, id) end
+  redis.pcall('ZREM', lease, id)
+  for _, key in pairs(zset) do redis.pcall('ZREM', key, id) end
   if group then leave_group(id, group) end
 end
 
@@ -214,5 +216,8 @@ local function move_batch()
   return {1, moved, count(), source, skip}
 end
 
+local bad = misfit({pending, 'list', active, 'list', archived, 'zset',
+                    groups, 'set'})
+if bad then return bad end
 if wanted ~= '' then return move_one(wanted) end
 return move_batch()

@@ -14,9 +14,8 @@
 -- @include _give_back
 local held = {}
 for i = 3, #ARGV do held[ARGV[i]] = true end
-if not may_hold(KEYS[1], 'list') or not may_hold(KEYS[3], 'list') then
-  return redis.error_reply('WRONGTYPE active or pending is not a list')
-end
+local bad = misfit({KEYS[1], 'list', KEYS[3], 'list'})
+if bad then return bad end
 local token = tonumber(ARGV[2])
 local lost = {}
 local all = call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
