@@ -5,6 +5,7 @@
 #include "lua/error.h"
 #include "lua/generation.h"
 #include "lua/json.h"
+#include "lua/operation.h"
 #include "lua/option.h"
 #include "task/cron_rule.h"
 
@@ -264,8 +265,8 @@ int lq_lua_after_push(lua_State *L, lq_lua_run *r)
     push_entry(L, in);
     if (in->code) {
         lua_pushnil(L);
-        lq_lua_push_error(L, LQ_STR("enqueue"), lq_str_c(in->reason),
-                          LQ_STR(""), (lq_str){0});
+        lq_lua_push_error(L, lq_str_c(lq_lua_code_kind(in->code)),
+                          lq_str_c(in->reason), LQ_STR(""), (lq_str){0});
         return 3;
     }
     lua_createtable(L, 0, 3);

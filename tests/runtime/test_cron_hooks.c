@@ -30,9 +30,10 @@ typedef struct world {
     lunaq_client *client;
     lunaq_server *servers[SERVERS];
     lunaq_cron_hooks hooks;
+    const char *timezone;
     atomic_int gives, provided, refused;
     atomic_int runs[ENTRIES]; /* by the first digit of the payload */
-    atomic_int before, after, after_bad;
+    atomic_int before, after, after_bad, after_refused;
 } world;
 
 static int64_t now_ms(void)
@@ -103,6 +104,19 @@ static void after(const lunaq_cron_tick *tick, void *userdata)
     atomic_fetch_add(good ? &w->after : &w->after_bad, 1);
 }
 
+/* Of an entry whose task is locked out from the second tick on. */
+static void after_locked(const lunaq_cron_tick *tick, void *userdata)
+{
+    world *w = userdata;
+    if (tick->code == LUNAQ_OK && tick->task_id)
+        atomic_fetch_add(&w->after, 1);
+    else if (tick->code == LUNAQ_EDUPLICATE && !tick->task_id &&
+             strcmp(tick->name, "locked") == 0 && tick->at <= now_ms())
+        atomic_fetch_add(&w->after_refused, 1);
+    else
+        atomic_fetch_add(&w->after_bad, 1);
+}
+
 /* ---- the world ----------------------------------------------------------- */
 
 static int setup(void **state)
@@ -141,6 +155,7 @@ static void start(world *w, size_t i, const lunaq_cron_entry *entries,
     o.concurrency = 4;
     o.cron = entries;
     o.cron_count = count;
+    o.timezone = w->timezone;
     o.log = silent;
     if (lunaq_server_open(&w->servers[i], &o, &err) ||
         lunaq_server_handle(w->servers[i], "tick", run, w, &err) ||
@@ -254,6 +269,38 @@ static void hooks__before_leaves_out__after_is_told_once_a_tick(void **state)
     lunaq_cron_history_free(h);
 }
 
+static void hooks__tick_that_is_refused__after_is_told_why(void **state)
+{
+    world *w = *state;
+    lunaq_cron_entry e = entry_of("1", "locked");
+    e.task.queue = "unserved";
+    e.task.unique_ms = 3600000;
+    w->hooks.after_enqueue = after_locked;
+    start(w, 0, &e, 1);
+    wait_for("the first is enqueued", &w->after, 1);
+    wait_for("those behind it are refused", &w->after_refused, 2);
+    assert_int_equal(atomic_load(&w->after), 1);
+    assert_int_equal(atomic_load(&w->after_bad), 0);
+}
+
+/* The zone of the server is that of entries which name none. */
+static void timezone__entry_without_one__is_in_it(void **state)
+{
+    world *w = *state;
+    lunaq_cron_entry e = entry_of("1", "n");
+    lunaq_cron_list *list = NULL;
+    e.spec = "30 2 * * *";
+    w->timezone = "Asia/Kolkata";
+    start(w, 0, &e, 1);
+    wait_listed(w, 1);
+    list = entries_of(w);
+    const lunaq_cron_info *c = lunaq_cron_list_at(list, 0);
+    assert_string_equal(c->tz, "Asia/Kolkata");
+    /* Half past two there is nine in the evening here. */
+    assert_int_equal(c->next_at / 1000 % 86400, 21 * 3600);
+    lunaq_cron_list_free(list);
+}
+
 static void list__says_zone_policy_and_servers(void **state)
 {
     world *w = *state;
@@ -365,6 +412,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(provide__entries_come_change_and_go),
         TEST(hooks__before_leaves_out__after_is_told_once_a_tick),
+        TEST(hooks__tick_that_is_refused__after_is_told_why),
+        TEST(timezone__entry_without_one__is_in_it),
         TEST(list__says_zone_policy_and_servers),
         TEST(scheduler__without_handlers__enqueues_and_takes_nothing),
         TEST(options__that_are_none__are_refused),

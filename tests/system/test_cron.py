@@ -19,8 +19,8 @@ class Cron(World):
         return {{
           cron = {{ spec = "@every {EVERY}s", payload = {{ from = "file" }} }},
           run = function(task)
-            db.exec("insert into effects values ($1, $2, $3, '')",
-                    task.id, task.attempt, task.payload.from)
+            db.exec("insert into effects values ($1, $2, $3, $4)",
+                    task.id, task.attempt, task.payload.from, task.queue)
           end,
         }}
     """}
@@ -90,7 +90,8 @@ class Cron(World):
         daemon = self.start()
         daemon.wait("periodic task enqueued", spec="@every 1s")
         wait_for("it ran", lambda: self.ticks("config"))
-        self.assertEqual(self.state("low")["retry"], [])
+        self.assertEqual(self.postgres.rows(
+            "select distinct tag from effects where phase = 'config'"), [["low"]])
 
     def test_entry_that_never_fires__is_a_warning_once(self):
         said = "periodic entry never fires"

@@ -8,14 +8,16 @@ import unittest
 from harness import World, wait_for
 
 SCHEMA = """
-    create table effects (id text, said text, at timestamptz default now());
+    create table effects (id text, said text, at timestamptz default now(),
+      opts text);
     create table plans (id serial, type text, spec text, payload text, tz text,
       enabled boolean, name text);
 """
 SAY = """
     return { run = function(task)
-      db.exec("insert into effects values ($1, $2)", task.id,
-              task.payload and task.payload.said or task.type)
+      db.exec("insert into effects (id, said, opts) values ($1, $2, $3)", task.id,
+              task.payload and task.payload.said or task.type,
+              task.queue .. " " .. task.max_retry)
     end }
 """
 
@@ -59,6 +61,11 @@ class Schedule(World):
         wait_for("both", lambda: self.said("first") and self.said("second"), 20, 0.1)
         wait_for("listed", lambda: self.entries() == 2, 20, 0.1)
         self.assertEqual(self.said("off"), 0)
+        # They have the options of their rows, or else what is the default.
+        for text, opts in ("first", "low 1"), ("second", "default 25"):
+            self.assertEqual(self.postgres.value(
+                "select string_agg(distinct opts, ', ') from effects"
+                f" where said = '{text}'"), opts)
         # What is wrong with each row is said, and which.
         for row, reason in ((2, "cron"), (6, "Mars/Base"), (7, '"type" is missing'),
                             (8, "a table is expected")):
@@ -117,6 +124,11 @@ class Schedule(World):
               end,
               after_enqueue = function(entry, info, err)
                 if entry.name == "raises" then error("after has a fault") end
+                if err then
+                  db.exec("insert into effects values ($1, $2)", entry.id,
+                          "refused " .. err.kind .. " " .. tostring(info))
+                  return
+                end
                 db.exec("insert into effects values ($1, $2)", info.id .. "+",
                         "after " .. entry.payload.said .. " " .. info.queue)
               end,
@@ -136,6 +148,8 @@ class Schedule(World):
               { type = "say", spec = "@every 1s", payload = { said = "yes" } },
               { type = "say", spec = "@every 1s", name = "n",
                 payload = { said = "never" } },
+              { type = "say", spec = "@every 1s", name = "locked",
+                queue = "unserved", unique = "1h", payload = { said = "locked" } },
               { type = "say", spec = "@every 1s", name = "raises",
                 payload = { said = "raises" } } } }
         """)
@@ -146,6 +160,10 @@ class Schedule(World):
         wait_for("the handler's own goes before", lambda: self.said("own") >= 2, 30, 0.1)
         self.assertEqual(self.said("never"), 0)
         wait_for("after was told", lambda: self.said("after yes default") >= 3, 30, 0.1)
+        # Its lock is held by the first of its tasks, which nobody runs.
+        wait_for("after was told of a refusal",
+                 lambda: self.said("refused duplicate nil"), 30, 0.1)
+        self.assertEqual(self.said("after locked unserved"), 1)
         wait_for("left out", lambda: a.find("left out") or b.find("left out"), 30, 0.1)
         for what in "before_enqueue failed", "after_enqueue failed":
             wait_for(what, lambda: a.find(what) or b.find(what), 30, 0.1)
