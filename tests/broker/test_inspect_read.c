@@ -109,9 +109,16 @@ static void list__all_queues_and_states__shows_everything(void **state)
     struct planted other = {
         .queue = "other", .id = "o", .state = LUNAQ_COMPLETED};
     plant_in(w, LUNAQ_ACTIVE, "a", 0, NULL);
+    plant_in(w, LUNAQ_PENDING, "p", 0, NULL);
+    plant_in(w, LUNAQ_SCHEDULED, "s", 0, NULL);
+    plant_in(w, LUNAQ_RETRY, "r", 0, NULL);
     plant_in(w, LUNAQ_ARCHIVED, "d", 0, NULL);
+    plant_in(w, LUNAQ_COMPLETED, "c", 0, NULL);
+    plant_in(w, LUNAQ_AGGREGATING, "g", 0, "x");
     plant(w, &other);
-    assert_ids(list_of(w, NULL, LUNAQ_STATE_ANY, NULL, 0, 0), "a d o");
+    assert_ids(list_of(w, NULL, LUNAQ_STATE_ANY, NULL, 0, 0),
+               "a p s r d c g o");
+    assert_ids(list_of(w, Q, LUNAQ_RETRY, NULL, 0, 0), "r");
 }
 
 static void list__undecodable__is_shown_as_what_it_is(void **state)
@@ -284,7 +291,8 @@ static void publish_server(struct world *w, const char *extra)
                        .status = LQ_STR("active"),
                        .pid = 7,
                        .concurrency = 10,
-                       .active_worker_count = 1,
+                       .active_worker_count = 2,
+                       .strict = true,
                        .start_ms = 1700000000000,
                        .queues = queues,
                        .queue_count = 2};
@@ -295,26 +303,46 @@ static void publish_server(struct world *w, const char *extra)
                             .queue = LQ_STR("default"),
                             .pid = 7,
                             .start_ms = 1700000001000};
-    lq_buf info, of_worker;
+    lq_worker_msg bounded = worker;
+    bounded.task_id = LQ_STR("t2");
+    bounded.type = LQ_STR("bye");
+    bounded.queue = LQ_STR("low");
+    bounded.start_ms = 1700000002000;
+    bounded.deadline_ms = 1700000060000;
+    lq_buf info, of_worker, of_bounded;
     lq_buf_init(&info, 0);
     lq_buf_init(&of_worker, 0);
+    lq_buf_init(&of_bounded, 0);
     lq_server_encode(&info, &m);
     lq_worker_encode(&of_worker, &worker);
+    lq_worker_encode(&of_bounded, &bounded);
     const lq_heartbeat_worker workers[] = {
-        {worker.task_id, lq_buf_str(&of_worker)}};
+        {worker.task_id, lq_buf_str(&of_worker)},
+        {bounded.task_id, lq_buf_str(&of_bounded)}};
     lq_op_heartbeat op = {.host = m.host,
                           .server_id = m.server_id,
                           .pid = m.pid,
                           .info = lq_buf_str(&info),
                           .extra = lq_str_c(extra),
                           .workers = workers,
-                          .worker_count = 1,
+                          .worker_count = LQ_COUNT(workers),
                           .ttl_ms = 60000};
     lq_op_init(&op.op, LQ_OP_HEARTBEAT);
     carry_out(w, &op.op);
     lq_op_release(&op.op);
     lq_buf_release(&info);
     lq_buf_release(&of_worker);
+    lq_buf_release(&of_bounded);
+}
+
+static const lunaq_worker_info *worker_of(const lunaq_server_info *s,
+                                          const char *task)
+{
+    for (size_t i = 0; i < s->worker_count; i++)
+        if (strcmp(s->workers[i].task_id, task) == 0)
+            return &s->workers[i];
+    fail_msg("nobody runs %s", task);
+    return NULL;
 }
 
 static void servers__live_one__is_listed_with_its_workers(void **state)
@@ -330,10 +358,24 @@ static void servers__live_one__is_listed_with_its_workers(void **state)
     assert_int_equal(s->pid, 7);
     assert_int_equal(s->concurrency, 10);
     assert_int_equal(s->started_at, 1700000000000);
+    assert_string_equal(s->status, "active");
+    assert_int_equal(s->strict, 1);
     assert_int_equal(s->queue_count, 2);
-    assert_int_equal(s->worker_count, 1);
-    assert_string_equal(s->workers[0].task_id, "t1");
-    assert_int_equal(s->workers[0].deadline_at, 0);
+    assert_string_equal(s->queues[0].queue, "default");
+    assert_int_equal(s->queues[0].weight, 3);
+    assert_string_equal(s->queues[1].queue, "low");
+    assert_int_equal(s->queues[1].weight, 1);
+    assert_int_equal(s->worker_count, 2);
+    const lunaq_worker_info *t = worker_of(s, "t1");
+    assert_string_equal(t->type, "hello");
+    assert_string_equal(t->queue, "default");
+    assert_int_equal(t->started_at, 1700000001000);
+    assert_int_equal(t->deadline_at, 0);
+    t = worker_of(s, "t2");
+    assert_string_equal(t->type, "bye");
+    assert_string_equal(t->queue, "low");
+    assert_int_equal(t->started_at, 1700000002000);
+    assert_int_equal(t->deadline_at, 1700000060000);
     lunaq_server_list_free(list);
 }
 

@@ -22,7 +22,7 @@ payload() { # ID: what show --json says of it
 
 # ---- without a broker's help ---------------------------------------------------
 
-good version "lunaq 0." version
+good version__is_printed "lunaq 0." version
 good version_option "lunaq 0." --version
 good help_all "task show" help
 good help_option "queue pause" --help
@@ -210,6 +210,49 @@ run task show same-end
   [[ $err == *"give more of it"* ]]
 report task_show_ambiguous__lists_both $?
 
+# ids args…: those that task ls lists, in its order
+ids() {
+  "$lunaq" task ls "$@" --json | sed -n 's/^[[:space:]]*"id":\t"\(.*\)",$/\1/p' |
+    xargs
+}
+for n in 1 2 3 4 5; do
+  good "pages_$n" "" enqueue hello --queue pages --task-id "page-task-$n"
+done
+check task_ls__size__is_a_page "$(ids --queue pages --size 2)" \
+  "page-task-1 page-task-2"
+check task_ls__page__is_the_one_asked_for \
+  "$(ids --queue pages --size 2 --page 2)" "page-task-3 page-task-4"
+check task_ls__last_page__is_the_rest \
+  "$(ids --queue pages --size 2 --page 3)" "page-task-5"
+for group in red blue; do
+  for n in 1 2 3; do
+    good "grouped_$group$n" "aggregating" enqueue hello --queue grouped \
+      --group "$group" --task-id "$group-task-$n"
+  done
+done
+good grouped_elsewhere "aggregating" enqueue hello --queue grouped2 --group green
+check task_ls__group__lists_only_its \
+  "$(ids --queue grouped --state aggregating --group blue)" \
+  "blue-task-1 blue-task-2 blue-task-3"
+run group ls --queue grouped --json
+[[ $out == *'"red"'* && $out != *'"green"'* ]]
+report group_ls__queue__lists_only_its $?
+good task_run__all_of_a_group__only_its "pending 3 tasks" task run --all \
+  --queue grouped --state aggregating --group blue
+check task_run__all_of_a_group__left_the_other \
+  "$(ids --queue grouped --state aggregating)" \
+  "red-task-1 red-task-2 red-task-3"
+good task_archive__all_of_a_state__only_its "archived 3 tasks" task archive \
+  --all --queue grouped --state pending
+check task_archive__all_of_a_state__left_the_others \
+  "$(ids --queue grouped --state aggregating)" \
+  "red-task-1 red-task-2 red-task-3"
+good task_delete__all_of_a_queue__only_its "deleted 6 tasks" task delete --all \
+  --queue grouped --type hello
+check task_delete__all_of_a_queue__left_the_others "$(ids --queue pages)" \
+  "page-task-1 page-task-2 page-task-3 page-task-4 page-task-5"
+good pages_rm "" queue rm pages grouped grouped2 --force
+
 good task_run "o1  pending" task run o1
 bad task_run_again 1 "already" task run o1
 good task_archive "o1  archived" task archive o1
@@ -293,7 +336,7 @@ good queue_history "0" queue history low --days 3
 check queue_history__lines "$(wc -l <<<"$out")" 4
 json queue_history_json "\"day\":	\"$(date -u +%F)\"" queue history low
 bad queue_history_days 2 "1 to 90" queue history low --days 91
-bad queue_rm_full 1 "holds tasks: --force " queue rm low
+bad queue_rm__holds_tasks__needs_force 1 "holds tasks: --force " queue rm low
 good queue_rm "low  removed" queue rm low --force
 check queue_rm__nothing_left "$(r keys '*{low}*')" ""
 bad queue_rm_again 1 "no queue 'low'" queue rm low

@@ -109,6 +109,34 @@ func (c *asynqCLI) agree() {
 	}
 }
 
+// shown compares lunaq's own listings of queues with its stats.
+func (c *asynqCLI) shown() {
+	c.t.Helper()
+	for name, want := range c.counts() {
+		if name == "" {
+			continue
+		}
+		show, _ := c.lunaqJSON("queue", "show", name).(map[string]any)
+		for verb, row := range map[string]map[string]any{"show": show,
+			"ls": c.queueRow(name)} {
+			for what, n := range want {
+				// What grows by itself, and what is a sample.
+				if what == "latency_ms" || what == "memory_bytes" {
+					continue
+				}
+				got := row[what]
+				if what == "paused" && got == true {
+					got = 1.0
+				}
+				if got != float64(n) {
+					c.t.Errorf("lunaq queue %s %s: %s is %v, wanted %d", verb, name,
+						what, got, n)
+				}
+			}
+		}
+	}
+}
+
 // verbs are all that the tool knows, as its help prints them.
 func (c *asynqCLI) verbs() []string {
 	c.t.Helper()
@@ -145,6 +173,7 @@ func TestAsynqsCLIOnLunaqsTasks(t *testing.T) {
 		asked: map[string]bool{}}
 	c.check()
 	c.agree()
+	c.shown()
 
 	c.say(argv("queue list"), "full", "side", "ticks")
 	c.say(argv("queue inspect full side"), "Name:   full", "Paused: true",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ type full struct {
 	ids    map[string][]string
 	groups map[string][]string
 	entry  string // the id of the periodic entry that fired
+
+	began, deadline time.Time
 }
 
 var fullHandlers = map[string]string{
@@ -38,7 +41,8 @@ const fullQueue = "full"
 func newFullWorld(t *testing.T) *full {
 	t.Helper()
 	f := &full{world: newWorld(t), ids: map[string][]string{},
-		groups: map[string][]string{}}
+		groups: map[string][]string{}, began: time.Now(),
+		deadline: time.Now().Add(5 * time.Hour).Truncate(time.Second)}
 	f.ours = true
 	// The queues side and ticks are served by nobody.
 	f.startHandlers(fullHandlers, "LUNAQ_QUEUES="+fullQueue+"=3",
@@ -53,7 +57,9 @@ func newFullWorld(t *testing.T) *full {
 		{"later", "retry", 3, nil},
 		{"refuse", "archived", 6, nil},
 		{"ok", "completed", 5, []string{"--retention", "1h"}},
-		{"ok", "scheduled", 8, []string{"--process-in", "2h"}},
+		{"ok", "scheduled", 8, []string{"--process-in", "2h", "--header",
+			"trace=a b", "--header", "von=Größe", "--timeout", "90s",
+			"--max-retry", "4", "--deadline", at(f.deadline)}},
 	} {
 		for i := 0; i < kind.count; i++ {
 			f.add(kind.state, kind.task, i, kind.flags...)
@@ -63,22 +69,8 @@ func newFullWorld(t *testing.T) *full {
 		}
 	}
 	f.lunaq("queue", "pause", fullQueue)
-	// A take that was under way when the queue was paused is over by now.
-	for i := 0; ; i++ {
-		f.add("probe", "wait", i)
-		id := f.ids["probe"][i]
-		time.Sleep(300 * time.Millisecond)
-		info, err := f.inspector.GetTaskInfo(fullQueue, id)
-		f.ok(err)
-		if info.State == asynq.TaskStatePending {
-			f.ids["pending"] = append(f.ids["pending"], id)
-			break
-		}
-		f.settled(fullQueue, id, asynq.TaskStateActive)
-		f.ids["active"] = append(f.ids["active"], id)
-	}
-	delete(f.ids, "probe")
-	for i := 1; i < 10; i++ {
+	// What takes a task looks at the pause in the same script.
+	for i := 0; i < 10; i++ {
 		f.add("pending", "ok", i)
 	}
 	for i := 0; i < 5; i++ {
@@ -152,9 +144,76 @@ func (w *world) counts() map[string]map[string]int {
 	return out
 }
 
-// The fixture itself: what it says of each state is what is there.
+// checkTask wants what Asynq's inspector says of a task to be what was asked
+// for, whatever lunaq says of it.
+func (f *full) checkTask(state, id string) {
+	f.t.Helper()
+	info, err := f.inspector.GetTaskInfo(fullQueue, id)
+	if err != nil {
+		f.t.Errorf("%s: %v", id, err)
+		return
+	}
+	wrong := func(what string, got any) {
+		f.t.Helper()
+		f.t.Errorf("%s task %s: %s is %v", state, id, what, got)
+	}
+	// in wants an instant to be so long after the enqueue.
+	in := func(what string, at time.Time, later time.Duration) {
+		f.t.Helper()
+		if at.Before(f.began.Add(later-time.Second)) ||
+			at.After(time.Now().Add(later+time.Second)) {
+			wrong(what, at)
+		}
+	}
+	n, _, _ := strings.Cut(strings.TrimPrefix(id, state), "-")
+	if info.State.String() != state || string(info.Payload) != `{"n":`+n+`}` {
+		wrong("what is stored", fmt.Sprintf("%+v", info))
+	}
+	switch state {
+	case "scheduled":
+		in("next", info.NextProcessAt, 2*time.Hour)
+		if info.MaxRetry != 4 || info.Timeout != 90*time.Second ||
+			!info.Deadline.Equal(f.deadline) || len(info.Headers) != 2 ||
+			info.Headers["trace"] != "a b" || info.Headers["von"] != "Größe" {
+			wrong("an option", fmt.Sprintf("%+v", info))
+		}
+	case "retry":
+		in("next", info.NextProcessAt, time.Hour)
+		in("the failure", info.LastFailedAt, 0)
+		if info.Retried != 1 || info.MaxRetry != 25 ||
+			!strings.Contains(info.LastErr, "not today, säge ✓") {
+			wrong("the failure", fmt.Sprintf("%+v", info))
+		}
+	case "archived":
+		in("the failure", info.LastFailedAt, 0)
+		if info.LastErr != "never again" {
+			wrong("the failure", info.LastErr)
+		}
+	case "completed":
+		in("the end", info.CompletedAt, 0)
+		if info.Retention != time.Hour || string(info.Result) != `{"got":`+n+`}` {
+			wrong("the end", fmt.Sprintf("%+v", info))
+		}
+	}
+}
+
+// The fixture itself: what it says of each state is what is there, and Asynq
+// reads of it what was asked for.
 func (f *full) check() {
 	f.t.Helper()
+	for state, ids := range f.ids {
+		for _, id := range ids {
+			f.checkTask(state, id)
+		}
+	}
+	ended := len(f.ids["completed"]) + len(f.ids["retry"]) + len(f.ids["archived"])
+	failed := len(f.ids["retry"]) + len(f.ids["archived"])
+	if info, err := f.inspector.GetQueueInfo(fullQueue); err != nil ||
+		info.ProcessedTotal != ended || info.FailedTotal != failed ||
+		!info.Paused || info.Groups != len(f.groups) {
+		f.t.Errorf("%d ended, %d of them failed; Asynq says %+v, %v", ended,
+			failed, info, err)
+	}
 	counts := f.counts()[fullQueue]
 	for _, state := range states {
 		if counts[state] != len(f.ids[state]) {

@@ -120,11 +120,15 @@ func TestGroupsGoBothWays(t *testing.T) {
 	t.Run("both_list_them", func(t *testing.T) {
 		w := newWorld(t)
 		w.letters("q", 10, func(n int) bool { return n%2 == 0 })
+		w.letters("other", 2, func(int) bool { return true })
 		theirs, err := w.inspector.Groups("q")
 		w.ok(err)
 		sizes := map[any]any{}
 		for _, row := range w.rows("group", "ls", "--queue", "q") {
 			sizes[row["group"]] = row["tasks"]
+			if row["queue"] != "q" {
+				t.Errorf("a group of another queue: %v", row)
+			}
 		}
 		for _, g := range theirs {
 			if sizes[g.Group] != float64(g.Size) {

@@ -120,14 +120,6 @@ func TestEveryMethodOfAsynqsInspector(t *testing.T) {
 			t.Errorf("%s: %s is %v, wanted %s", name, id, info.State, state)
 		}
 	}
-	moved := func(state string, n int, err error) {
-		t.Helper()
-		no(err)
-		if n == 0 {
-			t.Errorf("%s found nothing to do", name)
-		}
-		delete(f.ids, state)
-	}
 	list := func(state string, one func(...asynq.ListOption) ([]*asynq.TaskInfo,
 		error), want []string) {
 		t.Helper()
@@ -187,7 +179,11 @@ func TestEveryMethodOfAsynqsInspector(t *testing.T) {
 	step("History", func() {
 		days, err := in.History(fullQueue, 3)
 		no(err)
-		for i, row := range f.rows("queue", "history", fullQueue, "--days", "3") {
+		rows := f.rows("queue", "history", fullQueue, "--days", "3")
+		if len(rows) != 3 || len(days) != 3 {
+			t.Fatalf("of 3 days: lunaq %v, Asynq %v", rows, days)
+		}
+		for i, row := range rows {
 			if row["day"] != days[i].Date.Format("2006-01-02") ||
 				row["processed"] != float64(days[i].Processed) ||
 				row["failed"] != float64(days[i].Failed) {
@@ -314,34 +310,52 @@ func TestEveryMethodOfAsynqsInspector(t *testing.T) {
 		fresh += 2
 	}
 	type all = func(string) (int, error)
+	// moved calls a method that moves all of a state, and counts what it moved.
+	moved := func(call all, from, to string) {
+		t.Helper()
+		before := f.counts()[fullQueue]
+		n, err := call(fullQueue)
+		no(err)
+		after := f.counts()[fullQueue]
+		if n == 0 || before[from]-after[from] != n ||
+			to != "" && after[to]-before[to] != n {
+			t.Errorf("%s says it moved %d: %v became %v", name, n, before, after)
+		}
+		delete(f.ids, from)
+	}
 	group := func(call func(string, string) (int, error)) all {
 		return func(queue string) (int, error) { return call(queue, "bills") }
 	}
 	for _, m := range []struct {
-		name, state string
-		call        all
+		name, from, to string
+		fill           bool
+		call           all
 	}{
-		{"RunAllScheduledTasks", "scheduled", in.RunAllScheduledTasks},
-		{"ArchiveAllScheduledTasks", "scheduled", in.ArchiveAllScheduledTasks},
-		{"DeleteAllScheduledTasks", "scheduled", in.DeleteAllScheduledTasks},
-		{"RunAllRetryTasks", "", in.RunAllRetryTasks},
-		{"RunAllAggregatingTasks", "aggregating", group(in.RunAllAggregatingTasks)},
-		{"ArchiveAllAggregatingTasks", "aggregating",
+		{"RunAllScheduledTasks", "scheduled", "pending", true,
+			in.RunAllScheduledTasks},
+		{"ArchiveAllScheduledTasks", "scheduled", "archived", true,
+			in.ArchiveAllScheduledTasks},
+		{"DeleteAllScheduledTasks", "scheduled", "", true,
+			in.DeleteAllScheduledTasks},
+		{"RunAllRetryTasks", "retry", "pending", false, in.RunAllRetryTasks},
+		{"RunAllAggregatingTasks", "aggregating", "pending", true,
+			group(in.RunAllAggregatingTasks)},
+		{"ArchiveAllAggregatingTasks", "aggregating", "archived", true,
 			group(in.ArchiveAllAggregatingTasks)},
-		{"DeleteAllAggregatingTasks", "aggregating",
+		{"DeleteAllAggregatingTasks", "aggregating", "", true,
 			group(in.DeleteAllAggregatingTasks)},
-		{"DeleteAllCompletedTasks", "", in.DeleteAllCompletedTasks},
-		{"ArchiveAllPendingTasks", "pending", in.ArchiveAllPendingTasks},
-		{"RunAllArchivedTasks", "", in.RunAllArchivedTasks},
-		{"DeleteAllPendingTasks", "pending", in.DeleteAllPendingTasks},
+		{"DeleteAllCompletedTasks", "completed", "", false,
+			in.DeleteAllCompletedTasks},
+		{"ArchiveAllPendingTasks", "pending", "archived", true,
+			in.ArchiveAllPendingTasks},
+		{"RunAllArchivedTasks", "archived", "pending", false,
+			in.RunAllArchivedTasks},
+		{"DeleteAllPendingTasks", "pending", "", true, in.DeleteAllPendingTasks},
 	} {
-		if m.state != "" {
-			refill(m.state)
+		if m.fill {
+			refill(m.from)
 		}
-		step(m.name, func() {
-			n, err := m.call(fullQueue)
-			moved(m.state, n, err)
-		})
+		step(m.name, func() { moved(m.call, m.from, m.to) })
 	}
 	// Two more that fail, for what is left to do with them.
 	step("UnpauseQueue", func() { no(in.UnpauseQueue(fullQueue)) })
@@ -350,18 +364,15 @@ func TestEveryMethodOfAsynqsInspector(t *testing.T) {
 		f.settled(fullQueue, f.ids["again"][i], asynq.TaskStateRetry)
 	}
 	step("ArchiveAllRetryTasks", func() {
-		n, err := in.ArchiveAllRetryTasks(fullQueue)
-		moved("", n, err)
+		moved(in.ArchiveAllRetryTasks, "retry", "archived")
 	})
 	f.add("again", "later", 2)
 	f.settled(fullQueue, f.ids["again"][2], asynq.TaskStateRetry)
 	step("DeleteAllRetryTasks", func() {
-		n, err := in.DeleteAllRetryTasks(fullQueue)
-		moved("", n, err)
+		moved(in.DeleteAllRetryTasks, "retry", "")
 	})
 	step("DeleteAllArchivedTasks", func() {
-		n, err := in.DeleteAllArchivedTasks(fullQueue)
-		moved("", n, err)
+		moved(in.DeleteAllArchivedTasks, "archived", "")
 	})
 	step("PauseQueue", func() { no(in.PauseQueue(fullQueue)) })
 	step("DeleteQueue", func() {
@@ -379,8 +390,7 @@ func TestEveryMethodOfAsynqsInspector(t *testing.T) {
 	// Locks that Asynq's inspector leaves behind are found, and released.
 	f.lunaq("enqueue", "ok", "--queue", fullQueue, "--unique", "1h")
 	step("DeleteAllPendingTasks", func() {
-		n, err := in.DeleteAllPendingTasks(fullQueue)
-		moved("", n, err)
+		moved(in.DeleteAllPendingTasks, "pending", "")
 	})
 	if out := f.lunaqFails("fsck"); !strings.Contains(out, "[lock-dead]") ||
 		!strings.Contains(out, " 1 fault") {

@@ -273,6 +273,8 @@ func TestMixedFleetEndsEveryTask(t *testing.T) {
 		t.Helper()
 		for end := time.Now().Add(limit); !done(); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
+				m.mu.Lock()
+				defer m.mu.Unlock()
 				t.Fatalf("waited in vain: %s: %v", what, m.count)
 			}
 		}

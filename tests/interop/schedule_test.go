@@ -7,18 +7,26 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// history compares what both say an entry enqueued, newest first.
-func (w *world) history(entry string) {
+// history compares what both say an entry enqueued, newest first, once it
+// enqueued so often: of the last two, the limit asked for.
+func (w *world) history(entry string, often int) {
 	w.t.Helper()
+	w.until("the entry enqueued often enough", func() bool {
+		events, err := w.inspector.ListSchedulerEnqueueEvents(entry)
+		return err == nil && len(events) >= often
+	})
 	theirs, err := w.inspector.ListSchedulerEnqueueEvents(entry,
-		asynq.PageSize(3))
+		asynq.PageSize(2))
 	w.ok(err)
 	answer, _ := w.lunaqJSON("cron", "history", entry, "--limit",
-		"3").(map[string]any)
+		"2").(map[string]any)
 	var ours []map[string]any
 	events, _ := answer["events"].([]any)
 	for _, event := range events {
 		ours = append(ours, event.(map[string]any))
+	}
+	if want := min(often, 2); len(ours) != want {
+		w.t.Errorf("%s: lunaq tells of %d, wanted %d", entry, len(ours), want)
 	}
 	// Another tick may have come in between.
 	for len(ours) > 0 && len(theirs) > 0 && ours[0]["task_id"] != theirs[0].TaskID {
@@ -82,9 +90,14 @@ func TestSchedulersOfAsynqBesideLunaqd(t *testing.T) {
 		rows[id] = row
 	}
 	for id, e := range entries {
-		row := rows[id]
+		row, queue := rows[id], ""
+		for _, o := range e.Opts {
+			if o.Type() == asynq.QueueOpt {
+				queue = o.Value().(string)
+			}
+		}
 		if row == nil || row["spec"] != e.Spec || row["type"] != e.Task.Type() ||
-			row["payload"] != string(e.Task.Payload()) {
+			row["queue"] != queue || row["payload"] != string(e.Task.Payload()) {
 			t.Errorf("entry %s: lunaq %v, Asynq %+v", id, row, e)
 			continue
 		}
@@ -93,9 +106,17 @@ func TestSchedulersOfAsynqBesideLunaqd(t *testing.T) {
 		if d := int64(next) - e.Next.UnixMilli(); d < 0 || d > 10000 {
 			t.Errorf("entry %s: next %v, %v", id, row, e.Next)
 		}
-		if !e.Prev.IsZero() {
-			w.history(id)
+		last, _ := row["last_at"].(float64)
+		if e.Prev.IsZero() {
+			if last != 0 {
+				t.Errorf("entry %s never ran: %v", id, row)
+			}
+			continue
 		}
+		if d := int64(last) - e.Prev.UnixMilli(); d < 0 || d > 10000 {
+			t.Errorf("entry %s: last %v, %v", id, row, e.Prev)
+		}
+		w.history(id, 3)
 	}
 	w.until("lunaqd runs what they enqueue", func() bool {
 		info, err := w.inspector.GetQueueInfo("q")
@@ -116,5 +137,5 @@ func (provider) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
 func TestHistoryOfEntriesIsTold(t *testing.T) {
 	t.Parallel()
 	f := newFullWorld(t)
-	f.history(f.entry)
+	f.history(f.entry, 1)
 }

@@ -99,6 +99,16 @@ class Dash(Both, unittest.TestCase):
         screen.press("\x03")
         self.assertEqual(screen.process.wait(20), 0)
 
+    def test_refresh__is_as_often_as_asked(self):
+        seldom, often = self.dash("--refresh", "1h"), self.dash("--refresh", "1s")
+        seldom.wait("no queues")
+        for name in "first", "second", "third", "fourth":
+            self.enqueue("hello", "--queue", name)
+            often.wait(name)  # at least a second later each
+        self.assertNotIn("first", seldom.read())
+        seldom.press("r")
+        seldom.wait("fourth")
+
     def test_tiny_terminal__is_no_trouble(self):
         self.enqueue("hello")
         for rows, columns in (1, 1), (3, 20), (5, 300):
