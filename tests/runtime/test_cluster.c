@@ -180,10 +180,11 @@ master_killed__its_replica_goes_on_and_durable_tasks_are_there(void **state)
     stop_servers(w);
 }
 
-/* Its connections stay, and nothing comes. */
-/* Stops the master of the second queue until another one serves it.  How long
- * it took from when that one was promoted, in ms.  What was sent to it keeps
- * the producer waiting, so somebody else enqueues task n. */
+/* Stops the master of the second queue until another one serves it: its
+ * connections stay, and nothing comes.  How long it took from when that one was
+ * promoted, in ms.  What was sent to it keeps the producer waiting, so somebody
+ * else enqueues task n, which asks for no replica: there is none until it is
+ * back. */
 static int64_t hang_master(struct world *w, int n)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
@@ -196,7 +197,7 @@ static int64_t hang_master(struct world *w, int n)
     (void)owner_of(1);
     int64_t promoted = now_ms() - at;
     lunaq_client *client = open_client();
-    assert_int_equal(n % QUEUES, 1);
+    assert_true(n % QUEUES == 1 && n % 2 == 0);
     assert_int_equal(put(w, client, n, &err), LUNAQ_OK);
     lunaq_client_close(client);
     for (int64_t until = now_ms() + WAIT_MS; !atomic_load(&w->runs[n]);) {
@@ -223,18 +224,99 @@ static void master_hangs__its_replica_goes_on(void **state)
     enum { LINK_WAITS_MS = 10000, TRIES = 3 }; /* on a busy machine */
     struct world *w = *state;
     int64_t took = INT64_MAX;
-    w->patient = true;
+    w->durable = w->patient = true;
     start_server(w, 0);
     start_producers(w);
     wait_runs(w, 500);
     for (int i = 0; i < TRIES && took >= LINK_WAITS_MS - 3000; i++)
-        took = hang_master(w, QUEUES * (TASKS_MAX / QUEUES - TRIES + i) + 1);
+        took = hang_master(
+            w, QUEUES * (TASKS_MAX / QUEUES - 2 * (TRIES - i) + 1) + 1);
     stop_producers(w);
+    wait_all(w, 2);
     stop_servers(w);
     if (w->bad)
         fail_msg("%d enqueues failed: %s", w->bad, w->why);
     if (took >= LINK_WAITS_MS - 3000)
         fail_msg("its queue was served only %lld ms later", (long long)took);
+}
+
+static size_t replica_of(size_t master)
+{
+    char port[24];
+    snprintf(port, sizeof(port), "\r\n:%d\r\n", cluster.ports[master]);
+    for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++) {
+        char *role = NODE(i, "ROLE");
+        bool is = strstr(role, "slave") && strstr(role, port);
+        free(role);
+        if (is)
+            return i;
+    }
+    fail_msg("node %zu has no replica", master);
+    return 0;
+}
+
+static int64_t unfinished(struct world *w)
+{
+    lunaq_queue_list *list = NULL;
+    int64_t n = -1;
+    if (!lunaq_queue_list_open(w->client, queue_names[1], &list, NULL)) {
+        const lunaq_queue_info *q = lunaq_queue_list_at(list, 0);
+        n = q->pending + q->active + q->scheduled + q->retry;
+    }
+    lunaq_queue_list_free(list);
+    return n;
+}
+
+/* Nobody takes its place: nothing can be given back, and nothing hangs.  What
+ * was sent to it is carried out when it goes on, or runs again. */
+static void master_hangs_for_good__a_server_stops_all_the_same(void **state)
+{
+    enum { TASKS = 6, CALL_MS = 1000, SHUTDOWN_MS = 8000, MORE_MS = 20000 };
+    struct world *w = *state;
+    lunaq_client_options o = LUNAQ_CLIENT_OPTIONS_INIT;
+    lunaq_task task = LUNAQ_TASK_INIT;
+    lunaq_client *client = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    atomic_store(&w->hold, true);
+    start_server(w, 0);
+    for (int i = 0; i < TASKS; i++) {
+        atomic_store(&w->next, QUEUES * i + 2);
+        assert_int_equal(put(w, w->client, QUEUES * i + 1, &err), LUNAQ_OK);
+    }
+    wait_runs(w, TASKS);
+    size_t victim = (size_t)owner_of(1), heir = replica_of(victim);
+    o.broker = cluster.url;
+    o.timeout_ms = CALL_MS;
+    assert_int_equal(lunaq_client_open(&client, &o, &err), LUNAQ_OK);
+    assert_int_equal(lunaq_client_ping(client, &err), LUNAQ_OK);
+    kill(cluster.nodes[victim].pid, SIGSTOP);
+    kill(cluster.nodes[heir].pid, SIGSTOP);
+    atomic_store(&w->hold, false);
+    int64_t at = now_ms();
+    task.type = "t";
+    task.queue = queue_names[1];
+    int called = lunaq_client_enqueue(client, &task, NULL, &err);
+    int64_t call_ms = now_ms() - at;
+    at = now_ms();
+    int stopped = lunaq_server_stop(w->servers[0], &err);
+    int64_t stop_ms = now_ms() - at;
+    kill(cluster.nodes[victim].pid, SIGCONT);
+    kill(cluster.nodes[heir].pid, SIGCONT);
+    lunaq_client_close(client);
+    printf("  a call of %d ms took %lld ms, the stop %lld ms: %s\n", CALL_MS,
+           (long long)call_ms, (long long)stop_ms, err.message);
+    assert_true(called == LUNAQ_EBROKER || called == LUNAQ_EUNKNOWN);
+    assert_true(call_ms < CALL_MS + 5000);
+    assert_int_equal(stopped, LUNAQ_EBROKER);
+    assert_non_null(strstr(err.message, "could not be given back"));
+    assert_true(stop_ms < SHUTDOWN_MS + MORE_MS);
+    start_server(w, 1);
+    for (int64_t until = now_ms() + WAIT_MS; unfinished(w) != 0; nap(50000))
+        assert_true(now_ms() < until);
+    assert_int_equal(missing(w, 1), 0);
+    lunaq_server_close(w->servers[0]);
+    w->servers[0] = NULL;
+    stop_servers(w);
 }
 
 /* How far a master is with what it writes (field "master_repl_offset:"), or its
@@ -478,6 +560,7 @@ int main(int argc, char **argv)
         CLUSTER_TEST(
             master_killed__its_replica_goes_on_and_durable_tasks_are_there),
         CLUSTER_TEST(master_hangs__its_replica_goes_on),
+        CLUSTER_TEST(master_hangs_for_good__a_server_stops_all_the_same),
         CLUSTER_TEST(master_replaced__tasks_in_hand_run_once),
     };
     if (argc < 3 || redis_cluster_start(&cluster))
