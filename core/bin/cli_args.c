@@ -150,8 +150,7 @@ int cli_get_duration(const struct cli *cli, const char *name, int64_t *ms)
         return CLI_OK;
     lunaq_error err = LUNAQ_ERROR_INIT;
     if (lq_duration_parse(lq_str_c(text), ms, &err))
-        return cli_misuse("--%s '%s': give a duration like 90s, 5m, 24h or 7d",
-                          name, text);
+        return cli_misuse("--%s: %s", name, err.message);
     return CLI_OK;
 }
 

@@ -72,6 +72,10 @@ static int run_move(struct cli *cli)
         return cli_misuse("move: takes two URLs and no --broker or --prefix: "
                           "usage: lunaq move FROM TO; a prefix stands in a "
                           "URL: redis://host?prefix=app");
+    for (int i = 0; i < 2; i++)
+        if (!*cli->args[i]) /* would mean the default */
+            return cli_misuse(
+                "move: a URL is empty: usage: lunaq move FROM TO");
     if (is_there(cli->args[0]))
         return CLI_FAILED;
     options.keep = cli_get(cli, "keep") != NULL;

@@ -98,6 +98,9 @@ static int get_options(struct cli *cli, lunaq_task *task)
         rc = get_instants(cli, task);
     if (!rc)
         rc = cli_get_duration(cli, "unique", &task->unique_ms);
+    if (!rc && task->unique_ms > 0 && task->unique_ms < 1000)
+        rc = cli_misuse("--unique '%s': give 1s or more, or 0 for none",
+                        cli_get(cli, "unique"));
     if (!rc)
         rc = cli_get_duration(cli, "retention", &task->retention_ms);
     const char *durable = cli_get(cli, "durable");

@@ -68,7 +68,9 @@ static int run_ls(struct cli *cli)
     int rc = cli_begin(cli, 0, 0);
     if (rc)
         return rc;
-    if (lunaq_group_list_open(cli->client, cli_get(cli, "queue"), &list, &err))
+    const char *queue = cli_get(cli, "queue");
+    if ((queue && cli_queue_known(cli, queue, &err)) ||
+        lunaq_group_list_open(cli->client, queue, &list, &err))
         return cli_fail(&err);
     if (cli->json) {
         cJSON *all = cJSON_CreateArray();

@@ -73,7 +73,7 @@ static const char *hint(const lunaq_error *err)
     case LUNAQ_EDUPLICATE:
         return "try 'lunaq task ls --queue NAME' to see it";
     case LUNAQ_ESTATE:
-        if (has(err, "Cluster"))
+        if (has(err, "Cluster") || has(err, "cannot") || has(err, "move:"))
             return "";
         if (has(err, "server"))
             return "try 'lunaq server ls'";

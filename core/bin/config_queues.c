@@ -38,9 +38,9 @@ static bool queue_name_ok(const char *name)
     if (len == 0 || len > LUNAQ_NAME_MAX || strpbrk(name, "{}"))
         return false;
     for (const char *p = name; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return false;
-    return true;
+    return name[strspn(name, " ")] != '\0';
 }
 
 static bool is_whole(const cJSON *v, int64_t min, int64_t max)
@@ -150,8 +150,9 @@ int config_set_queues(config *c, const config_key *key, const cJSON *v,
         here.what = what;
         if (!queue_name_ok(q->string))
             return config_expected(
-                &here, "a name without spaces and braces, up to 256 bytes", q,
-                false, err);
+                &here,
+                "a name without braces and control characters, up to 256 bytes",
+                q, false, err);
         options[n] = (lunaq_queue_options)LUNAQ_QUEUE_OPTIONS_INIT;
         int rc = cJSON_IsObject(q)
                      ? set_table(&queues[n], &options[n], key, q, &here, err)

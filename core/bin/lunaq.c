@@ -229,12 +229,17 @@ static int written(int rc, int failed)
     return rc > failed ? rc : failed;
 }
 
+static bool is_help(const char *word)
+{
+    return same(word, "--help") || same(word, "-h");
+}
+
 /* Options before the command are moved behind it. */
 static int run(int argc, char **argv, char **sorted, char **args)
 {
     int first = 1;
     while (first < argc && argv[first][0] == '-') {
-        if (same(argv[first], "--help") || same(argv[first], "-h")) {
+        if (is_help(argv[first])) {
             put_summary();
             return CLI_OK;
         }
@@ -252,6 +257,12 @@ static int run(int argc, char **argv, char **sorted, char **args)
     struct cli cli = {.failed = CLI_FAILED};
     int words = 0;
     cli.verb = find(argc - first, argv + first, &words);
+    if (!cli.verb && first + 1 < argc && is_help(argv[first + 1])) {
+        cli.verb = cli_help_verbs; /* "lunaq task --help" */
+        cli.args = argv + first;
+        cli.arg_count = 1;
+        return written(run_help(&cli), cli.failed);
+    }
     if (!cli.verb)
         return unknown(argc - first, argv + first);
     int n = 0;

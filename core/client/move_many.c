@@ -118,6 +118,12 @@ static int cancel_state(struct many *m, lq_str queue, lunaq_state state)
 /* ---- which ----------------------------------------------------------------
  */
 
+static bool may_cancel(const struct many *m, lunaq_state state)
+{
+    return m->attempt ? state == LUNAQ_ACTIVE
+                      : state != LUNAQ_ARCHIVED && state != LUNAQ_COMPLETED;
+}
+
 static bool may(const struct many *m, lunaq_state state)
 {
     if (m->filter.state)
@@ -127,8 +133,7 @@ static bool may(const struct many *m, lunaq_state state)
     if (m->how) /* what succeeded is run or archived only when it is named */
         return lq_state_may_move(state, m->how) &&
                (state != LUNAQ_COMPLETED || m->how == LUNAQ_MOVE_DELETE);
-    return m->attempt ? state == LUNAQ_ACTIVE
-                      : state != LUNAQ_ARCHIVED && state != LUNAQ_COMPLETED;
+    return may_cancel(m, state);
 }
 
 /* A state after those that lead into it: nothing is moved twice.  One that
@@ -168,6 +173,10 @@ static int check(struct many *m, const lunaq_task_filter *filter)
     if (f->group && f->state && f->state != LUNAQ_AGGREGATING)
         return lq_fail(m->err, LUNAQ_EINVAL,
                        "group: only with the state aggregating");
+    if (f->state && !m->how && !may_cancel(m, (lunaq_state)f->state))
+        return lq_fail(m->err, LUNAQ_ESTATE, "cannot %s %s tasks",
+                       m->attempt ? "end an attempt of" : "cancel all",
+                       lunaq_state_name((lunaq_state)f->state));
     return LUNAQ_OK;
 }
 

@@ -63,6 +63,18 @@ static int unknown(lunaq_error *err, lq_str queue, const lq_op_queues *known)
                    LQ_STR_ARG(queue), names[0] ? names : "none");
 }
 
+/* The same, when the known ones have to be asked for. */
+static int name_known(lunaq_client *client, lq_str queue, lunaq_error *err)
+{
+    lq_op_queues op = {0};
+    int rc = LUNAQ_ENOTFOUND;
+    lq_op_init(&op.op, LQ_OP_QUEUES);
+    if (!lq_client_call(client, &op.op, NULL)) /* else err says it without */
+        rc = unknown(err, queue, &op);
+    lq_op_release(&op.op);
+    return rc;
+}
+
 static int fill(lunaq_client *client, lunaq_queue_list *list, lq_str queue,
                 const lq_op_queues *all, lunaq_error *err)
 {
@@ -124,7 +136,7 @@ static int pause_or_resume(lunaq_client *client, const char *queue, bool pause,
     lq_op_init(&op.op, LQ_OP_QUEUE_PAUSE);
     rc = lq_client_call(client, &op.op, err);
     lq_op_release(&op.op);
-    return rc;
+    return rc == LUNAQ_ENOTFOUND ? name_known(client, op.queue, err) : rc;
 }
 
 int lunaq_queue_pause(lunaq_client *client, const char *queue, lunaq_error *err)
@@ -161,7 +173,7 @@ int lunaq_queue_remove(lunaq_client *client, const char *queue, int force,
     lq_op_release(&op.op);
     if (!rc)
         lq_map_remove(&client->announced, op.queue);
-    return rc;
+    return rc == LUNAQ_ENOTFOUND ? name_known(client, op.queue, err) : rc;
 }
 
 int lunaq_queue_history(lunaq_client *client, const char *queue, size_t days,
@@ -179,5 +191,5 @@ int lunaq_queue_history(lunaq_client *client, const char *queue, size_t days,
     lq_op_init(&op.op, LQ_OP_QUEUE_HISTORY);
     rc = lq_client_call(client, &op.op, err);
     lq_op_release(&op.op);
-    return rc;
+    return rc == LUNAQ_ENOTFOUND ? name_known(client, op.queue, err) : rc;
 }

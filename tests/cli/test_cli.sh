@@ -28,6 +28,7 @@ good help_all "task show" help
 good help_option "queue pause" --help
 good help_verb "--max-retry N" help enqueue
 good help_noun "usage: lunaq queue rm NAME" help queue
+good help_of_a_noun "usage: lunaq task show ID" task --help
 good help_of_a_verb "usage: lunaq task ls" task ls --help
 bad no_command 2 "lunaq help"
 bad version_of_what 2 "too much" version 1
@@ -155,6 +156,8 @@ bad enqueue_bad_payload 2 "neither a file nor JSON" enqueue hello --payload nofi
 bad enqueue_both 2 "one or the other" enqueue hello k=v --payload '{}'
 bad enqueue_bad_number 2 "whole number" enqueue hello --max-retry many
 bad enqueue_bad_duration 2 "90s" enqueue hello --timeout soon
+bad enqueue_long_duration 2 "it is too long" enqueue hello --timeout 999999d
+bad enqueue_short_lock 2 "give 1s or more" enqueue hello --unique 1ms
 bad enqueue_bad_instant 2 "2026-01-31T12:00:00Z" enqueue hello --process-at tomorrow
 bad enqueue_no_such_day 2 "2026-01-31T12:00:00Z" enqueue hello --process-at 2040-02-30T12:00
 bad enqueue_at_and_in 2 "one or the other" enqueue hello --process-in 5m --process-at 2040-01-01T00:00
@@ -331,7 +334,15 @@ json queue_resume_json '"resumed":	1' queue resume low
 json queue_pause_json '"paused":	1' queue pause low
 good queue_resume "low  resumed" queue resume low
 bad queue_resume_again 1 "not paused" queue resume low
-bad queue_pause_unknown 1 "no queue 'x'" queue pause x
+for verb in pause resume rm history show; do
+  bad queue_${verb}_unknown 1 "no queue 'x' (known: default, low" queue $verb x
+done
+bad group_ls_unknown 1 "no queue 'x' (known: default" group ls --queue x
+bad cancel_all_impossible 1 "cannot cancel all archived tasks" task cancel --all --state archived
+bad end_attempts_impossible 1 "cannot end an attempt of pending tasks" \
+  task cancel --all --retry --state pending
+bad move_empty_url 2 "a URL is empty" move "" ""
+bad broker_empty 1 "its value is empty" queue ls --broker ""
 good queue_history "0" queue history low --days 3
 check queue_history__lines "$(wc -l <<<"$out")" 4
 json queue_history_json "\"day\":	\"$(date -u +%F)\"" queue history low
@@ -393,7 +404,7 @@ for key in pending groups; do
   good "walk_${key}__an_id" "odd-task-$key" task show odd-task-$key
   bad "walk_${key}__an_id_of_nobody" 1 "queue 'odd': redis: " task show nobody-has-it
   others "walk_${key}__cancel_none" "" task cancel --all --type nothing
-  others "walk_${key}__archive_all" "archived 5 tasks" task archive --all --type walk-$key
+  others "walk_${key}__archive_all" "archived 4 tasks" task archive --all --type walk-$key
   run doctor
   [ "$rc" -eq 1 ] && [[ $out == *"'odd': redis: "* && -z $err ]]
   report "walk_${key}__doctor" $?

@@ -217,7 +217,7 @@ static const row bad[] = {
      .code = LUNAQ_ECONFIG,
      .parts = {"queues: \"a\".archive: expected a time such as \"30d\""}},
     {"queues__braces_in_the_name", .lua = "return { queues = { ['{a}'] = 1 } }",
-     .code = LUNAQ_ECONFIG, .parts = {"\"{a}\"", "without spaces and braces"}},
+     .code = LUNAQ_ECONFIG, .parts = {"\"{a}\"", "without braces"}},
     {"env__not_a_list", .lua = "return { env = 'A' }", .code = LUNAQ_ECONFIG,
      .parts = {"env", "list of names", "got \"A\""}},
     {"database__another_scheme", .vars = {"DATABASE_URL=mysql://u:secret@h/db"},
