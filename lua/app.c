@@ -234,6 +234,14 @@ bool lq_lua_app_grouped(lq_lua_app *app)
     return grouped;
 }
 
+bool lq_lua_app_archived(lq_lua_app *app)
+{
+    lq_lua_snapshot *s = lq_lua_app_live(app);
+    bool archived = s->archived;
+    lq_lua_snapshot_unref(s);
+    return archived;
+}
+
 void lq_lua_app_each_cron(lq_lua_app *app,
                           void (*fn)(void *ud, const lq_cron_want *want),
                           void *ud)

@@ -54,6 +54,8 @@ void lq_lua_app_free(lq_lua_app *app);
 bool lq_lua_app_type(lq_lua_app *app, lq_str type, lq_type_options *out);
 /** True when a handler takes the tasks of groups. */
 bool lq_lua_app_grouped(lq_lua_app *app);
+/** True when any handler has an on_archive. */
+bool lq_lua_app_archived(lq_lua_app *app);
 /** Calls fn for each cron entry that handler files ask for. */
 void lq_lua_app_each_cron(lq_lua_app *app,
                           void (*fn)(void *ud, const lq_cron_want *want),

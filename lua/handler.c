@@ -262,6 +262,13 @@ static int no_run(lq_lua_reader *r)
     return lq_lua_option_fail(r, "run");
 }
 
+static void note_archived(lq_lua_reader *r)
+{
+    if (lq_lua_option_get(r, "on_archive") == LUA_TFUNCTION)
+        r->s->archived = true;
+    lua_pop(r->L, 1);
+}
+
 static int read_table(lq_lua_reader *r)
 {
     lq_lua_spec *spec = r->spec;
@@ -297,6 +304,8 @@ static int read_table(lq_lua_reader *r)
         rc = read_unique(r);
     if (!rc)
         rc = check_function(r, "on_archive", "a function(task, err)");
+    if (!rc)
+        note_archived(r);
     if (!rc)
         rc = lq_lua_handler_group(r);
     if (!rc)

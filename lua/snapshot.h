@@ -85,6 +85,7 @@ typedef struct lq_lua_snapshot {
     size_t spec_count;
     size_t type_count;
     bool grouped;            /* some spec is */
+    bool archived;           /* some spec has on_archive */
     lq_map types;            /* as written → lq_lua_spec */
     lq_lua_prefix *prefixes; /* the longest first */
     size_t prefix_count, prefix_cap;

@@ -148,6 +148,13 @@ static void source_describe(void *ud, lq_buf *json)
     lq_lua_app_describe(((lunaq_server *)ud)->app, json);
 }
 
+static bool source_archived(void *ud)
+{
+    const lunaq_server *s = ud;
+    return lq_callbacks_hooks(s->callbacks)->on_archive ||
+           (s->app && lq_lua_app_archived(s->app));
+}
+
 static bool source_grouped(void *ud)
 {
     return lq_lua_app_grouped(((lunaq_server *)ud)->app);
@@ -198,6 +205,7 @@ static int make_runtime(lunaq_server *s, lunaq_error *err)
     o.health_interval_ms =
         hooks->health_interval_ms ? hooks->health_interval_ms : HEALTH_MS;
     o.source.type = source_type;
+    o.source.archived = source_archived;
     o.source.ud = s;
     if (s->o.aggregate)
         lq_callbacks_aggregate(s->callbacks, s->o.aggregate,

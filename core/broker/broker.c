@@ -74,6 +74,7 @@ const char *lq_op_name(enum lq_op_kind kind)
         [LQ_OP_ORDER_TAKE] = "order take",
         [LQ_OP_DIAGNOSE] = "diagnose",
         [LQ_OP_QUEUE_PLACE] = "queue place",
+        [LQ_OP_UNTOLD] = "untold",
     };
     size_t i = (size_t)kind;
     return i < LQ_COUNT(names) && names[i] ? names[i] : "unknown";

@@ -88,6 +88,7 @@ enum lq_op_kind {
     LQ_OP_ORDER_TAKE,
     LQ_OP_DIAGNOSE,    /* broker/diagnose.h */
     LQ_OP_QUEUE_PLACE, /* broker/place.h */
+    LQ_OP_UNTOLD,      /* broker/archived.h */
     LQ_OP_KINDS
 };
 

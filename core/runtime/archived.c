@@ -45,20 +45,32 @@ static void told(lq_internal_run *r, const lq_verdict *v)
     archived_free(a);
 }
 
+static void no_memory(lq_runtime *rt)
+{
+    if (lq_log_gate(&rt->log_gate, 5000))
+        LQ_LOG(rt->o.log, ERROR, "out of memory: on_archive was not called");
+}
+
+/* NULL: there is nobody to tell. */
 static struct archived *archived_new(lq_runtime *rt, lq_str queue, lq_str id,
                                      lq_str msg, lq_str error, const char *kind)
 {
     struct archived *a =
         lq_calloc(1, sizeof *a + queue.len + id.len + msg.len + error.len);
-    if (!a)
+    if (!a) {
+        no_memory(rt);
         return NULL;
+    }
     lq_task *t = &a->r.run.task;
     char *at = a->bytes;
     queue = put(&at, queue);
     id = put(&at, id);
     msg = put(&at, msg);
     error = error.p ? put(&at, error) : error;
-    if (lq_task_decode(t, msg, NULL)) {
+    int rc = lq_task_decode(t, msg, NULL);
+    if (rc) { /* else it cannot be read: no handler has it */
+        if (rc == LUNAQ_ENOMEM)
+            no_memory(rt);
         archived_free(a);
         return NULL;
     }
@@ -73,12 +85,6 @@ static struct archived *archived_new(lq_runtime *rt, lq_str queue, lq_str id,
     a->r.timeout_ms = TIMEOUT_MS;
     a->r.done = told;
     return a;
-}
-
-static void no_memory(lq_runtime *rt)
-{
-    if (lq_log_gate(&rt->log_gate, 5000))
-        LQ_LOG(rt->o.log, ERROR, "out of memory: on_archive was not called");
 }
 
 /* Most have none, and nothing is copied then. */
@@ -100,8 +106,6 @@ void lq_archived_here(lq_worker *w, lq_str type, lq_str queue, lq_str id,
     struct archived *a = archived_new(w->rt, queue, id, msg, error, error_kind);
     if (a)
         lq_internal_start(&w->internal, &a->r);
-    else
-        no_memory(w->rt);
 }
 
 void lq_archived_away(lq_control *c, lq_str queue, lq_str id, lq_str msg,
@@ -110,6 +114,4 @@ void lq_archived_away(lq_control *c, lq_str queue, lq_str id, lq_str msg,
     struct archived *a = archived_new(c->rt, queue, id, msg, error, error_kind);
     if (a)
         lq_internal_submit(&c->internal, &a->r);
-    else
-        no_memory(c->rt);
 }

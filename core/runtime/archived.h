@@ -14,7 +14,8 @@ struct lq_worker;
 /** On a worker's thread: of what that worker ran. */
 void lq_archived_here(struct lq_worker *w, lq_str type, lq_str queue, lq_str id,
                       lq_str msg, lq_str error, const char *error_kind);
-/** On the control thread: of what vanished with its holder. */
+/** On the control thread: of what vanished with its holder, or was canceled
+ *  while it waited. */
 void lq_archived_away(struct lq_control *c, lq_str queue, lq_str id, lq_str msg,
                       lq_str error, const char *error_kind);
 

@@ -62,6 +62,8 @@ static void begin(lq_post *post)
     if (!rc)
         rc = lq_scheduler_start(&c->scheduler, c, &err);
     if (!rc)
+        rc = lq_teller_start(&c->teller, c, &err);
+    if (!rc)
         rc = lq_watchdog_start(&c->watchdog, &err);
     if (!rc)
         rc = lq_health_start(&c->health, c, &err);
@@ -129,6 +131,7 @@ static void *thread_main(void *arg)
     lq_orders_stop(&c->orders);
     lq_recoverer_stop(&c->recoverer);
     lq_scheduler_stop(&c->scheduler);
+    lq_teller_stop(&c->teller);
     lq_watchdog_stop(&c->watchdog);
     return NULL;
 }

@@ -19,6 +19,7 @@
 #include "runtime/recoverer.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
+#include "runtime/teller.h"
 #include "runtime/watchdog.h"
 
 #include <pthread.h>
@@ -41,6 +42,7 @@ typedef struct lq_control {
     lq_orders orders;
     lq_recoverer recoverer;
     lq_scheduler scheduler;
+    lq_teller teller;
     lq_watchdog watchdog;
     lq_post begin_post, handlers_post, goodbye_post, close_post;
     atomic_bool handlers_posted;

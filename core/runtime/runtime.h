@@ -37,6 +37,8 @@ typedef struct lq_handler_source {
     const char *(*cron_hook)(void *ud, enum lq_run_kind kind, lq_str type);
     /* True when any handler takes the tasks of groups. */
     bool (*grouped)(void *ud);
+    /* True when any handler has an on_archive. */
+    bool (*archived)(void *ud);
     bool (*is_json)(lq_str text);
     void *ud;
 } lq_handler_source;

@@ -240,6 +240,7 @@ static size_t suites(struct CMUnitTest *tests)
     n += suite_limits(tests + n);
     n += suite_group(tests + n);
     n += suite_group_end(tests + n);
+    n += suite_untold(tests + n);
     return n;
 }
 

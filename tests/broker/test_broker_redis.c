@@ -18,6 +18,7 @@ int main(int argc, char **argv)
     n += suite_limits(tests + n);
     n += suite_group(tests + n);
     n += suite_group_end(tests + n);
+    n += suite_untold(tests + n);
     n += redis_bytes(tests + n);
     n += redis_faults(tests + n);
     n += redis_outage(tests + n);
@@ -34,6 +35,7 @@ int main(int argc, char **argv)
     n += suite_lease(tests + n);
     n += suite_group(tests + n);
     n += suite_group_end(tests + n);
+    n += suite_untold(tests + n);
     failed += _cmocka_run_group_tests("broker on redis, limited user", tests, n,
                                       NULL, NULL);
     redis_server_stop(redis_world_server());

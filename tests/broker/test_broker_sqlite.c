@@ -16,6 +16,7 @@ int main(int argc, char **argv)
     n += suite_limits(tests + n);
     n += suite_group(tests + n);
     n += suite_group_end(tests + n);
+    n += suite_untold(tests + n);
     n += sqlite_files(tests + n);
     n += sqlite_processes(tests + n);
     if (argc > 1)

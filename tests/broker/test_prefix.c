@@ -385,6 +385,7 @@ int main(int argc, char **argv)
     n += suite_limits(suite + n);
     n += suite_group(suite + n);
     n += suite_group_end(suite + n);
+    n += suite_untold(suite + n);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests_name("prefix", own, NULL, NULL);

@@ -86,5 +86,6 @@ size_t suite_due(struct CMUnitTest *out);
 size_t suite_limits(struct CMUnitTest *out);
 size_t suite_group(struct CMUnitTest *out);
 size_t suite_group_end(struct CMUnitTest *out);
+size_t suite_untold(struct CMUnitTest *out);
 
 #endif

@@ -351,6 +351,31 @@ static void on_archive__is_told_once(void **state)
     lunaq_task_list_free(wait_state(w, "task-seven", LUNAQ_ARCHIVED));
 }
 
+/* Whoever canceled it archived it: no server had it in hand. */
+static void on_archive__canceled_while_it_waits__is_told_once(void **state)
+{
+    world *w = *state;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lunaq_task later = LUNAQ_TASK_INIT;
+    later.process_in_ms = 3600000;
+    handle(w, "no", refuses);
+    w->hooks.on_archive = note_archived;
+    enqueue(w, "no", "task-one", &later);
+    enqueue(w, "other", "task-two", &later); /* nobody's */
+    if (lunaq_task_cancel(w->client, "default", "task-one", "too old", &err) ||
+        lunaq_task_cancel(w->client, "default", "task-two", "too", &err))
+        fail_msg("%s", err.message);
+    start(w);
+    wait_for("archived", &w->archived, 1);
+    assert_string_equal(w->said, "task-one too old");
+    /* And while it runs. */
+    enqueue(w, "no", "task-three", &later);
+    if (lunaq_task_cancel(w->client, "default", "task-three", "never", &err))
+        fail_msg("%s", err.message);
+    wait_for("archived", &w->archived, 2);
+    assert_string_equal(w->said, "task-one too old task-three never");
+}
+
 static int waits(lunaq_run *run, void *ud)
 {
     (void)ud;
@@ -554,6 +579,7 @@ int main(int argc, char **argv)
         TEST(retry_delay__is_the_programs_own),
         TEST(is_failure__that_is_none_uses_no_attempt),
         TEST(on_archive__is_told_once),
+        TEST(on_archive__canceled_while_it_waits__is_told_once),
         TEST(timeout__is_an_error_of_its_own),
         TEST(health__is_told_again_and_again),
         TEST(health__broker_is_silent__says_so_and_when_it_is_back),

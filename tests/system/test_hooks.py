@@ -90,6 +90,15 @@ class OnArchive(Both):
         daemon.wait("archived", id=other)
         self.assertEqual(daemon.find("archived", id=task), [])
 
+    def test_cancel_while_it_waits__calls_it_once(self):
+        daemon = self.start()
+        task = self.enqueue("skips", "--process-in", "1h", "n:=3")
+        self.lunaq("task", "cancel", task)
+        line = daemon.wait("archived", id=task)
+        self.assertEqual((line["n"], line["kind"]), (3, "canceled"))
+        daemon.wait("after", of=task)
+        self.assertEqual(len(daemon.find("archived", id=task)), 1)
+
     def test_hook_that_fails__is_logged_and_changes_nothing(self):
         daemon = self.start()
         task = self.enqueue("faulty")

@@ -32,6 +32,7 @@ const lq_redis_op *lq_redis_op_of(enum lq_op_kind kind)
         [LQ_OP_AUDIT] = &lq_row_audit,
         [LQ_OP_SLOTS] = &lq_row_slots,
         [LQ_OP_PART] = &lq_row_part,
+        [LQ_OP_UNTOLD] = &lq_row_untold,
         [LQ_OP_ORDER] = &lq_row_order,
         [LQ_OP_ORDER_TAKE] = &lq_row_order_take,
         [LQ_OP_GROUPS] = &lq_row_groups,

@@ -63,13 +63,14 @@ static int reconcile_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_reconcile *o = (const lq_op_reconcile *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_reconcile, 6);
+    lq_cmd_script(c, &lq_script_reconcile, 7);
     lq_cmd_queue(c, o->queue, "active");
     lq_cmd_queue(c, o->queue, "lease");
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "archived");
     lq_cmd_own(c, o->queue, "dropped");
     lq_cmd_own(c, o->queue, "limits");
+    lq_cmd_own(c, o->queue, "untold");
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_int(c, o->old_token);
     for (size_t k = 0; k < o->held_count; k++)

@@ -14,7 +14,7 @@ static int forward_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_forward *o = (const lq_op_forward *)op;
     (void)i;
-    lq_cmd_script(c, &lq_script_forward, 7);
+    lq_cmd_script(c, &lq_script_forward, 8);
     lq_cmd_queue(c, o->queue, "scheduled");
     lq_cmd_queue(c, o->queue, "retry");
     lq_cmd_queue(c, o->queue, "pending");
@@ -22,6 +22,7 @@ static int forward_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "archived");
     lq_cmd_own(c, o->queue, "dropped");
     lq_cmd_own(c, o->queue, "limits");
+    lq_cmd_own(c, o->queue, "untold");
     lq_cmd_queue(c, o->queue, "t:");
     lq_cmd_queue(c, o->queue, "g:");
     lq_cmd_int(c, LQ_BATCH_MAX);
@@ -87,7 +88,7 @@ static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
     char reason[1024];
     size_t len = lq_utf8_clean(o->reason, reason, sizeof(reason));
     (void)i;
-    lq_cmd_script(c, &lq_script_cancel, 8);
+    lq_cmd_script(c, &lq_script_cancel, 9);
     lq_cmd_queue_of(c, o->queue, "t:", o->id);
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "scheduled");
@@ -96,6 +97,7 @@ static int cancel_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "archived");
     lq_cmd_own(c, o->queue, "dropped");
     lq_cmd_own(c, o->queue, "limits");
+    lq_cmd_own(c, o->queue, "untold");
     lq_cmd_str(c, o->id);
     lq_cmd_str(c, len ? lq_str_n(reason, len) : LQ_STR("canceled"));
     lq_cmd_queue(c, o->queue, "t:");

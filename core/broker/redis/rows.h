@@ -24,6 +24,8 @@ extern const lq_redis_op lq_row_groups, lq_row_group_take, lq_row_group_finish,
     lq_row_group_back, lq_row_group_extend, lq_row_group_reclaim;
 /* ops_order.c: what is asked of a server from afar */
 extern const lq_redis_op lq_row_order, lq_row_order_take;
+/* ops_untold.c */
+extern const lq_redis_op lq_row_untold;
 /* ops_cron.c */
 extern const lq_redis_op lq_row_cron_fire, lq_row_cron_record,
     lq_row_cron_history;

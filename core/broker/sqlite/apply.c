@@ -53,6 +53,7 @@ static const struct row {
     [LQ_OP_GROUP_EXTEND] = {lq_sqlite_group_extend, false, false},
     [LQ_OP_GROUP_RECLAIM] = {lq_sqlite_group_reclaim, false, false},
     [LQ_OP_DIAGNOSE] = {lq_sqlite_diagnose, true, false},
+    [LQ_OP_UNTOLD] = {lq_sqlite_untold, false, false},
     [LQ_OP_ORDER] = {lq_sqlite_order, false, false},
     [LQ_OP_ORDER_TAKE] = {lq_sqlite_order_take, false, false},
     [LQ_OP_UPDATE] = {lq_sqlite_update, false, false},

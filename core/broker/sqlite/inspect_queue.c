@@ -225,6 +225,7 @@ int lq_sqlite_queue_remove(lq_sqlite *q, lq_op *base, int64_t now_ms)
     run(q, LQ_SQL_QUEUE_CRON_GONE, queue);
     run(q, LQ_SQL_QUEUE_SETS_GONE, queue);
     run(q, LQ_SQL_QUEUE_FAILURES_GONE, queue);
+    run(q, LQ_SQL_QUEUE_UNTOLD_GONE, queue);
     run(q, LQ_SQL_QUEUE_GONE, queue);
     return LUNAQ_OK;
 }

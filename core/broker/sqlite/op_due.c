@@ -45,6 +45,7 @@ static bool move_due(lq_sqlite *q, lq_op_forward *o, int64_t queue,
         if (list[i].cancel.p) {
             lq_sqlite_archive_canceled(q, list[i].seq, list[i].msg,
                                        list[i].cancel, false, now_ms);
+            lq_sqlite_note_untold(q, list[i].seq, now_ms);
             archived = true;
             continue;
         }
@@ -112,6 +113,7 @@ int lq_sqlite_clean(lq_sqlite *q, lq_op *op, int64_t now_ms)
     o->dropped = 0;
     o->more |= lq_sqlite_trim_completed(q, queue, &o->dropped);
     o->more |= lq_sqlite_trim_archive(q, queue, now_ms, &o->dropped);
+    lq_sqlite_trim_untold(q, queue, now_ms);
     /* And what ends by itself in Redis. */
     for (size_t i = 0; i < LQ_COUNT(ended); i++) {
         x = lq_query_begin(q, ended[i]);
@@ -176,6 +178,7 @@ int lq_sqlite_cancel(lq_sqlite *q, lq_op *op, int64_t now_ms)
                    !in_set && !o->attempt) {
             lq_sqlite_archive_canceled(q, seq, lq_column_bytes(&x, 2), reason,
                                        false, now_ms);
+            lq_sqlite_note_untold(q, seq, now_ms);
             (void)lq_sqlite_trim_archive(q, queue, now_ms, NULL);
         }
     }

@@ -86,6 +86,7 @@ static void give_back(lq_sqlite *q, int64_t queue, const struct lost *list,
         if (list[i].cancel.p) {
             lq_sqlite_archive_canceled(q, list[i].seq, list[i].msg,
                                        list[i].cancel, false, now_ms);
+            lq_sqlite_note_untold(q, list[i].seq, now_ms);
             archived = true;
             continue;
         }

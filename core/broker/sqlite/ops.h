@@ -19,7 +19,7 @@ lq_sqlite_op_fn lq_sqlite_ping, lq_sqlite_token, lq_sqlite_token_renew,
     lq_sqlite_expired, lq_sqlite_forward, lq_sqlite_clean, lq_sqlite_repair,
     lq_sqlite_peek, lq_sqlite_heartbeat, lq_sqlite_goodbye, lq_sqlite_cron_fire,
     lq_sqlite_cron_publish, lq_sqlite_cron_record, lq_sqlite_cron_history,
-    lq_sqlite_result, lq_sqlite_cancel, lq_sqlite_audit;
+    lq_sqlite_result, lq_sqlite_cancel, lq_sqlite_audit, lq_sqlite_untold;
 /* op_group.c, op_group_end.c */
 lq_sqlite_op_fn lq_sqlite_groups, lq_sqlite_group_take, lq_sqlite_group_finish,
     lq_sqlite_group_back, lq_sqlite_group_extend, lq_sqlite_group_reclaim;
@@ -69,6 +69,12 @@ void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
  *  and is told from those before by the time of its failure. */
 void lq_sqlite_archive_canceled(lq_sqlite *q, int64_t seq, lq_str msg,
                                 lq_str reason, bool ran, int64_t now_ms);
+
+/** Notes that a task was archived that no server has in hand, so that one of
+ *  them tells its handler. */
+void lq_sqlite_note_untold(lq_sqlite *q, int64_t seq, int64_t now_ms);
+/** Deletes notes of the queue that are too old or too many. */
+void lq_sqlite_trim_untold(lq_sqlite *q, int64_t queue, int64_t now_ms);
 
 /** Says after the commit that the queue has new pending tasks. */
 void lq_sqlite_wake_queue(lq_sqlite *q, lq_str name);

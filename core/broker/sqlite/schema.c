@@ -163,8 +163,18 @@ static const char migration_4[] =
     "CREATE INDEX cron_history_entry ON cron_history (entry, seq);"
     "CREATE INDEX cron_history_at ON cron_history (at_ms);";
 
+/* Tasks that were archived while no server had them in hand: broker/archived.h.
+ */
+static const char migration_5[] =
+    "CREATE TABLE untold ("
+    " queue INTEGER NOT NULL,"
+    " id TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (queue, id)) WITHOUT ROWID;"
+    "CREATE INDEX untold_at ON untold (queue, at_ms);";
+
 static const char *const migrations[] = {migration_1, migration_2, migration_3,
-                                         migration_4};
+                                         migration_4, migration_5};
 
 int lq_sqlite_schema_version(void)
 {

@@ -302,7 +302,11 @@ typedef int64_t lunaq_retry_delay_fn(lunaq_run *run, const char *error,
 /** A run failed, timed out or was canceled.  (ErrorHandler.) */
 typedef void lunaq_error_fn(lunaq_run *run, const char *error, void *userdata);
 /** A task was archived: by its handler, without attempts left, canceled, or
- *  because its process died too often.  Best effort, after it was done. */
+ *  because its process died too often.  Best effort, after it was done, and not
+ *  twice.  One that was canceled while it waited was archived by who did that:
+ *  one server of its queue that has on_archive is told, within seconds (or
+ *  within a day, when none runs), and nobody if it has no handler of the type.
+ *  Not called for lunaq_task_archive(). */
 typedef void lunaq_archived_fn(lunaq_run *run, const char *error,
                                void *userdata);
 /** Whether the broker answers: code LUNAQ_OK, or why not with its message.

@@ -1,6 +1,7 @@
 -- Puts active tasks back to pending, next to run, the first of them first.
--- What somebody asked to cancel is archived instead.  Needs _time, _type, _archive.
--- q: {active, lease, pending, archived, prefix, dropped, limits}
+-- What somebody asked to cancel is archived instead.  Needs _time, _type,
+-- _archive, _untold.
+-- q: {active, lease, pending, archived, prefix, dropped, limits, untold}
 local function give_back(q, ids)
   local back, archived = {}, false
   for i = 1, #ids do
@@ -14,6 +15,7 @@ local function give_back(q, ids)
       if not h.err then call('UNLINK', key) end
     elseif h[2] and may_hold(q.archived, 'zset') then
       archive_canceled(key, id, q.archived, h[1], h[2])
+      note_untold(q.untold, id)
       archived = true
     else
       call('HSET', key, 'state', 'pending')

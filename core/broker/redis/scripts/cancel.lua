@@ -1,8 +1,8 @@
 -- Cancels a task: a waiting one is archived with the reason, an active one is
 -- marked and its holder told.
 --
--- KEYS  task pending scheduled retry groups archived, lunaq's dropped and
---       limits
+-- KEYS  task pending scheduled retry groups archived, lunaq's dropped
+--       limits untold
 -- ARGV  id, reason, prefix of task keys, prefix of groups, channel, 1 = only
 --       the attempt that runs
 -- Returns its state before; nil = no such task; "held": it is being aggregated
@@ -11,6 +11,7 @@
 -- @include _type
 -- @include _message
 -- @include _archive
+-- @include _untold
 local id, reason = ARGV[1], ARGV[2]
 local h = call('HMGET', KEYS[1], 'state', 'msg', 'group')
 local state = h[1]
@@ -42,5 +43,6 @@ elseif state == 'aggregating' and h[3] then
   if call('EXISTS', group) == 0 then call('SREM', KEYS[5], h[3]) end
 end
 archive_canceled(KEYS[1], id, KEYS[6], h[2], reason)
+note_untold(KEYS[9], id)
 trim_archive(KEYS[6], ARGV[3], KEYS[7], limits_of(KEYS[8]))
 return state

@@ -1,6 +1,7 @@
 -- Moves what is due from scheduled and retry to pending, or to its group.
 --
--- KEYS  scheduled retry pending groups archived, lunaq's dropped and limits
+-- KEYS  scheduled retry pending groups archived, lunaq's dropped limits
+--       untold
 -- ARGV  prefix of task keys, prefix of groups, limit
 -- Returns {moved, ms until the next is due (0 now, -1 none)}
 -- Cost  O(log n + moved)
@@ -9,6 +10,7 @@
 -- @include _type
 -- @include _message
 -- @include _archive
+-- @include _untold
 local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local moved, next_ms, archived = 0, -1, false
 local since = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
@@ -34,6 +36,7 @@ for k = 1, 2 do
       if not h.err then call('UNLINK', key) end
     elseif h[3] and may_hold(KEYS[5], 'zset') then
       archive_canceled(key, id, KEYS[5], h[1], h[3])
+      note_untold(KEYS[8], id)
       archived = true
     elseif group and group ~= '' and may_hold(ARGV[2] .. group, 'zset') and
            may_hold(KEYS[4], 'set') then

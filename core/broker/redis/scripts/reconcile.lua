@@ -1,7 +1,7 @@
 -- After a lost reply: what has a token but is not in its holder's hands goes
 -- back to pending, next to run; its crash count stays.
 --
--- KEYS  active lease pending archived, lunaq's dropped and limits
+-- KEYS  active lease pending archived, lunaq's dropped limits untold
 -- ARGV  prefix of task keys, token; ids held …
 -- Returns how many went back
 -- Cost  O(tasks active in the queue)
@@ -11,6 +11,7 @@
 -- @include _type
 -- @include _message
 -- @include _archive
+-- @include _untold
 -- @include _give_back
 local held = {}
 for i = 3, #ARGV do held[ARGV[i]] = true end
@@ -26,6 +27,6 @@ for i = 1, #all, 2 do
 end
 give_back({
   active = KEYS[1], lease = KEYS[2], pending = KEYS[3], archived = KEYS[4],
-  dropped = KEYS[5], limits = KEYS[6], prefix = ARGV[1]
+  dropped = KEYS[5], limits = KEYS[6], untold = KEYS[7], prefix = ARGV[1]
 }, lost)
 return #lost
