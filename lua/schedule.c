@@ -12,6 +12,7 @@
 #define FILE_NAME "_schedule.lua"
 #define ROWS_MAX 100000
 #define EVERY_MIN_MS 1000
+#define REFUSED_SAID 10 /* rows that are none, of each answer */
 
 /* ---- options of a file --------------------------------------------------- */
 
@@ -81,9 +82,11 @@ static int row_text(lua_State *L, int row, const char *name, lq_arena *mem,
     int type = lua_rawget(L, row);
     if (type == LUA_TSTRING) {
         const char *p = lua_tolstring(L, -1, &len);
-        *out = lq_arena_dup(mem, lq_str_n(p, strlen(p)));
+        *out = lq_arena_dup(mem, lq_str_n(p, len));
         if (!*out)
             rc = lq_fail_nomem(err);
+        else if (memchr(p, 0, len))
+            rc = lq_fail(err, LUNAQ_EINVAL, "%s: it holds a zero byte", name);
     } else if (type != LUA_TNIL && !lq_json_is_null(L, -1)) {
         rc = lq_fail(err, LUNAQ_EINVAL, "%s: a %s, where a string is expected",
                      name, luaL_typename(L, -1));
@@ -110,6 +113,23 @@ static void push_options(lua_State *L, int row)
         lua_pushnil(L);
         lua_setfield(L, -2, own[i]);
     }
+}
+
+/* What queue.enqueue() takes and a tick has of its own. */
+static int check_own_times(lua_State *L, int row, lunaq_error *err)
+{
+    static const char *const none[] = {"task_id", "process_at", "process_in"};
+    for (size_t i = 0; i < LQ_COUNT(none); i++) {
+        lua_pushstring(L, none[i]);
+        bool there = lua_rawget(L, row) != LUA_TNIL && !lq_json_is_null(L, -1);
+        lua_pop(L, 1);
+        if (there)
+            return lq_fail(err, LUNAQ_EINVAL,
+                           "%s: a tick has an id and a time of its own: leave "
+                           "it out",
+                           none[i]);
+    }
+    return LUNAQ_OK;
 }
 
 static bool is_disabled(lua_State *L, int row)
@@ -146,6 +166,10 @@ static int read_row(lua_State *L, lq_lua_run *r, lq_provided *p,
                        type ? "spec" : "type");
     const lq_cron_text text = {w->spec, w->tz, w->dst, w->missed};
     rc = lq_cron_rule_check(&text, err);
+    if (!rc && w->name && *w->name)
+        rc = lq_name_check("name", lq_str_c(w->name), err);
+    if (!rc)
+        rc = check_own_times(L, row, err);
     if (rc)
         return rc;
     lua_pushliteral(L, "payload");
@@ -160,15 +184,44 @@ static int read_row(lua_State *L, lq_lua_run *r, lq_provided *p,
     return rc;
 }
 
-static lq_provided *new_row(lq_provide_out *out)
+/* file lives as long as out. */
+static lq_provided *new_row(lq_provide_out *out, const char *file, int64_t row)
 {
     lq_provided *p = lq_arena_alloc(&out->mem, sizeof *p);
     lq_cron_want *w = lq_arena_alloc(&out->mem, sizeof *w);
     if (!p || !w)
         return NULL;
     *p = (lq_provided){.want = w};
-    *w = (lq_cron_want){.item = &p->item};
+    *w = (lq_cron_want){.item = &p->item, .file = file, .row = row};
     return p;
+}
+
+static void say_refused(const lq_lua_run *r, size_t refused, int64_t row,
+                        const char *why)
+{
+    if (refused <= REFUSED_SAID)
+        LQ_LOG(r->host->log, ERROR,
+               "a provided row is left out: it is no entry",
+               lq_fc("file", r->handler->spec->file->name), lq_fi("row", row),
+               lq_fc("reason", why));
+}
+
+/* {type = …, spec = …} for {{type = …, spec = …}}: not a list of none. */
+static int check_list(lua_State *L, lua_Integer n, lunaq_error *err)
+{
+    if (n > ROWS_MAX)
+        return lq_fail(err, LUNAQ_EINVAL, "%lld entries: %d at most",
+                       (long long)n, ROWS_MAX);
+    lua_pushnil(L);
+    if (n > 0 || !lua_next(L, 1)) {
+        lua_settop(L, 3);
+        return LUNAQ_OK;
+    }
+    lua_settop(L, 3);
+    return lq_fail(err, LUNAQ_EINVAL,
+                   "it returned a table with names in it, where a list of "
+                   "entries is expected: return {{type = \xe2\x80\xa6, spec = "
+                   "\xe2\x80\xa6}}");
 }
 
 int lq_lua_schedule_read(lua_State *L, lq_lua_run *r, lunaq_error *err)
@@ -180,31 +233,36 @@ int lq_lua_schedule_read(lua_State *L, lq_lua_run *r, lunaq_error *err)
                        "it returned a %s, where a list of entries is expected",
                        luaL_typename(L, 1));
     luaL_checkstack(L, 20, NULL);
+    lua_settop(L, 3);
     lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
-    if (n > ROWS_MAX)
-        return lq_fail(err, LUNAQ_EINVAL, "%lld entries: %d at most",
-                       (long long)n, ROWS_MAX);
+    int rc = check_list(L, n, err);
+    if (rc)
+        return rc;
+    const char *file =
+        lq_arena_dup(&out->mem, lq_str_c(r->handler->spec->file->name));
+    if (!file)
+        return lq_fail_nomem(err);
     for (lua_Integer i = 1; i <= n; i++) {
         lunaq_error why = LUNAQ_ERROR_INIT;
         lua_settop(L, 3);
         if (lua_rawgeti(L, 1, i) == LUA_TTABLE && is_disabled(L, 4))
             continue;
-        lq_provided *p = new_row(out);
+        lq_provided *p = new_row(out, file, i);
         if (!p)
             return lq_fail_nomem(err);
         if (read_row(L, r, p, out, &why)) {
-            /* It is said of each; the others go their way. */
-            LQ_LOG(r->host->log, ERROR,
-                   "a provided row is left out: it is no entry",
-                   lq_fc("file", r->handler->spec->file->name), lq_fi("row", i),
-                   lq_fc("reason", why.message));
-            out->refused++;
+            /* It is said of each of the first; the others go their way. */
+            say_refused(r, ++out->refused, i, why.message);
             continue;
         }
         *last = p;
         last = &p->next;
         out->count++;
     }
+    if (out->refused > REFUSED_SAID)
+        LQ_LOG(r->host->log, ERROR, "more provided rows are left out",
+               lq_fc("file", file),
+               lq_fi("count", (int64_t)(out->refused - REFUSED_SAID)));
     lua_settop(L, 3);
     return LUNAQ_OK;
 }

@@ -232,6 +232,7 @@ typedef struct lq_cron_want {
     const lq_enqueue *item; /* what to enqueue; id and times are set per tick */
     const char *tz, *dst, *missed; /* task/cron_rule.h; NULL = the default */
     const char *file;              /* that it stands in, for people; or NULL */
+    int64_t row;                   /* of what a provider gave; 0 = of none */
 } lq_cron_want;
 
 #endif

@@ -365,6 +365,7 @@ int lunaq_cron_provide(lunaq_cron_provider *to, const lunaq_cron_entry *entry,
         to->out.refused++;
         return lq_fail(err, rc, "%s", why.message);
     }
+    w->row = (int64_t)(to->out.count + to->out.refused) + 1;
     *to->last = p;
     to->last = &p->next;
     to->out.count++;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define IGNORED_SAID 10 /* of one place, at each reading */
+
 /* ---- one entry ----------------------------------------------------------- */
 
 static void entry_free(lq_entry *e)
@@ -58,6 +60,8 @@ static int read_rule(lq_schedule *s, lq_entry *e, const lq_cron_want *w,
         rc = lq_fail(err, LUNAQ_EINVAL, "the spec is too long");
     if (!rc)
         e->spec = lq_arena_dup(&e->copy, lq_buf_str(&shown));
+    if (!rc && w->name && *w->name)
+        rc = lq_name_check("name", lq_str_c(w->name), err);
     if (w->name && *w->name)
         e->name = lq_arena_dup(&e->copy, lq_str_c(w->name));
     lq_buf_release(&shown);
@@ -98,10 +102,30 @@ void lq_entry_learn(lq_entry *e, int64_t last_ms, bool never, int64_t now_ms)
 
 static void ignored(lq_schedule *s, const lq_cron_want *w, const char *why)
 {
-    LQ_LOG(s->rt->o.log, ERROR, "periodic entry ignored",
-           lq_fc("spec", w->spec ? w->spec : ""),
-           lq_fs("type", w->item->task.type),
-           lq_fc("name", w->name ? w->name : ""), lq_fc("reason", why));
+    if (s->ignored++ >= IGNORED_SAID ||
+        !lq_log_on(s->rt->o.log, LUNAQ_LOG_ERROR))
+        return;
+    lq_field fields[6];
+    size_t n = 0;
+    if (w->file)
+        fields[n++] = lq_fc("file", w->file);
+    if (w->row)
+        fields[n++] = lq_fi("row", w->row);
+    fields[n++] = lq_fc("spec", w->spec ? w->spec : "");
+    fields[n++] = lq_fs("type", w->item->task.type);
+    if (w->name && *w->name)
+        fields[n++] = lq_fc("name", w->name);
+    fields[n++] = lq_fc("reason", why);
+    lq_log_write(s->rt->o.log, LUNAQ_LOG_ERROR,
+                 LQ_STR("periodic entry ignored"), fields, n);
+}
+
+/* Not a line for each of ten thousand. */
+static void say_ignored(const lq_schedule *s)
+{
+    if (s->ignored > IGNORED_SAID)
+        LQ_LOG(s->rt->o.log, ERROR, "more periodic entries were ignored",
+               lq_fi("count", (int64_t)(s->ignored - IGNORED_SAID)));
 }
 
 /* "0 0 31 2 *" is a good spec, and surely a mistake. */
@@ -154,6 +178,7 @@ void lq_schedule_want(lq_schedule *s, const lq_cron_want *w)
         rc = lq_fail(&why, LUNAQ_EDUPLICATE,
                      "there is one of this type and spec already: give them "
                      "names");
+        old->claimed = old->claimed || old->place != s->place;
         goto out;
     }
     if (old) {
@@ -183,6 +208,7 @@ lq_entry *lq_schedule_find(const lq_schedule *s, const char *id)
 void lq_schedule_begin(lq_schedule *s, int place)
 {
     s->place = place;
+    s->ignored = 0;
     for (lq_entry *e = s->entries; e; e = e->next)
         if (e->place == place)
             e->kept = false;
@@ -197,10 +223,12 @@ void lq_schedule_end(lq_schedule *s)
             continue;
         }
         *at = e->next;
+        s->moved = s->moved || e->claimed;
         lq_map_remove(&s->by_id, lq_str_c(e->id));
         entry_free(e);
         s->count--;
     }
+    say_ignored(s);
 }
 
 void lq_schedule_reload_zones(lq_schedule *s)

@@ -24,6 +24,7 @@ typedef struct lq_entry {
     lq_enqueue item;
     int place;       /* where it comes from */
     bool kept;       /* seen again in this reading of its place */
+    bool claimed;    /* another place wants it, too */
     bool seen;       /* its last instant was read from the broker */
     int64_t base_ms; /* what next_ms follows: its last instant or first sight */
     int64_t last_ms; /* 0 = it never fired */
@@ -40,7 +41,10 @@ typedef struct lq_schedule {
     size_t count;
     lq_map by_id;
     lq_zones zones;
-    int place; /* that is being read */
+    int place;      /* that is being read … */
+    size_t ignored; /* … and of whose entries so many were left out */
+    bool moved; /* an entry went that another place was refused: that one is to
+                   be read again */
 } lq_schedule;
 
 void lq_schedule_release(lq_schedule *s);
@@ -52,8 +56,8 @@ void lq_schedule_reload_zones(lq_schedule *s);
  *  lq_schedule_end(), which drops those that were not wanted again. */
 void lq_schedule_begin(lq_schedule *s, int place);
 /** Adds, keeps or replaces an entry.  One that is faulty, or that the place or
- *  another one has already, is logged and left out; the others are not
- *  concerned. */
+ *  another one has already, is logged (the first few of a place) and left out;
+ *  the others are not concerned. */
 void lq_schedule_want(lq_schedule *s, const lq_cron_want *want);
 void lq_schedule_end(lq_schedule *s);
 

@@ -31,6 +31,7 @@ static void load_entries(lq_scheduler *s)
 {
     const lq_runtime_options *o = &s->control->rt->o;
 
+    s->schedule.moved = false;
     lq_schedule_reload_zones(&s->schedule);
     lq_schedule_begin(&s->schedule, PLACE_CONFIG);
     for (size_t i = 0; i < o->cron_count; i++)
@@ -54,6 +55,8 @@ static void round_due(void *ud)
     if (s->reload)
         load_entries(s);
     lq_scheduler_provide(s);
+    if (s->schedule.moved)
+        load_entries(s);
     for (lq_entry *e = s->schedule.entries; e; e = e->next) {
         e->refused = false;
         if (lq_entry_ahead(e, lq_now_ms()))
