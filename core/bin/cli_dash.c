@@ -6,6 +6,7 @@
 #include "cli_dash.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 
 #include <locale.h>
 #include <ncurses.h>
@@ -51,6 +52,12 @@ static void fetch_tasks(struct dash *d)
         d->view == DASH_TASK
             ? lunaq_task_find(d->client, d->queue, d->id, &tasks, &d->error)
             : lunaq_task_list_open(d->client, &q, &tasks, &d->error);
+    /* Of a task that is gone, the id may be a part of another's. */
+    if (!rc && d->view == DASH_TASK &&
+        strcmp(lunaq_task_list_at(tasks, 0)->id, d->id) != 0) {
+        lunaq_task_list_free(tasks);
+        rc = lq_fail(&d->error, LUNAQ_ENOTFOUND, "task %s is gone", d->id);
+    }
     if (rc)
         return;
     lunaq_task_list_free(d->tasks);
@@ -88,6 +95,9 @@ size_t dash_rows(const struct dash *d)
 
 static void go(struct dash *d, enum dash_view view)
 {
+    /* What was fetched for another view, page or state is not this one's. */
+    lunaq_task_list_free(d->tasks);
+    d->tasks = NULL;
     d->view = view;
     d->row = d->top = 0;
     fetch(d);

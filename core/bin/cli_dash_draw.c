@@ -11,6 +11,17 @@
 
 #define HEAD 2 /* lines above the view */
 #define FOOT 1
+#define NARROW 90 /* columns below which an id is its end */
+
+/* How many bytes the first `width` characters have. */
+static size_t cut(const char *text, size_t width)
+{
+    size_t n = 0;
+    for (; text[n]; n++)
+        if (((unsigned char)text[n] & 0xc0) != 0x80 && width-- == 0)
+            break;
+    return n;
+}
 
 /* Text at a place, at most `width` columns (-1: to the edge), made harmless. */
 __attribute__((format(printf, 4, 5))) static void put(int y, int x, int width,
@@ -29,7 +40,7 @@ __attribute__((format(printf, 4, 5))) static void put(int y, int x, int width,
     text[cli_tame(text, len)] = '\0';
     if (width < 0 || width > COLS - x)
         width = COLS - x;
-    mvaddnstr(y, x, text, width);
+    mvaddnstr(y, x, text, (int)cut(text, (size_t)width));
 }
 
 /* ---- tables ----------------------------------------------------------------
@@ -186,20 +197,27 @@ static int64_t count_of(const lunaq_queue_info *q, lunaq_state state)
 static void put_states(const struct dash *d, int y)
 {
     const lunaq_queue_info *q = NULL;
-    int x = 0;
+    int x = 0, end = 0;
+    char texts[LUNAQ_AGGREGATING + 1][40];
     for (size_t i = 0; i < lunaq_queue_list_count(d->queues); i++)
         if (strcmp(lunaq_queue_list_at(d->queues, i)->name, d->queue) == 0)
             q = lunaq_queue_list_at(d->queues, i);
     for (int s = LUNAQ_ACTIVE; s <= LUNAQ_AGGREGATING; s++) {
-        char text[60];
-        int n = snprintf(text, sizeof text, " %s %lld ",
+        int n = snprintf(texts[s], sizeof texts[s], " %s %lld ",
                          lunaq_state_name((lunaq_state)s),
                          q ? (long long)count_of(q, (lunaq_state)s) : 0LL);
+        end += s <= (int)d->state ? n + 1 : 0;
+    }
+    /* On a narrow screen the first ones go, so that the chosen one is seen. */
+    int s = LUNAQ_ACTIVE;
+    for (; s < (int)d->state && end > COLS; s++)
+        end -= (int)strlen(texts[s]) + 1;
+    for (; s <= LUNAQ_AGGREGATING; s++) {
         if (s == (int)d->state)
             attron(A_REVERSE);
-        put(y, x, -1, "%s", text);
+        put(y, x, -1, "%s", texts[s]);
         attroff(A_REVERSE);
-        x += n + 1;
+        x += (int)strlen(texts[s]) + 1;
     }
 }
 
@@ -217,24 +235,32 @@ static const char *when_of(const lunaq_task_info *t, char *out, size_t size)
 
 static void draw_tasks(struct dash *d)
 {
-    static const struct column c[] = {
+    static const struct column wide[] = {
         {"ID", 38}, {"TYPE", 24}, {"ATTEMPT", 9}, {"WHEN", 16}, {"ERROR", 20}};
+    static const struct column narrow[] = {
+        {"ID", 10}, {"TYPE", 17}, {"ATTEMPT", 8}, {"WHEN", 12}, {"ERROR", 20}};
+    /* A task is found by the end of its id. */
+    bool tail = COLS < NARROW;
+    const struct column *c = tail ? narrow : wide;
     size_t count = lunaq_task_list_count(d->tasks);
     put_states(d, HEAD);
-    put_titles(HEAD + 1, c, sizeof c / sizeof c[0]);
-    if (count == 0)
+    put_titles(HEAD + 1, c, sizeof wide / sizeof wide[0]);
+    if (d->tasks && count == 0)
         put(HEAD + 2, 0, -1, "no %s tasks", lunaq_state_name(d->state));
     for (size_t i = d->top; i < count && (int)(i - d->top) < room() - 1; i++) {
         const lunaq_task_info *t = lunaq_task_list_at(d->tasks, i);
         char when[60];
-        int y = HEAD + 2 + (int)(i - d->top);
+        int y = HEAD + 2 + (int)(i - d->top), x = c[0].width;
+        size_t len = strlen(t->id);
         begin_row(d, i, y);
-        put(y, 0, 37, "%s", t->id);
-        put(y, 38, 23, "%s", t->type);
-        put(y, 62, 8, "%lld/%lld", (long long)cli_attempt(t),
+        put(y, 0, x - 1, "%s", t->id + (tail && len > 8 ? len - 8 : 0));
+        put(y, x, c[1].width - 1, "%s", t->type);
+        x += c[1].width;
+        put(y, x, c[2].width - 1, "%lld/%lld", (long long)cli_attempt(t),
             (long long)t->max_retry + 1);
-        put(y, 71, 15, "%s", when_of(t, when, sizeof when));
-        put(y, 87, -1, "%.200s", t->error);
+        x += c[2].width;
+        put(y, x, c[3].width - 1, "%s", when_of(t, when, sizeof when));
+        put(y, x + c[3].width, -1, "%.200s", t->error);
         end_row();
     }
 }
@@ -354,12 +380,14 @@ static void draw_head(const struct dash *d)
     attron(A_BOLD);
     put(0, 0, -1, "lunaq %s", lunaq_version());
     attroff(A_BOLD);
-    put(0, 14, -1, "%s  %zu server%s, %lld of %lld slots busy  %s%s%s",
+    bool tasks = d->view == DASH_TASKS || d->view == DASH_TASK;
+    put(0, 14, -1, "%s%s%s%s  %zu server%s, %lld of %lld slots busy",
+        tasks                     ? "queue "
+        : d->view == DASH_SERVERS ? "servers  "
+                                  : "",
+        tasks ? d->queue : "", tasks ? "  " : "",
         cli_instant(now, sizeof now, d->fetched_at), servers,
-        servers == 1 ? "" : "s", (long long)busy, (long long)slots,
-        d->view == DASH_TASKS || d->view == DASH_TASK ? "queue " : "",
-        d->view == DASH_TASKS || d->view == DASH_TASK ? d->queue : "",
-        d->view == DASH_SERVERS ? "servers" : "");
+        servers == 1 ? "" : "s", (long long)busy, (long long)slots);
 }
 
 static void draw_foot(const struct dash *d)

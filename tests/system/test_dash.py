@@ -109,6 +109,37 @@ class Dash(Both, unittest.TestCase):
         seldom.press("r")
         seldom.wait("fourth")
 
+    def test_task_that_is_gone__is_told_and_no_other_shown(self):
+        for name in "first", "other":
+            self.enqueue("hello", f"k=payload-of-{name}", "--queue", "later",
+                         "--task-id", f"task-{name}", "--process-in", "1h")
+        screen = self.dash("--refresh", "1h")
+        screen.wait("later")
+        screen.press("\r")
+        screen.wait("task-other")
+        self.lunaq("task", "delete", "task-other")
+        screen.press("j\r")
+        screen.wait("no task task-other")
+        self.assertNotIn("payload-of-first", screen.read())
+        screen.press("\x03")
+        self.assertEqual(screen.process.wait(20), 0)
+
+    def test_narrow_terminal__shows_what_matters(self):
+        task = self.enqueue("hello", "--queue", "later", "--process-in", "1h")
+        screen = self.dash(columns=40)
+        screen.wait("later")
+        screen.press("\r")
+        screen.wait("queue later")
+        screen.wait("scheduled 1")
+        screen.wait(task[-8:])
+        screen.wait("hello")
+        screen.press("h\t\t\t\t\t\t\t\t")  # to aggregating and round
+        screen.wait("scheduled 1")
+        screen.press("\t\t\t\t")
+        screen.wait("aggregating 0")
+        screen.press("\x03")
+        self.assertEqual(screen.process.wait(20), 0)
+
     def test_tiny_terminal__is_no_trouble(self):
         self.enqueue("hello")
         for rows, columns in (1, 1), (3, 20), (5, 300):
