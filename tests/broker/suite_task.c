@@ -167,6 +167,31 @@ static void requeue__is_next_to_run_and_counts_nothing(void **state)
     assert_int_equal(w->step.taken[0].crashes, 0);
 }
 
+/* Since it came back, not for ever. */
+static void give_back__tells_since_when_it_waits(void **state)
+{
+    static const enum lq_outcome_kind kinds[] = {LQ_REQUEUE, LQ_CRASHED};
+    world *w = *state;
+    world_put(w, "one");
+    for (size_t i = 0; i <= LQ_COUNT(kinds); i++) {
+        lq_op_task_get get;
+        lq_op_reconcile op = {.op.kind = LQ_OP_RECONCILE,
+                              .queue = LQ_STR(Q),
+                              .old_token = w->token};
+        world_take_id(w, "one");
+        int64_t before = lq_now_ms();
+        if (i < LQ_COUNT(kinds))
+            assert_int_equal(world_end(w, kinds[i], "one"), LUNAQ_OK);
+        else
+            assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+        const lq_task_row *row = world_row(w, "one", &get);
+        assert_int_equal(row->state, LUNAQ_PENDING);
+        assert_in_range(row->since_ms, before - 1, lq_now_ms() + 1);
+        lq_op_release(&get.op);
+        lq_op_release(&op.op);
+    }
+}
+
 static void requeue__several__keep_their_order(void **state)
 {
     world *w = *state;
@@ -370,6 +395,7 @@ size_t suite_task(struct CMUnitTest *out)
         WORLD_TEST(retry__no_failure__counts_nothing),
         WORLD_TEST(archive__keeps_it_and_counts),
         WORLD_TEST(requeue__is_next_to_run_and_counts_nothing),
+        WORLD_TEST(give_back__tells_since_when_it_waits),
         WORLD_TEST(requeue__several__keep_their_order),
         WORLD_TEST(snooze__is_scheduled_and_counts_nothing),
         WORLD_TEST(discard__is_deleted_and_counted),

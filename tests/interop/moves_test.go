@@ -359,6 +359,12 @@ func TestShutdownGivesBackAsAsynqDoes(t *testing.T) {
 			t.Errorf("servers %v, %v after a clean end", servers, err)
 		}
 	}
+	// Asynq forgets since when a task has been waiting.
+	since := "asynq:{q}:t:" + one + "[pending_since]"
+	if _, waits := got[0][since]; !waits {
+		t.Error("what was given back does not say since when it waits")
+	}
+	delete(got[0], since)
 	same(t, got[0], got[1])
 }
 

@@ -1,10 +1,10 @@
 -- Enqueues one task; its id goes to `ready`, to be pushed at the end.
--- Needs _time, _type.  queue: {pending, scheduled, groups, prefix,
+-- Needs _time, _type, _since.  queue: {pending, scheduled, groups, prefix,
 -- group_prefix, fresh}; fresh: none of the tasks to come exists (so no need to
 -- ask for each).
 -- Returns P pending, S scheduled, G in its group, E the id exists, D the
 -- unique key is taken, W a key has a wrong type.
-local since = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
+local since = now_ns()
 local now_ms = now * 1000
 local types, made = {}, {}
 local function fits(key, kind)

@@ -1,6 +1,6 @@
 -- Puts active tasks back to pending, next to run, the first of them first.
 -- What somebody asked to cancel is archived instead.  Needs _time, _type,
--- _archive, _untold.
+-- _archive, _untold, _since.
 -- q: {active, lease, pending, archived, prefix, dropped, limits, untold}
 local function give_back(q, ids)
   local back, archived = {}, false
@@ -18,7 +18,7 @@ local function give_back(q, ids)
       note_untold(q.untold, id)
       archived = true
     else
-      call('HSET', key, 'state', 'pending')
+      call('HSET', key, 'state', 'pending', 'pending_since', now_ns())
       back[#back + 1] = id
     end
   end

@@ -11,6 +11,7 @@
 -- Cost  O(1)
 -- @include _time
 -- @include _type
+-- @include _since
 -- @include _enqueue
 local entry, instant, first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local stored = call('HGET', KEYS[1], entry)

@@ -7,6 +7,7 @@
 -- Cost  O(tasks)
 -- @include _time
 -- @include _type
+-- @include _since
 -- @include _enqueue
 local queue = {
   pending = KEYS[1], scheduled = KEYS[2], groups = KEYS[3],

@@ -11,9 +11,10 @@
 -- @include _message
 -- @include _archive
 -- @include _untold
+-- @include _since
 local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local moved, next_ms, archived = 0, -1, false
-local since = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
+local since = now_ns()
 local bad = misfit({KEYS[3], 'list'})
 if bad then return bad end
 for k = 1, 2 do

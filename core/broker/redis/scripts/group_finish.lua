@@ -15,6 +15,7 @@
 -- @include _count
 -- @include _message
 -- @include _item
+-- @include _since
 -- @include _enqueue
 local set, sets, groups, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, lock_prefix = ARGV[1], ARGV[3]

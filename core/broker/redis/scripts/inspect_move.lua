@@ -20,6 +20,7 @@
 -- @include _type
 -- @include _message
 -- @include _archive
+-- @include _since
 local pending, active, lease = KEYS[1], KEYS[2], KEYS[3]
 local zset = {scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6],
   completed = KEYS[7]}
@@ -27,7 +28,6 @@ local archived, groups, sets = KEYS[6], KEYS[8], KEYS[9]
 local move, task_prefix, group_prefix, lock_prefix =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local wanted, source, limit = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local now_ns = clock[1] .. string.format('%06d', tonumber(clock[2])) .. '000'
 
 local function is_hash(t)
   return redis.call('TYPE', t).ok == 'hash'
@@ -91,7 +91,7 @@ local function put(id, state)
         redis.call('HSET', t, 'msg', msg:sub(1, from - 1) .. msg:sub(stop))
       end
     end
-    redis.call('HSET', t, 'state', 'pending', 'pending_since', now_ns)
+    redis.call('HSET', t, 'state', 'pending', 'pending_since', now_ns())
     redis.call('HDEL', t, 'lunaq_crashes', 'lunaq_cancel')
     redis.call('LPUSH', pending, id)
   end

@@ -12,6 +12,7 @@
 -- @include _message
 -- @include _archive
 -- @include _untold
+-- @include _since
 -- @include _give_back
 local held = {}
 for i = 3, #ARGV do held[ARGV[i]] = true end

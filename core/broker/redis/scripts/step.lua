@@ -31,6 +31,7 @@
 -- @include _archive
 -- @include _count
 -- @include _begin
+-- @include _since
 
 local next_key, next_arg = 1, 5
 local free, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -236,7 +237,7 @@ local function settle(q, at, n)
                == 'table' then
               call('HSET', key, 'lunaq_crashes', 1)
             end
-            call('HSET', key, 'state', 'pending')
+            call('HSET', key, 'state', 'pending', 'pending_since', now_ns())
             requeue[#requeue + 1] = id
           end
         end
