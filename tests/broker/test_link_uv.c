@@ -394,11 +394,55 @@ static void login_refused__says_so_again_and_again(void **state)
     assert_int_equal(c->ups, 0);
 }
 
-/* Two servers at once, since this takes its time. */
+#define HEARS                                                                  \
+    "*3\r\n$9\r\nsubscribe\r\n$12\r\nasynq:cancel\r\n:1\r\n"                   \
+    "*3\r\n$9\r\nsubscribe\r\n$12\r\nlunaq:cancel\r\n:2\r\n"
+
+/* Has nothing to say to a listener, not even that it lives. */
+static void serve_listener(fake_server *s, int fd, int nth, void *ud)
+{
+    atomic_int *nudges = ud;
+    (void)s;
+    greet(fd);
+    if (nth > 1 || !fake_expect(fd, "lunaq:cancel\r\n"))
+        return;
+    fake_say(fd, HEARS);
+    if (fake_expect(fd, "PING\r\n"))
+        atomic_fetch_add(nudges, 1);
+    fake_drain(fd);
+}
+
+struct listener {
+    lq_op_listen listen;
+    struct client c; /* on the loop of another */
+    int64_t ended_ms;
+};
+
+static void listen_done(lq_op *op)
+{
+    ((struct listener *)op->ud)->ended_ms = lq_mono_ms();
+}
+
+static void listen_up(void *ud)
+{
+    struct listener *l = ud;
+    if (l->c.ups++)
+        return;
+    lq_op_init(&l->listen.op, LQ_OP_LISTEN);
+    l->listen.op.done = listen_done;
+    l->listen.op.ud = l;
+    lq_link_submit(l->c.link, &l->listen.op);
+}
+
+/* Three servers at once, since this takes its time. */
 static void silence__is_given_up_in_time(void **state)
 {
+    static const lq_link_events listen_events = {.up = listen_up};
     struct client *c = *state;
     static struct client mute;
+    static struct listener l;
+    static atomic_int nudges;
+    char url[64];
     int64_t before = lq_mono_ms(), took;
 
     memset(&mute, 0, sizeof(mute));
@@ -407,6 +451,14 @@ static void silence__is_given_up_in_time(void **state)
     mute.again_when_done = true; /* asking does not put it off */
     serve(&mute, serve_nothing);
     ask(&mute);
+    memset(&l, 0, sizeof(l));
+    l.c.w = c->w;
+    l.c.server = fake_server_new(NULL, serve_listener, &nudges);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d",
+             fake_server_port(l.c.server));
+    assert_int_equal(
+        lq_redis_link_open(&l.c.link, c->w.loop, url, &listen_events, &l, NULL),
+        0);
     c->ask_when_up = 1;
     c->stop_at_done = 1;
     serve(c, serve_greeting_only);
@@ -426,6 +478,16 @@ static void silence__is_given_up_in_time(void **state)
     close_link(&mute);
     loop_world_run(&c->w);
     fake_server_free(mute.server);
+
+    while (!l.ended_ms)
+        loop_world_run_ms(&c->w, 100);
+    took = l.ended_ms - before;
+    assert_int_equal(l.listen.op.rc, LUNAQ_EUNKNOWN);
+    assert_int_equal(atomic_load(&nudges), 1);
+    assert_true(took >= 9900 && took < 20000);
+    close_link(&l.c);
+    loop_world_run(&c->w);
+    fake_server_free(l.c.server);
 }
 
 static void hold_loop(void *ud)

@@ -136,6 +136,58 @@ static void login__repeated_by_the_server__is_not_told(void **state)
     lq_proto_free(p);
 }
 
+static void count_heard(lq_op_listen *op, lq_str id)
+{
+    assert_true(lq_str_eq(id, LQ_STR("task-1")));
+    ++*(int *)op->op.ud;
+}
+
+static void listen__nudged__hears_on_whatever_the_answer(void **state)
+{
+    lq_proto *p = *state;
+    int heard = 0;
+    lq_op_listen listen = {.cancel = count_heard};
+    assert_int_equal(lq_proto_begin(p, NULL), LUNAQ_OK);
+    (void)said(p);
+    assert_int_equal(hear(p, VERSION), LUNAQ_OK);
+    lq_op_init(&listen.op, LQ_OP_LISTEN);
+    listen.op.ud = &heard;
+    lq_proto_submit(p, &listen.op);
+    assert_non_null(strstr(said(p), "SUBSCRIBE"));
+    assert_int_equal(
+        hear(p, "*3\r\n$9\r\nsubscribe\r\n$12\r\nasynq:cancel\r\n:1\r\n"),
+        LUNAQ_OK);
+    lq_proto_nudge(p);
+    assert_string_equal(said(p), "*1\r\n$4\r\nPING\r\n");
+    assert_int_equal(hear(p, "*2\r\n$4\r\npong\r\n$0\r\n\r\n"), LUNAQ_OK);
+    lq_proto_nudge(p);
+    assert_int_equal(hear(p, "-NOPERM this user may not\r\n"), LUNAQ_OK);
+    assert_int_equal(hear(p, "*3\r\n$7\r\nmessage\r\n$12\r\nasynq:cancel\r\n"
+                             "$6\r\ntask-1\r\n"),
+                     LUNAQ_OK);
+    assert_int_equal(heard, 1);
+    const lunaq_error why = {LUNAQ_EBROKER, "lost"};
+    lq_proto_lost(p, &why);
+    assert_ptr_equal(lq_proto_finished(p), &listen.op);
+    lq_op_release(&listen.op);
+}
+
+static void listen__refused__ends(void **state)
+{
+    lq_proto *p = *state;
+    lq_op_listen listen = {.cancel = count_heard};
+    assert_int_equal(lq_proto_begin(p, NULL), LUNAQ_OK);
+    (void)said(p);
+    assert_int_equal(hear(p, VERSION), LUNAQ_OK);
+    lq_op_init(&listen.op, LQ_OP_LISTEN);
+    lq_proto_submit(p, &listen.op);
+    (void)said(p);
+    assert_int_equal(hear(p, "-NOPERM no channel\r\n"), LUNAQ_OK);
+    assert_ptr_equal(lq_proto_finished(p), &listen.op);
+    assert_int_equal(listen.op.rc, LUNAQ_EREPLY);
+    lq_op_release(&listen.op);
+}
+
 struct refusal {
     const char *name, *heard;
     int code;
@@ -510,6 +562,8 @@ int main(int argc, char **argv)
         TEST(greeting__plain__asks_and_is_ready),
         TEST(greeting__login_and_database__come_first),
         TEST(login__repeated_by_the_server__is_not_told),
+        TEST(listen__nudged__hears_on_whatever_the_answer),
+        TEST(listen__refused__ends),
         TEST(submit__not_connected__fails_at_once),
         TEST(submit__unknown_kind__is_not_supported),
         TEST(submit__refused_by_its_row__sends_nothing),

@@ -25,6 +25,7 @@ struct lq_proto {
     bool cluster;
     lq_heads heads;
     bool named;   /* a sentinel named the server: it has to be a master */
+    bool listens; /* an endless operation was confirmed */
     bool demoted; /* it said that it is a replica: who is next has to be a
                      master */
     enum lq_proto_state state;
@@ -209,6 +210,19 @@ void lq_proto_submit(lq_proto *p, lq_op *op)
     p->under_way++;
 }
 
+void lq_proto_nudge(lq_proto *p)
+{
+    lq_buf *b = &p->back;
+    size_t before = b->len;
+    lq_cmd *c = cmd_begin(p, false);
+    lq_cmd_c(c, "PING"); /* one of the few that a listener may send */
+    if (!lq_cmd_format(c, b)) {
+        b->failed = false;
+        b->len = before;
+    }
+    p->queued += b->len - before;
+}
+
 lq_op *lq_proto_finished(lq_proto *p)
 {
     lq_list *node = lq_list_shift(&p->finished);
@@ -233,6 +247,9 @@ static int take_reply(lq_proto *p, const lq_reply *reply, lunaq_error *err)
     int rc = LUNAQ_OK;
     bool error = lq_reply_type(reply) == LQ_REPLY_ERROR;
 
+    if (row->endless && error && p->listens)
+        return LUNAQ_OK; /* it may not be nudged: that is an answer, too */
+    p->listens = p->listens || row->endless;
     if (error && lq_redis_is_readonly(lq_reply_error(reply)))
         p->demoted = true;
     if (!row->endless)
@@ -473,6 +490,7 @@ void lq_proto_lost(lq_proto *p, const lunaq_error *why)
     buf_emptied(&p->back);
     p->front_at = 0;
     p->queued = p->left = 0;
+    p->listens = false;
     lq_resp_release(&p->resp);
     p->state = LQ_PROTO_DOWN;
 }

@@ -50,6 +50,11 @@ int lq_proto_begin(lq_proto *p, lunaq_error *err);
  *  readied by lq_op_init(). */
 void lq_proto_submit(lq_proto *p, lq_op *op);
 
+/** Asks a connection on which an LQ_OP_LISTEN is under way for a sign of life:
+ *  bytes come then, and nobody sees them.  Only when READY; without memory
+ *  nothing is asked. */
+void lq_proto_nudge(lq_proto *p);
+
 /** What is to be written, len 0 = nothing.  The bytes stay where they are,
  *  also while operations are submitted, until lq_proto_sent() was told of all
  *  of them, or lost. */

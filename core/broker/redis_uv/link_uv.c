@@ -59,7 +59,8 @@ struct redis_link {
     unsigned failures; /* in a row */
     int64_t up_ms;     /* the loop's clock: when it came up */
     int silent;        /* ticks in a row without a byte */
-    int64_t patience_ms; /* how long a due reply may take; -1 = for ever */
+    int64_t patience_ms; /* how long a due reply may take */
+    bool listens;        /* and nothing is due: it has to be asked for */
     bool choice;         /* the session's */
     lq_op_ping probe;    /* asks an idle connection how it is */
     bool idle;           /* the timer runs until it is asked */
@@ -104,9 +105,7 @@ static bool link_deliver(struct redis_link *l)
  * has written and read. */
 static void link_watch(struct redis_link *l)
 {
-    if (l->patience_ms < 0) {
-        lq_timer_stop(l->timer);
-    } else if (!lq_timer_active(l->timer)) {
+    if (!lq_timer_active(l->timer)) {
         l->silent = 0;
         lq_timer_start(l->timer, l->patience_ms / TICKS);
     }
@@ -117,6 +116,10 @@ static bool link_tick(struct redis_link *l)
 {
     if (++l->silent >= TICKS)
         return true;
+    if (l->listens && l->silent == TICKS / 2) {
+        lq_proto_nudge(l->proto);
+        lq_turn_arm(l->turn);
+    }
     lq_timer_start(l->timer, l->patience_ms / TICKS);
     return false;
 }
@@ -134,13 +137,14 @@ static void link_submit(lq_link *link, lq_op *op)
     if (lq_proto_under_way(l->proto) == 0) {
         l->patience_ms = l->choice ? CHOICE_REPLY_MS : REPLY_MS;
         l->silent = -1; /* the tick under way is not a whole one */
+        l->listens = false;
         if (l->idle)
             lq_timer_stop(l->timer);
         l->idle = false;
     }
     if (op->kind == LQ_OP_LISTEN) {
-        l->patience_ms = -1;
-    } else if (op->kind == LQ_OP_WAIT && l->patience_ms >= 0) {
+        l->listens = true;
+    } else if (op->kind == LQ_OP_WAIT) {
         const lq_op_wait *wait = LQ_OF(op, lq_op_wait, op);
         if (l->patience_ms < wait->timeout_ms + grace)
             l->patience_ms = wait->timeout_ms + grace;
@@ -229,7 +233,7 @@ static void link_timer(void *ud)
             link_idle(l);
             break;
         }
-        if (l->patience_ms < 0 || !link_tick(l))
+        if (!link_tick(l))
             break;
         lq_fail(&why, LUNAQ_EBROKER, "%s: no reply for %lld s", l->shown,
                 (long long)l->patience_ms / 1000);
@@ -287,7 +291,7 @@ static void link_came_up(struct redis_link *l)
     l->state = UP;
     l->up_ms = lq_loop_now_ms(l->loop);
     lq_timer_stop(l->timer);
-    l->idle = false;
+    l->idle = l->listens = false;
     link_idle(l);
     if (l->events.up)
         l->events.up(l->ud);

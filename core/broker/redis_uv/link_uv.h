@@ -10,7 +10,8 @@
  *  at its end.
  *
  *  A connection on which replies are due and nothing comes for 10 s (for
- *  LQ_OP_WAIT: its timeout and 5 s; for LQ_OP_LISTEN: any time) is given up.
+ *  LQ_OP_WAIT: its timeout and 5 s) is given up.  One that listens is asked for
+ *  a sign of life after half of that time.
  *  Where sentinels may name another server meanwhile these are 5 s and 2.5 s,
  *  and a connection that was idle for 2.5 s asks for a sign of life.
  *  After a loss `down` comes first, then the operations that were under way
