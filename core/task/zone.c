@@ -15,6 +15,8 @@
 #define TYPES_MAX 256
 #define OFFSET_MIN (-93599) /* RFC 8536: -25:59:59 to 26:00:00 … */
 #define OFFSET_MAX 93600
+/* What zic writes for "always" is 2^59 s ago; sums with an offset fit. */
+#define CHANGE_MAX (INT64_C(1) << 60)
 
 struct type {
     int32_t offset_s;
@@ -115,6 +117,8 @@ static const char *read_block(lq_zone *z, const struct header *h, const char *p,
         const char *at = p + i * time_len;
         z->at[i] = time_len == 8 ? i64(at) : i32(at);
         z->to[i] = (uint8_t)index[i];
+        if (z->at[i] < -CHANGE_MAX || z->at[i] > CHANGE_MAX)
+            return "has a change that is out of range";
         if (i > 0 && z->at[i] <= z->at[i - 1])
             return "has changes that are out of order";
         if (z->to[i] >= h->type)

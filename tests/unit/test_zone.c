@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "support/temp_folder.h"
+#include "task/cron.h"
 #include "task/zone_file.h"
 
 #include <ftw.h>
@@ -358,6 +359,61 @@ static void file__with_a_fault__is_refused(void **state)
 #undef REFUSED
 }
 
+/* A change at that instant in the 64-bit block, from an offset of 0 to one of
+ * f->offset. */
+static void change_at(lq_buf *b, const struct file *f, int64_t at)
+{
+    make(b, f);
+    char *wide = memmem(b->p + 1, b->len - 1, "TZif", 4);
+    assert_non_null(wide);
+    for (int i = 0; i < 8; i++)
+        wide[44 + i] = (char)((uint64_t)at >> (56 - 8 * i));
+}
+
+static void file__with_a_change_before_all_time__is_refused(void **state)
+{
+    (void)state;
+    static const int64_t ats[] = {INT64_MIN + 100, INT64_MIN, INT64_MAX - 100,
+                                  INT64_MAX, (INT64_C(1) << 60) + 1};
+    struct file f = sound;
+    f.times = 1;
+    f.offset = -3600;
+    f.footer = "\n\n";
+    for (size_t i = 0; i < LQ_COUNT(ats); i++) {
+        lunaq_error err = LUNAQ_ERROR_INIT;
+        lq_zone *z = NULL;
+        lq_buf b;
+        change_at(&b, &f, ats[i]);
+        int rc = lq_zone_parse(&z, lq_buf_str(&b), &err);
+        if (!rc) { /* what follows from one that was taken */
+            lq_cron c;
+            assert_int_equal(lq_cron_parse(&c, LQ_STR("30 2 * * *"), NULL), 0);
+            c.zone = z;
+            lq_cron_next_ms(&c, 0);
+        }
+        lq_zone_free(z);
+        lq_buf_release(&b);
+        assert_int_equal(rc, LUNAQ_EINVAL);
+        assert_non_null(strstr(err.message, "out of range"));
+    }
+}
+
+/* zic's first change, where it writes one for all that was before. */
+static void file__with_the_big_bang__is_read(void **state)
+{
+    (void)state;
+    struct file f = sound;
+    f.times = 1;
+    f.footer = "\n\n";
+    lq_zone *z = NULL;
+    lq_buf b;
+    change_at(&b, &f, -(INT64_C(1) << 59));
+    assert_int_equal(lq_zone_parse(&z, lq_buf_str(&b), NULL), LUNAQ_OK);
+    assert_int_equal(lq_zone_at(z, 0).offset_s, 3600);
+    lq_zone_free(z);
+    lq_buf_release(&b);
+}
+
 static void file__cut_off_anywhere__is_refused(void **state)
 {
     (void)state;
@@ -467,6 +523,8 @@ int main(int argc, char **argv)
     ADD_TEST(tests, n, file__of_every_version__is_read);
     ADD_TEST(tests, n, file__without_a_rule__keeps_its_last_offset);
     ADD_TEST(tests, n, file__with_a_fault__is_refused);
+    ADD_TEST(tests, n, file__with_a_change_before_all_time__is_refused);
+    ADD_TEST(tests, n, file__with_the_big_bang__is_read);
     ADD_TEST(tests, n, file__cut_off_anywhere__is_refused);
     ADD_TEST(tests, n, name__that_is_none__is_refused);
     ADD_TEST(tests, n, name__unknown__says_where_it_was_looked_for);
