@@ -11,6 +11,9 @@
 #include "broker/broker.h"
 
 #define LQ_ORDER_NOTE "lunaq:order:" /* and the server's id: no task's id */
+/* And the name of a queue that was paused or resumed: servers hear it in the
+ * same way, so that they need not wait for their next look. */
+#define LQ_QUEUE_NOTE "lunaq:queue:"
 #define LQ_ORDER_KEPT_S 60
 #define LQ_ORDER_MAX 512
 

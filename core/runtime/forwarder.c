@@ -84,7 +84,16 @@ static void looked(lq_op *op)
         f->at = 0;
         forward_next(f);
     }
-    lq_periodic_over_in(&f->look, until_next_second());
+    lq_periodic_over_in(&f->look, f->again ? 0 : until_next_second());
+    f->again = false;
+}
+
+void lq_forwarder_look_now(lq_forwarder *f)
+{
+    if (f->look.running) /* it may have been asked before */
+        f->again = true;
+    else
+        lq_periodic_now(&f->look);
 }
 
 static void due(void *ud)

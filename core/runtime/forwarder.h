@@ -16,6 +16,7 @@ typedef struct lq_forwarder {
     struct lq_control *control;
     lq_periodic look;
     lq_timer *due;    /* a task is due before the next look */
+    bool again;       /* look once more when this look is over */
     int64_t asked_ms; /* monotonic: when `peek` was sent */
     lq_op_peek peek;
     lq_peek peeks[LQ_QUEUES_MAX];
@@ -27,5 +28,7 @@ typedef struct lq_forwarder {
 
 int lq_forwarder_start(lq_forwarder *f, struct lq_control *c, lunaq_error *err);
 void lq_forwarder_stop(lq_forwarder *f);
+/** A queue was paused or resumed: looks at once. */
+void lq_forwarder_look_now(lq_forwarder *f);
 
 #endif

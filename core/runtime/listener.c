@@ -17,6 +17,10 @@ static void heard(lq_op_listen *op, lq_str task_id)
         lq_orders_heard(&l->control->orders, task_id);
         return;
     }
+    if (lq_str_starts(task_id, LQ_STR(LQ_QUEUE_NOTE))) {
+        lq_forwarder_look_now(&l->control->forwarder);
+        return;
+    }
     for (size_t i = 0; i < rt->o.worker_threads; i++)
         lq_worker_cancel(rt->workers[i], 0, task_id, LQ_CANCEL_REQUEST,
                          (lq_str){0});

@@ -1,4 +1,5 @@
-/* The listener: hears cancel requests, on a connection of its own. */
+/* The listener: hears cancel requests, orders, and which queues are paused, on
+ * a connection of its own. */
 #ifndef LQ_LISTENER_H
 #define LQ_LISTENER_H
 

@@ -419,6 +419,36 @@ static void parked_task__of_a_queue_that_is_paused__goes_back(void **state)
     assert_int_equal(narrow.again, 0);
 }
 
+/* It is told to servers: they do not wait for their look once a second. */
+static void
+parked_task__of_a_queue_that_is_paused__goes_back_at_once(void **state)
+{
+    world *w = *state;
+    static kind narrow;
+    int64_t best = INT64_MAX;
+
+    w->hold = true;
+    handle(w, 0, "narrow", 1, &narrow);
+    world_start(w, 0);
+    enqueue(w, "default", "narrow", 1);
+    wait_for("narrow", &narrow.now, 1);
+    enqueue(w, "default", "narrow", 1);
+    for (int i = 0; i < 4; i++) {
+        wait_active(w, 2);
+        /* Looks come with a full second: the next one is far. */
+        let_pass(1050 - lq_now_ms() % 1000);
+        int64_t from = lq_mono_ms();
+        pause_queue(w, "default", true);
+        wait_active(w, 1);
+        int64_t took = lq_mono_ms() - from;
+        best = took < best ? took : best;
+        pause_queue(w, "default", false);
+    }
+    w->hold = false;
+    wait_for("narrow", &narrow.runs, 2);
+    assert_in_range(best, 0, 600);
+}
+
 /* A place that is free goes to who waits in hand before what is pending, also
  * when other tasks would fill every slot. */
 static void parked_tasks__get_their_slots_under_load(void **state)
@@ -491,6 +521,7 @@ int main(int argc, char **argv)
         TEST(parked_task__canceled__never_runs),
         TEST(parked_task__canceled__leaves_no_place_in_its_queue),
         TEST(parked_task__of_a_queue_that_is_paused__goes_back),
+        TEST(parked_task__of_a_queue_that_is_paused__goes_back_at_once),
         TEST(parked_tasks__get_their_slots_under_load),
         TEST(parked_task__of_a_full_queue__holds_up_nobody),
     };

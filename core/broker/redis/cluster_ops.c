@@ -260,6 +260,7 @@ static int pause_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_str(c, o->queue);
     lq_cmd_c(c, o->pause ? "pause" : "resume");
     lq_cmd_c(c, "");
+    lq_inspect_pause_note(c, o->queue);
     return LUNAQ_OK;
 }
 

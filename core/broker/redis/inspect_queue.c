@@ -1,6 +1,7 @@
 /* Queues: their names, numbers and history; pausing and removing them. */
 #include "redis/inspect_rows.h"
 #include "broker/inspect.h"
+#include "broker/order.h"
 #include "redis/keys.h"
 
 #include <stdlib.h>
@@ -217,6 +218,13 @@ const lq_redis_op lq_inspect_queue_history = {
 /* ---- QUEUE_PAUSE
  * --------------------------------------------------------------- */
 
+void lq_inspect_pause_note(lq_cmd *cmd, lq_str queue)
+{
+    const lq_str note[] = {LQ_STR(LQ_QUEUE_NOTE), queue};
+    lq_cmd_own_global(cmd, "cancel");
+    lq_cmd_join(cmd, note, LQ_COUNT(note));
+}
+
 static int pause_build(lq_op *base, uint32_t i, lq_cmd *cmd)
 {
     const lq_op_queue_pause *op = (const lq_op_queue_pause *)base;
@@ -227,6 +235,7 @@ static int pause_build(lq_op *base, uint32_t i, lq_cmd *cmd)
     lq_cmd_str(cmd, op->queue);
     lq_cmd_c(cmd, op->pause ? "pause" : "resume");
     lq_cmd_c(cmd, "check");
+    lq_inspect_pause_note(cmd, op->queue);
     return LUNAQ_OK;
 }
 

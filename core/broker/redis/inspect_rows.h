@@ -17,6 +17,8 @@ extern const lq_redis_op lq_inspect_queues;
 extern const lq_redis_op lq_inspect_queue_stats;
 extern const lq_redis_op lq_inspect_queue_history;
 extern const lq_redis_op lq_inspect_queue_pause;
+/** Appends the channel and the note by which servers hear of it. */
+void lq_inspect_pause_note(lq_cmd *cmd, lq_str queue);
 extern const lq_redis_op lq_inspect_queue_remove;
 /* inspect_server.c */
 extern const lq_redis_op lq_inspect_servers;

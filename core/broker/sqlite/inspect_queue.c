@@ -1,6 +1,7 @@
 /* Queues: their names, numbers and history; pausing and removing them. */
 #include "sqlite/inspect_rows.h"
 #include "broker/inspect.h"
+#include "broker/order.h"
 
 #include <stdio.h>
 
@@ -157,6 +158,23 @@ static int64_t resume_queue(lq_sqlite *q, int64_t queue)
     return lq_query_run(&x);
 }
 
+/* Those that listen. */
+static int tell_servers(lq_sqlite *q, lq_op *op, lq_str queue, int64_t now_ms)
+{
+    lq_buf note;
+    lq_buf_init(&note, 0);
+    lq_buf_add_c(&note, LQ_QUEUE_NOTE);
+    lq_buf_add_str(&note, queue);
+    lq_query x = lq_query_begin(q, LQ_SQL_NOTE_ADD);
+    lq_query_int(&x, now_ms);
+    lq_query_text(&x, lq_buf_str(&note));
+    (void)lq_query_run(&x);
+    lq_sqlite_wake_cancel(q, lq_buf_str(&note));
+    int rc = note.failed ? lq_fail_nomem(&op->err) : LUNAQ_OK;
+    lq_buf_release(&note);
+    return rc;
+}
+
 int lq_sqlite_queue_pause(lq_sqlite *q, lq_op *base, int64_t now_ms)
 {
     const lq_op_queue_pause *op = (const lq_op_queue_pause *)base;
@@ -171,7 +189,7 @@ int lq_sqlite_queue_pause(lq_sqlite *q, lq_op *base, int64_t now_ms)
                        op->pause ? "paused already" : "not paused");
     if (!op->pause)
         lq_sqlite_wake_queue(q, op->queue);
-    return LUNAQ_OK;
+    return tell_servers(q, base, op->queue, now_ms);
 }
 
 /* ---- QUEUE_REMOVE -------------------------------------------------------- *
