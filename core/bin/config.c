@@ -174,12 +174,20 @@ static bool is_kind(const char *folder, const char *name, mode_t kind)
            (st.st_mode & S_IFMT) == kind;
 }
 
+/* Whatever it is: a link that leads nowhere is not to be taken for no file. */
+static bool is_there(const char *folder, const char *name)
+{
+    char path[PATH_LEN];
+    struct stat st;
+    int n = snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return n > 0 && n < PATH_LEN && lstat(path, &st) == 0;
+}
+
 static const char *file_in(const char *folder)
 {
-    if (is_kind(folder, "lunaq.conf.lua", S_IFREG))
+    if (is_there(folder, "lunaq.conf.lua"))
         return "lunaq.conf.lua";
-    return is_kind(folder, "lunaq.conf.json", S_IFREG) ? "lunaq.conf.json"
-                                                       : NULL;
+    return is_there(folder, "lunaq.conf.json") ? "lunaq.conf.json" : NULL;
 }
 
 /* The nearest folder from cwd upwards that holds an application; else cwd. */
@@ -267,7 +275,12 @@ static const char *base(const struct loading *l)
 
 static int unknown_key(struct loading *l, const char *name)
 {
-    const char *all[CONFIG_KEY_MAX];
+    const char *all[CONFIG_KEY_MAX], *dot = strchr(name, '.');
+    if (dot && config_key_find(name) < config_key_count)
+        return config_fail(l->err, LUNAQ_ECONFIG,
+                           "%s: key %s: write it as %.*s = { %s = … }",
+                           l->c->file, config_quote(name).text,
+                           (int)(dot - name), name, dot + 1);
     for (size_t i = 0; i < config_key_count; i++)
         all[i] = config_keys[i].name;
     const char *near = config_nearest(name, all, config_key_count);

@@ -133,9 +133,10 @@ static int sort_tree(cJSON *tree, int depth, const char *shown,
                            DEPTH_MAX);
     if (cJSON_IsNumber(tree) && fabs(tree->valuedouble) > 9007199254740992.0)
         return config_fail(err, LUNAQ_ECONFIG,
-                           "%s: %.17g cannot be kept exactly; write the "
-                           "payload as text",
-                           shown, tree->valuedouble);
+                           "%s: %s%s%.17g cannot be kept exactly; in a payload "
+                           "write it as text",
+                           shown, tree->string ? tree->string : "",
+                           tree->string ? ": " : "", tree->valuedouble);
     if (cJSON_IsObject(tree)) {
         int rc = sort_object(tree, shown, err);
         if (rc)

@@ -130,7 +130,7 @@ int config_expected(const config_from *from, const char *expected,
     else if (cJSON_IsArray(got))
         snprintf(seen, sizeof(seen), "a list");
     else if (cJSON_IsObject(got))
-        snprintf(seen, sizeof(seen), "a table");
+        snprintf(seen, sizeof(seen), got->child ? "a table" : "an empty table");
     else if (cJSON_IsNull(got))
         snprintf(seen, sizeof(seen), "null");
     return config_fail(err, from->code, "%s%s%s: expected %s, got %s",

@@ -125,6 +125,20 @@ static bool is_file(const char *url)
     return url && strncmp(url, "sqlite:", 7) == 0;
 }
 
+/* Who said what the library does not like: the file, a variable or a flag;
+ * NULL = nobody, or it is not known. */
+static const char *who_said(const config *c, const char *message)
+{
+    static const char *const begins[][2] = {
+        {"broker URL", "broker"}, {"redis: TLS", "broker"},
+        {"sqlite: ", "broker"},   {"prefix", "prefix"},
+        {"cron entry", "cron"},   {"timezone", "timezone"}};
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+        if (strncmp(message, begins[i][0], strlen(begins[i][0])) == 0)
+            return c->source[config_key_find(begins[i][1])];
+    return NULL;
+}
+
 /* Says why the server could not start, and what to do about it. */
 static void say_failure(lunaqd *d)
 {
@@ -137,7 +151,9 @@ static void say_failure(lunaqd *d)
         source = c->source[config_key_find("database")];
         hint = "is PostgreSQL running there, and are user and database right?";
     }
-    say_line(&d->say, LUNAQ_LOG_ERROR, "cannot start: %s%s%s%s%s%s",
+    const char *who = *hint ? NULL : who_said(c, d->err.message);
+    say_line(&d->say, LUNAQ_LOG_ERROR, "cannot start: %s%s%s%s%s%s%s%s",
+             who ? who : "", who ? ": " : "",
              d->err.message[0] ? d->err.message : lunaq_strerror(d->rc),
              *hint ? " (" : "", source ? source : "", source ? ": " : "", hint,
              *hint ? ")" : "");
@@ -399,7 +415,9 @@ static int check(const lunaqd *d)
     if (!home_has_handlers(&d->say, c))
         return EXIT_FAILED;
     if (lunaq_server_check(&c->options, &err)) {
-        say_line(&d->say, LUNAQ_LOG_ERROR, "%s", err.message);
+        const char *who = who_said(c, err.message);
+        say_line(&d->say, LUNAQ_LOG_ERROR, "%s%s%s", who ? who : "",
+                 who ? ": " : "", err.message);
         return EXIT_FAILED;
     }
     printf("%s: ok\n", c->file ? c->file : "configuration (no file)");

@@ -383,6 +383,7 @@ class Actions(World):
                 self.assertEqual(code, 1 if part else 0, text)
                 self.assertIn(part or "ok", text)
                 self.assertEqual(len(text.splitlines()), 1)
+                self.assertIn("lunaq.conf.lua: ", text)
 
     def test_print_config__masks_secrets_and_names_sources(self):
         self.write("lunaq.conf.lua", "return { concurrency = 3 }")

@@ -82,6 +82,25 @@ static void home__by_flag__finds_its_file(void **state)
     config_free(c);
 }
 
+static void file__that_leads_nowhere__is_not_no_file(void **state)
+{
+    const char *folder = *state;
+    char path[4096];
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    snprintf(path, sizeof path, "%s/lunaq.conf.lua", folder);
+    assert_int_equal(symlink("nowhere", path), 0);
+    assert_int_equal(config_world_load(&c, folder, nothing, nothing, &err),
+                     LUNAQ_ECONFIG);
+    assert_has(err.message, "lunaq.conf.lua: cannot be read: No such file");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(config_world_load(&c, folder, nothing, nothing, &err),
+                     LUNAQ_ECONFIG);
+    assert_has(err.message, "lunaq.conf.lua: is a folder");
+    assert_int_equal(rmdir(path), 0);
+}
+
 static void file__by_flag__its_folder_is_home(void **state)
 {
     config *c = NULL;
@@ -318,6 +337,7 @@ int main(int argc, char **argv)
         WORLD(zero__is_none_where_the_options_say_minus_one),
         WORLD(home__is_the_nearest_ancestor),
         WORLD(home__by_flag__finds_its_file),
+        WORLD(file__that_leads_nowhere__is_not_no_file),
         WORLD(file__by_flag__its_folder_is_home),
         WORLD(migrations__are_used_when_the_folder_is_there),
         WORLD(queue_file__relative__starts_at_home),
