@@ -30,6 +30,18 @@ good help_verb "--max-retry N" help enqueue
 good help_noun "usage: lunaq queue rm NAME" help queue
 good help_of_a_noun "usage: lunaq task show ID" task --help
 good help_of_a_verb "usage: lunaq task ls" task ls --help
+# The manual has every command and option that there is.
+page=$here/../../core/bin/man/lunaq.1
+while read -r verb; do
+  # shellcheck disable=SC2086
+  "$lunaq" $verb --help >help.txt
+  grep -q "^.It Ic $verb\( \|$\)" "$page"
+  report "page_has__${verb/ /_}" $?
+  for option in $(sed -n 's/^  --\([a-z-]*\).*/\1/p' help.txt); do
+    grep -q "Fl -$option\b" "$page"
+    report "page_has__${verb/ /_}__$option" $?
+  done
+done < <("$lunaq" help | sed -n '5,/^$/s/^  \(.\{16\}\).*/\1/p')
 bad no_command 2 "lunaq help"
 bad version_of_what 2 "too much" version 1
 bad help_of_too_much 2 "too much" help task ls 1
