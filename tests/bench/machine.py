@@ -1,5 +1,6 @@
 """Processes, a private Redis, and what the kernel says of both."""
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -102,16 +103,28 @@ def describe():
         model, os.cpu_count(), memory, os.uname().release.split("-")[0])
 
 
-class Redis:
-    """A private server, and the few commands needed to watch it."""
+def free_port(bus):
+    while True:
+        port = random.randint(12000, 22000) if bus else 0
+        try:
+            with socket.socket() as probe, socket.socket() as above:
+                probe.bind(("127.0.0.1", port))
+                if bus:
+                    above.bind(("127.0.0.1", port + 10000))
+                return probe.getsockname()[1]
+        except OSError:
+            pass # taken
 
-    def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+
+class Redis:
+    """A private server, and the few commands needed to watch it.  bus: the port
+    that is 10,000 higher is free, too, as a cluster's node needs it."""
+
+    def __init__(self, folder, bus=False, options=()):
+        self.port = free_port(bus)
         self.process = start(
             ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port),
-             "--save", "", "--appendonly", "no", "--dir", folder],
+             "--save", "", "--appendonly", "no", "--dir", folder, *options],
             stdout=subprocess.DEVNULL)
         self.address = "127.0.0.1:%d" % self.port
         self.url = "redis://" + self.address
