@@ -227,6 +227,32 @@ static void crashed__count_is_no_number__starts_again(void **state)
     assert_int_equal(w->step.taken[0].crashes, 1);
 }
 
+/* Nor does it spoil the reply, with which the tasks beside it would be lost. */
+static void take__odd_crash_counts__count_as_none(void **state)
+{
+    static const char *const odd[] = {"-5",  "1e300", "inf", "nan",
+                                      "1.5", "",      "1e9", "4294967296"};
+    static const int32_t counts[] = {0, 0, 0, 0, 1, 0, 1000000000, 0};
+    world *w = *state;
+    for (uint32_t n = 1; n <= 2; n++) { /* one has a script of its own */
+        for (size_t i = 0; i < LQ_COUNT(odd); i++) {
+            lq_op_expired op = {
+                .op.kind = LQ_OP_EXPIRED, .queue = LQ_STR(Q), .limit = 9};
+            world_put(w, "one");
+            (void)REDIS("HSET", T("one"), "lunaq_crashes", odd[i]);
+            w->lease_ms = -5000;
+            assert_int_equal(world_take(w, n), 1);
+            assert_string_equal(w->step.taken[0].id.p, "one");
+            assert_int_equal(w->step.taken[0].crashes, counts[i]);
+            assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+            assert_int_equal(op.count, 1);
+            assert_int_equal(op.items[0].crashes, counts[i]);
+            lq_op_release(&op.op);
+            assert_int_equal(world_end(w, LQ_DONE, "one"), LUNAQ_OK);
+        }
+    }
+}
+
 static void take__canceled_in_an_earlier_life__is_not_canceled(void **state)
 {
     world *w = *state;
@@ -449,6 +475,7 @@ size_t redis_faults(struct CMUnitTest *out)
         WORLD_TEST(settle__task_of_a_wrong_type__answers_for_itself),
         WORLD_TEST(settle__task_gone__is_not_found_and_leaves_no_trace),
         WORLD_TEST(crashed__count_is_no_number__starts_again),
+        WORLD_TEST(take__odd_crash_counts__count_as_none),
         WORLD_TEST(take__canceled_in_an_earlier_life__is_not_canceled),
         WORLD_TEST(settle__lease_of_a_wrong_type__is_told),
         WORLD_TEST(take_one__task_of_a_wrong_type__is_told),

@@ -68,7 +68,8 @@ static int export_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         return lq_redis_odd(base);
     memcpy(op->cursor, cursor.p, cursor.len);
     op->cursor[cursor.len] = '\0';
-    op->dangling = (size_t)lq_reply_int(lq_reply_at(reply, 1), 0);
+    int64_t dangling = lq_reply_int(lq_reply_at(reply, 1), 0);
+    op->dangling = dangling > 0 ? (size_t)dangling : 0;
     op->items = lq_arena_alloc(&base->mem,
                                (lq_reply_count(reply) - 1) * sizeof *op->items);
     if (!op->items)

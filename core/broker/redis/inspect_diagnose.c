@@ -157,8 +157,11 @@ static void look_info(lq_op_diagnose *op, lq_str info)
 
 static void look_clock(lq_op_diagnose *op, const lq_reply *reply)
 {
-    int64_t theirs = lq_reply_int(lq_reply_at(reply, 0), 0) * 1000 +
-                     lq_reply_int(lq_reply_at(reply, 1), 0) / 1000;
+    int64_t s = lq_reply_int(lq_reply_at(reply, 0), 0);
+    if (s < 0 || s > INT64_MAX / 4000)
+        s = 0; /* no time of day */
+    int64_t theirs =
+        s * 1000 + lq_reply_int(lq_reply_at(reply, 1), 0) % 1000000 / 1000;
     int64_t off = theirs - lq_now_ms();
     int64_t far = off < 0 ? -off : off;
     if (far < SKEW_WARN_MS)

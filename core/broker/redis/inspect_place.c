@@ -44,6 +44,11 @@ static int place_parse(lq_op *base, uint32_t i, const lq_reply *reply)
     lq_op_queue_place *op = (lq_op_queue_place *)base;
     char tagged[LUNAQ_NAME_MAX + 8];
     (void)i;
+    if (op->queue.len > LUNAQ_NAME_MAX)
+        return lq_fail(&base->err, LUNAQ_EINVAL,
+                       "queue place: its name has "
+                       "more than %d bytes",
+                       LUNAQ_NAME_MAX);
     int n = snprintf(tagged, sizeof tagged, "{%.*s}", LQ_STR_ARG(op->queue));
     op->slot = lq_cluster_slot(lq_str_n(tagged, (size_t)n));
     op->count = 0;

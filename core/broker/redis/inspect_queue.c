@@ -149,8 +149,10 @@ static int stats_parse(lq_op *base, uint32_t i, const lq_reply *reply)
         &info->archive_ms,   &info->completed_max};
     for (size_t k = 0; k < LQ_COUNT(fields); k++)
         *fields[k] = lq_reply_int(lq_reply_at(reply, k), 0);
-    if (info->archive_ms > 0)
-        info->archive_ms *= 1000;
+    if (info->archive_ms > 0) /* in seconds there */
+        info->archive_ms = info->archive_ms < INT64_MAX / 1000
+                               ? info->archive_ms * 1000
+                               : INT64_MAX;
     const lq_reply *paused = lq_reply_at(reply, 17);
     if (lq_reply_type(paused) !=
         LQ_REPLY_NIL) { /* its being there is what counts */

@@ -52,7 +52,9 @@ static bool keep(lq_op *op, const lq_reply *reply, lq_str *copy)
 
 static uint32_t get_count(lq_op *base)
 {
-    const lq_op_task_get *op = (const lq_op_task_get *)base;
+    lq_op_task_get *op = (lq_op_task_get *)base;
+    op->rows = NULL;
+    op->count = 0;
     return op->queue_count ? (uint32_t)op->queue_count : 1;
 }
 
@@ -87,7 +89,6 @@ static int get_parse(lq_op *base, uint32_t i, const lq_reply *reply)
             lq_arena_alloc(&base->mem, op->queue_count * sizeof *op->rows);
         if (!op->rows)
             return lq_fail_nomem(&base->err);
-        op->count = 0;
     }
     lq_task_row *row = &op->rows[op->count];
     row->state = lq_state_from(lq_reply_str(lq_reply_at(reply, 0)));

@@ -51,14 +51,15 @@ static int fire_parse(lq_op *op, uint32_t i, const lq_reply *reply)
         return LUNAQ_OK;
     lq_str code = lq_reply_str(lq_reply_at(reply, 2));
     int64_t what = lq_reply_int(lq_reply_at(reply, 0), 0);
-    o->fired = what == 1;
-    o->set_back = what == 2;
     o->last_ms = lq_reply_int(lq_reply_at(reply, 1), 0);
+    o->fired = what == 1;
+    if (lq_reply_count(reply) != 3 || o->last_ms == INT64_MIN ||
+        (o->fired && o->item && !code.len))
+        return lq_redis_odd(op);
+    o->set_back = what == 2;
     o->never = o->last_ms <= 0;
     if (o->last_ms < 0)
         o->last_ms = -o->last_ms;
-    if (lq_reply_count(reply) != 3 || (o->fired && o->item && !code.len))
-        return lq_redis_odd(op);
     if (code.len && o->item && !lq_enqueue_item_parse(o->item, code.p[0]))
         return lq_redis_odd(op);
     if (!o->fired && code.len)

@@ -260,7 +260,7 @@ static int parse_taken(lq_op_step *s, const lq_reply *list)
     for (size_t i = 0; i < count; i++) {
         lq_taken *t = &s->taken[i];
         int64_t n = lq_reply_int(lq_reply_at(list, i * 3 + 2), 0);
-        int64_t q = n < 0 ? -n : n % 128;
+        int64_t q = n < 0 ? -(n % 128) : n % 128;
         lq_str views[2];
         if (q < 1 || (size_t)q > s->queue_count)
             return lq_redis_odd(&s->op);

@@ -1,5 +1,5 @@
 -- Tasks that were taken: id, msg, queue number + 128 * crashes, …; for one that
--- cannot be used: id, reason, -queue number.
+-- cannot be used: id, reason, -queue number.  Needs _time, _crashes.
 local taken = {}
 -- Begins a task that was moved to active and has its lease: its hash says so.
 -- False when there is nothing to run; then it is in no list any more.
@@ -14,7 +14,7 @@ local function begin(q, id)
     call('HDEL', key, 'pending_since', 'lunaq_cancel')
     taken[m + 1] = id
     taken[m + 2] = h[1]
-    taken[m + 3] = q.number + 128 * (tonumber(h[2]) or 0)
+    taken[m + 3] = q.number + 128 * crash_count(h[2])
     return true
   end
   call('LREM', q.active, 1, id)

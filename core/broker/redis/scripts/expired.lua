@@ -8,6 +8,7 @@
 -- Cost  O(log n + ended leases)
 -- @include _time
 -- @include _token
+-- @include _crashes
 local limit = tonumber(ARGV[2])
 local out, found, next_at = {-1}, 0, nil
 local function later(at)
@@ -30,7 +31,7 @@ repeat
       if h.err then h = {false, false, false} end
       local m = #out
       out[m + 1], out[m + 2], out[m + 3] = id, page[i + 1], token
-      out[m + 4], out[m + 5] = h[1], tonumber(h[2]) or 0
+      out[m + 4], out[m + 5] = h[1], crash_count(h[2])
       out[m + 6] = h[3]
     end
   end

@@ -30,6 +30,7 @@
 -- @include _message
 -- @include _archive
 -- @include _count
+-- @include _crashes
 -- @include _begin
 -- @include _since
 

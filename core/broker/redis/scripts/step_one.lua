@@ -13,6 +13,7 @@
 -- @include _time
 -- @include _token
 -- @include _count
+-- @include _crashes
 -- @include _begin
 
 local lease_ms, token = tonumber(ARGV[2]), tonumber(ARGV[3])
