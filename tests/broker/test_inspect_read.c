@@ -238,6 +238,36 @@ static void find__head_or_tail__in_every_state(void **state)
     }
 }
 
+/* What is broken in one queue, or in one of its states, hides no other task. */
+static void find__among_keys_of_wrong_types__is_found(void **state)
+{
+    static const char *const keys[] = {"pending", "active",    "scheduled",
+                                       "retry",   "completed", "groups",
+                                       "lease"};
+    struct world *w = *state;
+    struct planted p = {
+        .queue = "broken", .id = "0193-there", .state = LUNAQ_ARCHIVED};
+    lunaq_task_list *list = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    plant(w, &p);
+    for (size_t i = 0; i < LQ_COUNT(keys); i++) {
+        char key[64];
+        snprintf(key, sizeof key, "asynq:{broken}:%s", keys[i]);
+        free(redis_text(w, "SET", key, "x", NULL));
+    }
+    if (lunaq_task_find(w->client, NULL, "-there", &list, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(lunaq_task_list_count(list), 1);
+    lunaq_task_list_free(list);
+    /* Of what cannot be asked only that is missing. */
+    free(redis_text(w, "DEL", "asynq:{broken}:archived", NULL));
+    free(redis_text(w, "SET", "asynq:{broken}:archived", "x", NULL));
+    if (lunaq_task_find(w->client, NULL, "0193-there", &list, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(lunaq_task_list_at(list, 0)->archived_at, 0);
+    lunaq_task_list_free(list);
+}
+
 static void find__two_that_fit__lists_both(void **state)
 {
     struct world *w = *state;
@@ -556,6 +586,7 @@ int main(int argc, char **argv)
     };
     const struct CMUnitTest redis_only[] = {
         TEST(list__dangling__is_shown_as_what_it_is),
+        TEST(find__among_keys_of_wrong_types__is_found),
         TEST(servers__dead_and_keyless_ones__are_left_out),
     };
     return world_run("inspect_read", tests, LQ_COUNT(tests), redis_only,

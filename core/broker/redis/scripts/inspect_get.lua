@@ -13,7 +13,8 @@ local scored = {active = KEYS[2], scheduled = KEYS[3], retry = KEYS[4],
 local t = redis.call('HMGET', KEYS[1], 'state', 'msg', 'result',
   'lunaq_crashes', 'lunaq_cancel', 'pending_since')
 local at = t[1] and scored[t[1]]
-local score = at and redis.call('ZSCORE', at, ARGV[1]) or false
+local score = at and redis.pcall('ZSCORE', at, ARGV[1])
+if type(score) ~= 'string' then score = false end -- no such key, or another
 local lock, left = lock_of(KEYS[1], ARGV[2]), 0
 if lock and redis.pcall('GET', lock) == ARGV[1] then
   left = redis.call('PTTL', lock)

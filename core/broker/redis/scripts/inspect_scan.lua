@@ -6,7 +6,8 @@
 --       3 how many ids to look at  4 prefix of group keys
 -- Returns {cursor, id, …}; cursor "0" at the end.
 -- Cost  O(ids looked at), whatever else the server holds.  A task that moves
---       during the walk may be missed or met twice.
+--       during the walk may be missed or met twice.  A key of another type
+--       holds no ids: the others are walked.
 local part, budget = ARGV[1], tonumber(ARGV[3])
 local place, rank = ARGV[2]:match('^(%d+):(%d+)$')
 place, rank = tonumber(place) or 1, tonumber(rank) or 0
@@ -22,12 +23,14 @@ local function look(ids)
 end
 
 local function group_ids(first, count)
-  local names = redis.call('SMEMBERS', KEYS[7])
+  local names = redis.pcall('SMEMBERS', KEYS[7])
+  if names.err then return {} end
   table.sort(names)
   local ids = {}
   for _, name in ipairs(names) do
     if #ids >= count then break end
-    local size = redis.call('ZCARD', ARGV[4] .. name)
+    local size = redis.pcall('ZCARD', ARGV[4] .. name)
+    if type(size) ~= 'number' then size = 0 end
     if first < size then
       local some = redis.call('ZRANGE', ARGV[4] .. name, first,
         first + count - #ids - 1)
@@ -43,9 +46,9 @@ end
 while place <= 7 do
   local ids
   if place <= 2 then
-    ids = redis.call('LRANGE', KEYS[place], rank, rank + budget - 1)
+    ids = redis.pcall('LRANGE', KEYS[place], rank, rank + budget - 1)
   elseif place <= 6 then
-    ids = redis.call('ZRANGE', KEYS[place], rank, rank + budget - 1)
+    ids = redis.pcall('ZRANGE', KEYS[place], rank, rank + budget - 1)
   else
     ids = group_ids(rank, budget)
   end
