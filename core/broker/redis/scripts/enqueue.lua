@@ -14,8 +14,8 @@ local queue = {
   prefix = ARGV[1], group_prefix = ARGV[2]
 }
 local codes, ready, keys, first = {}, {}, {}, {}
-local at = 3
-while at <= #ARGV do
+local at, last = 3, #ARGV
+while at <= last do
   local bits = tonumber(ARGV[at])
   first[#first + 1] = at
   keys[#keys + 1] = queue.prefix .. ARGV[at + 1]
@@ -25,8 +25,14 @@ queue.fresh = call('EXISTS', unpack(keys)) == 0
 for i = 1, #first do
   at = first[i]
   local bits = tonumber(ARGV[at])
-  if bits == 0 then
-    codes[i] = enqueue(queue, ready, ARGV[at + 1], ARGV[at + 2], 0)
+  -- Most tasks of most batches: a shorter way to what enqueue() would do.
+  if bits == 0 and queue.fresh and fits(queue.pending, 'list') and
+     not made[ARGV[at + 1]] then
+    made[ARGV[at + 1]] = true
+    call('HSET', keys[i], 'msg', ARGV[at + 2], 'state', 'pending',
+         'pending_since', since)
+    ready[#ready + 1] = ARGV[at + 1]
+    codes[i] = 'P'
   else
     local id, msg = ARGV[at + 1], ARGV[at + 2]
     local due, unique, ttl, group = 0, nil, nil, nil
