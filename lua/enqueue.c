@@ -32,7 +32,8 @@ int lq_lua_duration_at(lua_State *L, int index, const char *name, int64_t *ms,
     if (lua_type(L, index) == LUA_TNUMBER) {
         lua_Number s = lua_tonumber(L, index);
         if (!(s >= 0 && s <= 3.2e9))
-            return lq_fail(err, LUNAQ_EINVAL, "%s: %g is out of range", name,
+            return lq_fail(err, LUNAQ_EINVAL,
+                           "%s: %g is out of range (seconds, 0 to 3.2e9)", name,
                            s);
         *ms = (int64_t)ceil(s * 1000);
         return LUNAQ_OK;
@@ -77,8 +78,7 @@ static int get(struct reader *r, const char *name)
 
 static int wrong(struct reader *r, const char *name, const char *expected)
 {
-    return lq_fail(r->err, LUNAQ_EINVAL, "%s: a %s, where %s is expected", name,
-                   luaL_typename(r->L, -1), expected);
+    return lq_lua_wrong(r->L, name, expected, r->err);
 }
 
 /* The text on top, copied. */
@@ -272,7 +272,8 @@ static int check_names(struct reader *r, bool inline_keys)
         if (lua_type(L, -2) != LUA_TSTRING) {
             lua_pop(L, 2);
             return lq_fail(r->err, LUNAQ_EINVAL,
-                           "options: a key is not a name");
+                           "options: a value without a name: write queue = "
+                           "\"low\", for instance");
         }
         const char *name = lua_tostring(L, -2);
         if (lq_lua_is_one_of(name, option_names) ||

@@ -38,10 +38,14 @@ void lq_lua_run_file(lq_lua_host *host, int env_ref, const lq_lua_file *file)
         lua_pushliteral(L, "message");
         lua_rawget(L, -2);
     }
+    if (lua_istable(L, -2) && lua_isnil(L, -1))
+        lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TSTRING)
-        luaL_error(L, "%s: a %s value was raised at the file's top level",
-                   file->name, luaL_typename(L, -1));
-    if (strchr(lua_tostring(L, -1), ':') == NULL)
+        luaL_error(L, "%s: a %s%s was raised at the file's top level",
+                   file->name, luaL_typename(L, -1),
+                   lua_istable(L, -1) ? " without a message" : " value");
+    /* What error(text, 0), or a file of lib/, raised does not name it. */
+    if (!strstr(lua_tostring(L, -1), file->name))
         luaL_error(L, "%s: %s", file->name, lua_tostring(L, -1));
     lua_error(L);
 }

@@ -91,6 +91,15 @@ out:
     return rc;
 }
 
+static int unknown_backoff(lq_lua_reader *r)
+{
+    lq_fail(r->err, LUNAQ_EHANDLER,
+            "backoff: '%.40s' is none: use \"exponential\", durations like "
+            "{\"5s\", \"1m\"}, or a function(attempt, err, task)",
+            lua_tostring(r->L, -1));
+    return lq_lua_option_fail(r, "backoff");
+}
+
 /* "exponential", a list of durations, one duration, or a function. */
 static int read_backoff(lq_lua_reader *r)
 {
@@ -121,6 +130,8 @@ static int read_backoff(lq_lua_reader *r)
         rc = lq_lua_option_only_list(r, "backoff");
     if (type != LUA_TTABLE) {
         rc = lq_lua_option_duration_here(r, "backoff", &spec->backoff_ms[0]);
+        if (rc && type == LUA_TSTRING)
+            rc = unknown_backoff(r);
         goto out;
     }
     for (size_t i = 0; i < n && !rc; i++) {
@@ -223,7 +234,9 @@ static int check_names(lq_lua_reader *r, const char *const *known,
                            "%s: the returned table has a %s without a name: "
                            "write %s",
                            r->spec->file->name, lua_typename(L, type),
-                           type == LUA_TFUNCTION && known == known_names
+                           known == schedule_names
+                               ? "schedule = function() \xe2\x80\xa6 end"
+                           : type == LUA_TFUNCTION
                                ? "run = function(task) \xe2\x80\xa6 end"
                                : "option = value");
         }
@@ -331,6 +344,11 @@ static int read_schedule(lq_lua_reader *r)
         rc = lq_lua_handler_schedule(r);
     if (rc)
         return rc;
+    if (!spec->provides && !spec->before_enqueue && !spec->after_enqueue)
+        return lq_fail(r->err, LUNAQ_EHANDLER,
+                       "%s: it has no schedule, before_enqueue or "
+                       "after_enqueue: write one, or delete the file",
+                       spec->file->name);
     spec->types = lq_arena_alloc(&r->s->mem, sizeof *spec->types);
     if (!spec->types)
         return lq_fail_nomem(r->err);

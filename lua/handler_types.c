@@ -104,7 +104,8 @@ int lq_lua_handler_types(lq_lua_reader *r)
         }
         if (!rc && lq_lua_option_get(r, "types") != LUA_TNIL) {
             if (one) {
-                lq_fail(r->err, LUNAQ_EHANDLER, "both `type` and `types`");
+                lq_fail(r->err, LUNAQ_EHANDLER,
+                        "types: there is `type`, too: give one of them");
                 rc = lq_lua_option_fail(r, "types");
             } else {
                 rc = lq_lua_option_list(r, "types", &spec->types,

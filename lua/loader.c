@@ -8,6 +8,7 @@
 #include "lua/handler.h"
 #include "lua/host.h"
 #include "lua/middleware.h"
+#include "lua/names.h"
 #include "lua/schedule.h"
 #include "lua/schedule_table.h"
 
@@ -92,6 +93,20 @@ static int load_table(struct load *l)
     return rc ? rc : protected(l, load_file);
 }
 
+/* A file that is no handler by its '_', but nearly one that has a meaning. */
+static void warn_if_misspelt(const struct load *l)
+{
+    static const char *const known[] = {"_middleware.lua", "_schedule.lua",
+                                        NULL};
+    const char *slash = strrchr(l->file->name, '/');
+    const char *meant = lq_lua_meant(slash ? slash + 1 : l->file->name, known);
+    if (meant)
+        LQ_LOG(l->log, WARN,
+               "a file does nothing: its name begins with '_', but is none of "
+               "those that have a meaning",
+               lq_fc("file", l->file->name), lq_fc("meant", meant));
+}
+
 static int load_all(struct load *l)
 {
     lq_lua_snapshot *s = l->s;
@@ -113,6 +128,8 @@ static int load_all(struct load *l)
         else if (l->schedule_type ||
                  lq_lua_type_of(l->file->name, type, sizeof type))
             rc = protected(l, load_file);
+        else
+            warn_if_misspelt(l);
     }
     if (!rc && l->schedules)
         rc = load_table(l);

@@ -108,6 +108,16 @@ int lq_lua_unknown_option(const char *written, const char *const *known,
                    written, list);
 }
 
+int lq_lua_wrong(lua_State *L, const char *name, const char *expected,
+                 lunaq_error *err)
+{
+    if (lua_type(L, -1) == LUA_TNUMBER)
+        return lq_fail(err, LUNAQ_EINVAL, "%s: %.14g, where %s is expected",
+                       name, lua_tonumber(L, -1), expected);
+    return lq_fail(err, LUNAQ_EINVAL, "%s: a %s, where %s is expected", name,
+                   luaL_typename(L, -1), expected);
+}
+
 int lq_lua_known_members(lua_State *L, const char *what,
                          const char *const *known, const char **stranger,
                          lunaq_error *err)

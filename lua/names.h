@@ -19,6 +19,11 @@ const char *lq_lua_meant(const char *written, const char *const *names);
 int lq_lua_unknown_option(const char *written, const char *const *known,
                           const char *const *more, lunaq_error *err);
 
+/** Fails with "name: a boolean, where … is expected", of the value on top; a
+ *  number is shown. */
+int lq_lua_wrong(lua_State *L, const char *name, const char *expected,
+                 lunaq_error *err);
+
 /** Whether each key of the table on top is one of `known` (NULL-ended).  If
  *  not, *stranger is the one that is none, the table's own string (NULL where
  *  it is no string), and the error says "what: unknown member 'x' (known:

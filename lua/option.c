@@ -56,8 +56,7 @@ int lq_lua_option_fail(lq_lua_reader *r, const char *option)
 int lq_lua_option_wrong(lq_lua_reader *r, const char *option,
                         const char *expected)
 {
-    lq_fail(r->err, LUNAQ_EHANDLER, "%s: a %s, where %s is expected", option,
-            luaL_typename(r->L, -1), expected);
+    lq_lua_wrong(r->L, option, expected, r->err);
     return lq_lua_option_fail(r, option);
 }
 

@@ -25,7 +25,7 @@ typedef struct lq_lua_reader {
 /** Puts "file:line: " before the message in *r->err, by the line where
  *  `option =` stands first.  Returns LUNAQ_EHANDLER. */
 int lq_lua_option_fail(lq_lua_reader *r, const char *option);
-/** Fails with "option: a boolean, where … is expected", of the value on top. */
+/** lq_lua_wrong(), with the place. */
 int lq_lua_option_wrong(lq_lua_reader *r, const char *option,
                         const char *expected);
 

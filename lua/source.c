@@ -62,6 +62,19 @@ static void hash_text(lq_lua_file *f)
         snprintf(f->hash + 2 * (size_t)i, 3, "%02x", digest[i]);
 }
 
+/* As Lua reads files: a byte order mark, which some editors write, is none of
+ * the text, and a first line "#!…" a comment. */
+static lq_str without_marks(char *text, size_t len)
+{
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3;
+        len -= 3;
+    }
+    if (len >= 2 && text[0] == '#' && text[1] == '!')
+        text[0] = text[1] = '-';
+    return lq_str_n(text, len);
+}
+
 static int read_text(struct walk *w, int fd, size_t size, const char *name,
                      lq_str *out)
 {
@@ -83,7 +96,7 @@ static int read_text(struct walk *w, int fd, size_t size, const char *name,
             break;
         len += (size_t)n;
     }
-    *out = lq_str_n(text, len);
+    *out = without_marks(text, len);
     return LUNAQ_OK;
 }
 

@@ -15,14 +15,17 @@ struct field {
     const char *name;
     unsigned min, max;
     const char *words; /* three letters each, from `min` on; NULL = none */
+    const char *hint;  /* beside the range, in messages */
 };
 
 static const struct field fields[5] = {
-    {"minute", 0, 59, NULL},
-    {"hour", 0, 23, NULL},
-    {"day of month", 1, 31, NULL},
-    {"month", 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec"},
-    {"day of week", 0, 6, "sunmontuewedthufrisat"},
+    {"minute", 0, 59, NULL, ""},
+    {"hour", 0, 23, NULL, ""},
+    {"day of month", 1, 31, NULL, ""},
+    {"month", 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec",
+     ", or three letters"},
+    {"day of week", 0, 6, "sunmontuewedthufrisat",
+     ", Sunday is 0, or three letters"},
 };
 
 static bool is_blank(char c)
@@ -137,10 +140,10 @@ static int parse_field(const struct field *f, lq_str text, uint64_t *bits,
             continue; /* robfig drops empty items */
         const char *why = parse_item(f, item, bits, marks);
         if (why)
-            return lq_fail(
-                err, LUNAQ_EINVAL, "cron: %s: \"%.*s\" %s (%u to %u%s)",
-                f->name, item.len < 40 ? (int)item.len : 40, item.p, why,
-                f->min, f->max, f->words ? ", or three letters" : "");
+            return lq_fail(err, LUNAQ_EINVAL,
+                           "cron: %s: \"%.*s\" %s (%u to %u%s)", f->name,
+                           item.len < 40 ? (int)item.len : 40, item.p, why,
+                           f->min, f->max, f->hint);
     }
     return LUNAQ_OK;
 }
@@ -161,9 +164,10 @@ static int parse_fields(lq_cron *out, lq_str spec, lunaq_error *err)
     if (count != LQ_COUNT(parts))
         return lq_fail(err, LUNAQ_EINVAL,
                        "cron: \"%.*s\" has %zu field%s, not 5 (minute hour "
-                       "day-of-month month day-of-week)",
+                       "day-of-month month day-of-week%s)",
                        spec.len < 60 ? (int)spec.len : 60, spec.p, count,
-                       count == 1 ? "" : "s");
+                       count == 1 ? "" : "s",
+                       count == 6 ? "; seconds are for \"@every 5s\"" : "");
     uint64_t *bits[5] = {&out->minute, &out->hour, &out->dom, &out->month,
                          &out->dow};
     struct marks marks[5] = {{0}};

@@ -139,7 +139,7 @@ int lq_duration_parse_go(lq_str text, int64_t *ms, lunaq_error *err)
         return LUNAQ_OK;
     }
     return parse(text, go_units, LQ_COUNT(go_units), NULL,
-                 "like 500ms, 90s, 5m, 1h30m", ms, err);
+                 "like 500ms, 90s, 1h30m, 24h", ms, err);
 }
 
 void lq_duration_go(lq_buf *out, int64_t ms)

@@ -51,7 +51,8 @@ static int missing(const char *folder, lunaq_error *err)
     struct stat st;
     if (stat(folder, &st) == 0)
         return lq_fail(err, LUNAQ_EINVAL,
-                       "no such zone in %s: use a name like Europe/Berlin",
+                       "no such zone in %s: use a name like Europe/Berlin, "
+                       "with its capitals",
                        folder);
     return lq_fail(err, LUNAQ_EINVAL,
                    "there is no folder %s: install the package tzdata, or set "

@@ -33,6 +33,22 @@ static const row rows[] = {
     {"top_level_error_of_other_type__has_file",
      {"handlers/a.lua", "error(print)"},
      "a.lua: a function value was raised at the file's top level"},
+    {"top_level_error_table_without_message__has_file",
+     {"handlers/a.lua", "error({code = 5})"},
+     "a.lua: a table without a message was raised"},
+    {"top_level_error_without_a_place__has_file",
+     {"handlers/a.lua", "error('no config: set it', 0)"},
+     "a.lua: no config: set it"},
+    {"unknown_backoff__is_said",
+     {"handlers/a.lua", "return {run = print,\n  backoff = 'linear'}"},
+     "a.lua:2: backoff: 'linear' is none: use \"exponential\""},
+    {"schedule_file_without_a_function__is_said",
+     {"handlers/_schedule.lua", "return {doc = 'later'}"},
+     "_schedule.lua: it has no schedule, before_enqueue or after_enqueue"},
+    {"schedule_file_that_is_a_list__is_said",
+     {"handlers/_schedule.lua", "return {{type = 'a', spec = '@daily'}}"},
+     "_schedule.lua: the returned table has a table without a name: write "
+     "schedule"},
     {"nothing_returned__is_said",
      {"handlers/a.lua", "local x = 1"},
      "a.lua: it returns a nil; return {run = function(task)"},
@@ -69,7 +85,7 @@ static const row rows[] = {
      "a.lua:2: cron: a string stands there without a name (known: spec name"},
     {"cron_number__is_refused",
      {"handlers/a.lua", "return {run = print,\n  cron = 5}"},
-     "a.lua:2: cron: a number, where a spec such as"},
+     "a.lua:2: cron: 5, where a spec such as"},
     {"cron_name_that_is_no_text__is_refused",
      {"handlers/a.lua",
       "return {run = print,\n  cron = {spec = '@daily',\n  name = 'a\\nb'}}"},
@@ -135,14 +151,14 @@ static const row rows[] = {
      "a/_schedule.lua: there is one such file, handlers/_schedule.lua"},
     {"wrong_before_enqueue__has_line",
      {"handlers/a.lua", "return {run = print,\n  before_enqueue = 1\n}"},
-     "a.lua:2: before_enqueue: a number, where a function is expected"},
+     "a.lua:2: before_enqueue: 1, where a function is expected"},
     {"wrong_cron_missed__has_line",
      {"handlers/a.lua",
       "return {run = print,\n  cron = {spec = '@hourly', missed = 'never'}}"},
      "a.lua:2: cron \"@hourly\": missed is \"never\": use once"},
     {"wrong_group__is_said",
      {"handlers/a.lua", "return {run = print,\n  group = 5\n}"},
-     "a.lua:2: group: a number, where a table such as {grace = \"30s\"}"},
+     "a.lua:2: group: 5, where a table such as {grace = \"30s\"}"},
     {"wrong_group_member__has_line",
      {"handlers/a.lua",
       "return {run = print,\n  group = {grace = '5s',\n  size = 1}}"},
@@ -153,10 +169,10 @@ static const row rows[] = {
      "a.lua:3: group.grace: at least 1s is needed"},
     {"wrong_group_size__has_line",
      {"handlers/a.lua", "return {run = print,\n  group = {max_size = -1}}"},
-     "a.lua:2: group.max_size: a number, where a whole number"},
+     "a.lua:2: group.max_size: -1, where a whole number"},
     {"wrong_group_aggregate__has_line",
      {"handlers/a.lua", "return {run = print,\n  group = {aggregate = 1}}"},
-     "a.lua:2: group.aggregate: a number, where a function(group, tasks)"},
+     "a.lua:2: group.aggregate: 1, where a function(group, tasks)"},
     {"wrong_argument_type__lists_those_known",
      {"handlers/a.lua", "return {run = print, args = {\n  id = 'uuid'}}"},
      "a.lua:2: args.id: unknown type 'uuid' (known: string number"},
@@ -169,7 +185,7 @@ static const row rows[] = {
     {"wrong_unique_by__is_named_with_its_table",
      {"handlers/a.lua",
       "return {run = print,\n  unique = {ttl = 5,\n  by = 1}}"},
-     "a.lua:3: unique.by: a number, where a list of strings"},
+     "a.lua:3: unique.by: 1, where a list of strings"},
     {"wrong_unique_member__has_line",
      {"handlers/a.lua",
       "return {run = print,\n  unique = {ttl = 5,\n  bye = {'a'}}}"},
@@ -214,7 +230,7 @@ static const row rows[] = {
     {"required_file_with_an_error__has_its_line",
      {"handlers/a.lua", "local x = require 'lib.x' return print", "lib/x.lua",
       "\n\nerror('broken')"},
-     "lib/x.lua:3: broken"},
+     "a.lua: lib/x.lua:3: broken"},
     {"lib_with_a_syntax_error__is_refused",
      {"handlers/a.lua", "return print", "lib/x.lua", "return return"},
      "lib/x.lua:1: "},
@@ -304,6 +320,36 @@ static void files__become_types(void **state)
     lq_lua_app_count(w->app, &types, &generation);
     assert_int_equal(types, 6);
     assert_int_equal(generation, 1);
+    world_free(w);
+}
+
+static void byte_order_mark_and_first_line__are_as_lua_reads_files(void **s)
+{
+    (void)s;
+    char text[200];
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+    world_write(w, "handlers/a.lua",
+                "\xef\xbb\xbfreturn function() return 'a' end");
+    world_write(w, "handlers/b.lua",
+                "#!/usr/bin/env lua\nreturn function() error('b') end");
+    world_open(w);
+    assert_string_equal(world_run_text(w, "a", text), "a");
+    assert_non_null(strstr(world_run_text(w, "b", text), "b.lua:2: b"));
+    world_free(w);
+}
+
+static void file_that_is_nearly_middleware__is_warned_of(void **state)
+{
+    (void)state;
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+    world_write(w, "handlers/a/_midleware.lua", "return 5");
+    world_write(w, "handlers/_shared.lua", "return 5");
+    world_open(w);
+    assert_true(world_sees(w, "\"file\":\"a/_midleware.lua\","
+                              "\"meant\":\"_middleware.lua\""));
+    pthread_mutex_lock(&w->lock);
+    assert_null(strstr(w->log_text.p, "_shared.lua"));
+    pthread_mutex_unlock(&w->lock);
     world_free(w);
 }
 
@@ -517,6 +563,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(folder_that_does_not_exist__is_said),
         cmocka_unit_test(link_out_of_the_project__is_refused),
         cmocka_unit_test(files__become_types),
+        cmocka_unit_test(
+            byte_order_mark_and_first_line__are_as_lua_reads_files),
+        cmocka_unit_test(file_that_is_nearly_middleware__is_warned_of),
         cmocka_unit_test(prefixes__are_bytes_and_the_longest_wins),
         cmocka_unit_test(catch_all__takes_any_type),
         cmocka_unit_test(options__are_read),
