@@ -1,5 +1,5 @@
-/* The public server: wires broker, runtime and handlers, and owns their order
- * of life.  The only file that sees every layer. */
+/* The public server: wires broker, runtime and handlers.  The only file that
+ * sees every layer. */
 #include "api/server_parts.h"
 
 #include "api/broker_choice.h"
@@ -160,7 +160,7 @@ static bool source_grouped(void *ud)
     return lq_lua_app_grouped(((lunaq_server *)ud)->app);
 }
 
-static int make_runtime(lunaq_server *s, lunaq_error *err)
+int lq_server_make_runtime(lunaq_server *s, lunaq_error *err)
 {
     struct lq_queue_prio *queues =
         lq_arena_alloc(&s->mem, s->o.queue_count * sizeof(*queues));
@@ -256,7 +256,7 @@ static int open_parts(lunaq_server *s, const lunaq_server_options *options,
     return rc;
 }
 
-static void free_server(lunaq_server *s)
+void lq_server_release(lunaq_server *s)
 {
     lq_server_free(s->runtime);
     lq_lua_app_free(s->app);
@@ -269,7 +269,14 @@ static void free_server(lunaq_server *s)
             lq_enqueue_release(s->cron_items[i]);
     lq_arena_release(&s->mem);
     pthread_mutex_destroy(&s->mutex);
+    pthread_cond_destroy(&s->changed);
     lq_free(s);
+}
+
+static void init(lunaq_server *s)
+{
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->changed, NULL);
 }
 
 int lunaq_server_open(lunaq_server **out, const lunaq_server_options *options,
@@ -281,10 +288,10 @@ int lunaq_server_open(lunaq_server **out, const lunaq_server_options *options,
     lunaq_server *s = lq_calloc(1, sizeof(*s));
     if (!s)
         return lq_fail_nomem(err);
-    pthread_mutex_init(&s->mutex, NULL);
+    init(s);
     int rc = open_parts(s, options, err);
     if (rc) {
-        free_server(s);
+        lq_server_release(s);
         return rc;
     }
     *out = s;
@@ -311,11 +318,11 @@ int lunaq_server_check(const lunaq_server_options *options, lunaq_error *err)
     lunaq_server *s = lq_calloc(1, sizeof(*s));
     if (!s)
         return lq_fail_nomem(err);
-    pthread_mutex_init(&s->mutex, NULL);
+    init(s);
     int rc = lq_server_options_take(s, options, err);
     if (!rc)
         rc = check_tls(s, err);
-    free_server(s);
+    lq_server_release(s);
     return rc;
 }
 
@@ -356,137 +363,4 @@ int lunaq_server_hook(lunaq_server *server, const lunaq_server_hooks *hooks,
     if (!hooks)
         return lq_fail(err, LUNAQ_EINVAL, "lunaq_server_hook: no hooks");
     return lq_callbacks_hook(server->callbacks, hooks, err);
-}
-
-/* ---- life ---------------------------------------------------------------- */
-
-static int start(lunaq_server *s, lunaq_error *err)
-{
-    bool runs = s->app || lq_callbacks_count(s->callbacks);
-    if (s->life != LIFE_OPEN)
-        return lq_fail(err, LUNAQ_ESTATE, "the server was started before");
-    /* Without a handler it may be a scheduler: quiet from the beginning. */
-    if (!runs && !s->o.cron_count && !s->cron_callbacks)
-        return lq_fail(err, LUNAQ_ECONFIG,
-                       "nothing to run: name a handlers folder or add a "
-                       "handler with lunaq_server_handle(), or periodic "
-                       "entries");
-    int rc = make_runtime(s, err);
-    if (!rc)
-        rc = lq_server_start(s->runtime, err);
-    if (rc) {
-        lq_server_free(s->runtime);
-        s->runtime = NULL;
-        return rc;
-    }
-    s->life = LIFE_STARTED;
-    if (s->app)
-        rc = lq_lua_app_start(s->app, err);
-    if (!rc && !runs)
-        lq_server_quiet(s->runtime);
-    if (!rc)
-        lq_server_begin(s->runtime);
-    if (!rc && !runs)
-        lq_server_quiet(s->runtime);
-    return rc;
-}
-
-int lunaq_server_start(lunaq_server *server, lunaq_error *err)
-{
-    if (!server)
-        return lq_fail(err, LUNAQ_EINVAL, "lunaq_server_start: no server");
-    pthread_mutex_lock(&server->mutex);
-    int rc = start(server, err);
-    pthread_mutex_unlock(&server->mutex);
-    return rc;
-}
-
-void lunaq_server_quiet(lunaq_server *server)
-{
-    pthread_mutex_lock(&server->mutex);
-    if (server->life == LIFE_STARTED)
-        lq_server_quiet(server->runtime);
-    pthread_mutex_unlock(&server->mutex);
-}
-
-void lunaq_server_hurry(lunaq_server *server)
-{
-    atomic_store(&server->hurry, true);
-}
-
-static void stop_app(void *ud)
-{
-    lq_lua_app_stop(ud);
-}
-
-int lunaq_server_stop(lunaq_server *server, lunaq_error *err)
-{
-    int rc = LUNAQ_OK;
-
-    if (!server)
-        return LUNAQ_OK;
-    if (lq_callbacks_inside(server->callbacks))
-        return lq_fail(err, LUNAQ_ERECURSE,
-                       "lunaq_server_stop() inside a handler would wait for "
-                       "itself");
-    pthread_mutex_lock(&server->mutex);
-    if (server->life == LIFE_STARTED) {
-        rc = lq_server_stop(server->runtime, &server->hurry,
-                            server->app ? stop_app : NULL, server->app, err);
-        server->life = LIFE_STOPPED;
-    }
-    pthread_mutex_unlock(&server->mutex);
-    return rc;
-}
-
-int lunaq_server_reload(lunaq_server *server, lunaq_error *err)
-{
-    if (!server || !server->app)
-        return lq_fail(err, LUNAQ_ESTATE,
-                       "this server has no handlers folder to reload");
-    if (server->life != LIFE_STARTED)
-        return lq_fail(err, LUNAQ_ESTATE, "the server is not running");
-    int rc = lq_lua_app_reload(server->app, err);
-    lq_control_handlers_changed(
-        server->runtime); /* zones are read again, too */
-    return rc;
-}
-
-const char *lunaq_server_id(const lunaq_server *server)
-{
-    return server && server->runtime ? server->runtime->server_id : "";
-}
-
-int lunaq_server_healthy(lunaq_server *server)
-{
-    return server && server->runtime && server->life == LIFE_STARTED &&
-           lq_server_healthy(server->runtime);
-}
-
-void lunaq_server_describe(lunaq_server *server, char *text, size_t len)
-{
-    size_t types = 0;
-    int64_t generation = 0;
-
-    if (len == 0)
-        return;
-    if (!server->app) {
-        snprintf(text, len, "%zu C handlers",
-                 lq_callbacks_count(server->callbacks));
-        return;
-    }
-    lq_lua_app_count(server->app, &types, &generation);
-    snprintf(text, len, "%zu type%s loaded from %s%s", types,
-             types == 1 ? "" : "s", server->o.handlers,
-             server->o.watch_off ? "" : " (watching)");
-}
-
-void lunaq_server_close(lunaq_server *server)
-{
-    if (!server)
-        return;
-    /* Inside a handler nothing can be freed that the handler stands on. */
-    if (lunaq_server_stop(server, NULL) == LUNAQ_ERECURSE)
-        return;
-    free_server(server);
 }

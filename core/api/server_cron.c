@@ -53,7 +53,7 @@ static int copy_schedules(lunaq_server *s, lunaq_error *err)
     lunaq_server_options *o = &s->o;
     if (!o->schedule_every_ms)
         o->schedule_every_ms = SCHEDULE_EVERY_MS;
-    if (o->schedule_every_ms < 1000)
+    if (o->schedule_every_ms < 1000 || o->schedule_every_ms > INT64_MAX / 2000)
         return lq_fail(err, LUNAQ_ECONFIG,
                        "schedule_every is %lld ms: use 1s or more",
                        (long long)o->schedule_every_ms);

@@ -173,7 +173,7 @@ static int set_numbers(lunaq_server_options *o, lunaq_error *err)
     o->concurrency = or_default(o->concurrency, 10);
     if (!rc)
         rc = check_range("concurrency", o->concurrency, 1, 1000000, err);
-    if (!o->worker_threads)
+    if (!rc && !o->worker_threads)
         o->worker_threads = default_threads(o->concurrency);
     if (!rc)
         rc = check_range("worker_threads", o->worker_threads, 1,
@@ -189,6 +189,14 @@ static int set_numbers(lunaq_server_options *o, lunaq_error *err)
     o->lease_ms = or_default(o->lease_ms, 30000);
     if (!rc)
         rc = check_range("lease (ms)", o->lease_ms, 10000, 60000, err);
+    if (!rc)
+        rc = check_range("shutdown_timeout (ms)", o->shutdown_timeout_ms, -1,
+                         INT64_MAX / 2000, err);
+    if (!rc)
+        rc = check_range("stuck_after (ms)", o->stuck_after_ms, -1,
+                         INT64_MAX / 2000, err);
+    if (!rc)
+        rc = check_range("crash_limit", o->crash_limit, -1, INT32_MAX, err);
     o->shutdown_timeout_ms =
         none_is_zero(or_default(o->shutdown_timeout_ms, 8000));
     o->stuck_after_ms = none_is_zero(or_default(o->stuck_after_ms, 120000));

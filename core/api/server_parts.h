@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-enum life { LIFE_OPEN, LIFE_STARTED, LIFE_STOPPED };
+enum life { LIFE_OPEN, LIFE_STARTED, LIFE_STOPPING, LIFE_STOPPED };
 
 struct lunaq_server {
     lunaq_server_options o; /* strings live in mem */
@@ -23,11 +23,18 @@ struct lunaq_server {
     struct lq_cron_callbacks *cron_callbacks; /* NULL = none */
     lq_cron_want *cron;
     lq_enqueue **cron_items;
-    atomic_int life;       /* an enum life */
-    pthread_mutex_t mutex; /* held while it changes */
+    atomic_int life;        /* an enum life */
+    pthread_mutex_t mutex;  /* held while it changes */
+    pthread_cond_t changed; /* it did, or a reload is over */
+    int reloads;            /* under way; with the mutex held */
     atomic_bool hurry;
     char broker_version[32];
 };
+
+/** Makes s->runtime of all that was said. */
+int lq_server_make_runtime(lunaq_server *s, lunaq_error *err);
+/** Frees everything; nothing runs any more. */
+void lq_server_release(lunaq_server *s);
 
 /** Checks and copies the options, queues and periodic entries into s->o, with
  *  defaults filled in; strings live in s->mem.  LUNAQ_ECONFIG says which. */

@@ -70,7 +70,8 @@ int lq_callbacks_hook(lq_callbacks *c, const lunaq_server_hooks *hooks,
 {
     lunaq_server_hooks *to = &c->around.hooks;
     int rc = lq_sized_copy(to, sizeof(*to), hooks, "lunaq_server_hooks", err);
-    if (!rc && to->health_interval_ms < 0)
+    if (!rc && (to->health_interval_ms < 0 ||
+                to->health_interval_ms > INT64_MAX / 2000))
         rc = lq_fail(err, LUNAQ_ECONFIG,
                      "health_interval_ms is %lld: use 0 or more",
                      (long long)to->health_interval_ms);

@@ -164,6 +164,8 @@ int lq_control_start(lq_runtime *rt, lunaq_error *err)
         return lq_fail(err, LUNAQ_ENOMEM, "cannot start the control thread");
     }
     rt->control = c;
+    rt->control_thread = c->thread;
+    rt->control_started = true;
     return LUNAQ_OK;
 }
 
@@ -199,6 +201,12 @@ void lq_control_stop(lq_runtime *rt)
     pthread_mutex_destroy(&c->watchdog.mutex);
     lq_free(c);
     rt->control = NULL;
+}
+
+bool lq_control_inside(const lq_runtime *rt)
+{
+    return rt->control_started &&
+           pthread_equal(rt->control_thread, pthread_self());
 }
 
 void lq_control_handlers_changed(lq_runtime *rt)

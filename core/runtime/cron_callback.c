@@ -172,7 +172,8 @@ int lq_cron_callbacks_new(lq_cron_callbacks **out,
     int rc = lq_sized_copy(&h, sizeof(h), hooks, "lunaq_cron_hooks", err);
     if (rc)
         return rc;
-    if (h.provide_every_ms && h.provide_every_ms < 1000)
+    if (h.provide_every_ms &&
+        (h.provide_every_ms < 1000 || h.provide_every_ms > INT64_MAX / 2000))
         return lq_fail(err, LUNAQ_ECONFIG,
                        "provide_every_ms is %lld: use 1000 or more",
                        (long long)h.provide_every_ms);
@@ -202,6 +203,16 @@ void lq_cron_callbacks_free(lq_cron_callbacks *c)
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->work);
     lq_free(c);
+}
+
+bool lq_cron_callbacks_inside(lq_cron_callbacks *c)
+{
+    if (!c)
+        return false;
+    pthread_mutex_lock(&c->lock);
+    bool inside = c->started && pthread_equal(c->thread, pthread_self());
+    pthread_mutex_unlock(&c->lock);
+    return inside;
 }
 
 const lunaq_cron_hooks *lq_cron_callbacks_hooks(const lq_cron_callbacks *c)

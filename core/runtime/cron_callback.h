@@ -15,6 +15,9 @@ int lq_cron_callbacks_new(lq_cron_callbacks **out,
                           lunaq_error *err);
 /** Waits for a function that runs; no runner is left.  NULL is fine. */
 void lq_cron_callbacks_free(lq_cron_callbacks *c);
+/** True on the thread of the functions: it cannot wait for its own end.  Any
+ *  thread; NULL is fine. */
+bool lq_cron_callbacks_inside(lq_cron_callbacks *c);
 /** What was set; NULL when c is. */
 const lunaq_cron_hooks *lq_cron_callbacks_hooks(const lq_cron_callbacks *c);
 

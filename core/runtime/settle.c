@@ -5,6 +5,10 @@
 
 #include <stdio.h>
 
+/* A century: what a handler says beyond it would leave the range of instants.
+ */
+#define DELAY_MAX_MS (INT64_C(36500) * 86400000)
+
 static const char *const names[] = {
     [LQ_DONE] = "succeeded",   [LQ_COMPLETE] = "succeeded",
     [LQ_RETRY_AT] = "failed",  [LQ_ARCHIVE] = "archived",
@@ -104,7 +108,7 @@ static bool ended(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
     return true;
 }
 
-bool lq_settle(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
+static bool settle(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
 {
     const lq_verdict *v = in->verdict;
 
@@ -136,6 +140,14 @@ bool lq_settle(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
         break;
     }
     return ended(out, msg, in);
+}
+
+bool lq_settle(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
+{
+    bool written = settle(out, msg, in);
+    if (out->delay_ms > DELAY_MAX_MS)
+        out->delay_ms = DELAY_MAX_MS;
+    return written;
 }
 
 void lq_settle_undecodable(lq_outcome *out, lq_buf *msg, lq_str id,

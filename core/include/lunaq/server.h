@@ -343,18 +343,21 @@ LUNAQ_API int lunaq_server_cron(lunaq_server *server,
 /** Starts the threads and returns.  A server without any handler, but with
  *  periodic entries or lunaq_server_cron(), schedules and takes no task. */
 LUNAQ_API int lunaq_server_start(lunaq_server *server, lunaq_error *err);
-/** Takes no more tasks; running ones go on.  Any thread. */
+/** Takes no more tasks; running ones go on.  Any thread, callbacks too. */
 LUNAQ_API void lunaq_server_quiet(lunaq_server *server);
 /** Drains: takes nothing more, waits up to shutdown_timeout_ms for running
  *  tasks, then ends them and gives them back without using an attempt.
  *  Returns LUNAQ_OK when nothing of this server is left active; else
- *  LUNAQ_EBROKER, and those tasks run again when their lease ends.  Blocks. */
+ *  LUNAQ_EBROKER, and those tasks run again when their lease ends.  Blocks.
+ *  Any thread but those of handlers and callbacks (LUNAQ_ERECURSE): it waits
+ *  for them.  One that is under way is waited for. */
 LUNAQ_API int lunaq_server_stop(lunaq_server *server, lunaq_error *err);
 /** Makes a stop under way, or the next one, wait for nothing.  Any thread. */
 LUNAQ_API void lunaq_server_hurry(lunaq_server *server);
 /** Reads the handler files again, as a changed file does.  Returns when the
  *  new ones are live everywhere, or LUNAQ_EHANDLER with file and line while
- *  the old ones go on.  Any thread; blocks. */
+ *  the old ones go on; LUNAQ_ESTATE: there are none, or the server does not
+ *  run.  Any thread; blocks. */
 LUNAQ_API int lunaq_server_reload(lunaq_server *server, lunaq_error *err);
 /** The id under which inspectors list this server; borrowed. */
 LUNAQ_API const char *lunaq_server_id(const lunaq_server *server);
@@ -364,7 +367,9 @@ LUNAQ_API int lunaq_server_healthy(lunaq_server *server);
  *  Writes at most len bytes with the NUL. */
 LUNAQ_API void lunaq_server_describe(lunaq_server *server, char *text,
                                      size_t len);
-/** Stops as lunaq_server_stop() if needed, and frees everything. */
+/** Stops as lunaq_server_stop() if needed, waits for C functions that have not
+ *  returned, and frees everything.  No other thread may use the server any
+ *  more.  Inside a handler or a callback it does nothing. */
 LUNAQ_API void lunaq_server_close(lunaq_server *server);
 
 /* ---- inside a C handler ------------------------------------------------- */
