@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <lunaq/server.h>
 
@@ -41,6 +42,15 @@ static void failed(lunaq_run *run, const char *error, void *userdata)
             error);
 }
 
+/* `lunaq server stop` from anywhere: as if somebody had pressed Ctrl-C. */
+static void ordered(lunaq_order order, const char *who, void *userdata)
+{
+    (void)who;
+    (void)userdata;
+    if (order == LUNAQ_ORDER_STOP)
+        kill(getpid(), SIGTERM);
+}
+
 int main(void)
 {
     sigset_t stop; /* before the threads start: they inherit the mask */
@@ -54,6 +64,7 @@ int main(void)
     lunaq_server_options options = LUNAQ_SERVER_OPTIONS_INIT;
     options.handlers = "handlers";
     options.database = getenv("DATABASE_URL");
+    options.order = ordered;
     lunaq_handler_options resizing = LUNAQ_HANDLER_OPTIONS_INIT;
     resizing.concurrency = 2; /* of all slots, for it needs much memory */
     lunaq_server_hooks hooks = LUNAQ_SERVER_HOOKS_INIT;

@@ -170,7 +170,7 @@ static int history_json(const char *entry, const lunaq_cron_history *h)
 
 static int history_table(const lunaq_cron_history *h)
 {
-    static const char *const titles[] = {"TASK", "ENQUEUED", "", NULL};
+    static const char *const titles[] = {"TASK", "ENQUEUED", "WHEN", NULL};
     struct cli_table *t = cli_table_new(titles);
     for (size_t i = 0; i < lunaq_cron_history_count(h); i++) {
         const lunaq_cron_event *e = lunaq_cron_history_at(h, i);

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The programs enqueue, embed, cron and group of examples/ do what they say.
 #
-#     programs.sh folder-of-the-examples
+#     programs.sh folder-of-the-examples path/to/lunaq
 set -euo pipefail
-examples=$(realpath "$1")
+examples=$(realpath "$1") lunaq=$(realpath "$2")
 . "$(dirname "$0")/../../scripts/private-servers.sh"
 unset DATABASE_URL
 
@@ -74,4 +74,7 @@ pid=$!
 private_wait 15 "embed makes its queue file" test -e .lunaq/queue.db
 private_wait 15 "enqueue finds it" "$examples/enqueue" image:resize '{"width":7}'
 private_wait 15 "embed runs it" grep -q 'image:resize {"width":7}' "$PRIVATE/own.log"
-private_stop "$pid"
+"$lunaq" server stop --all
+ended() { ! kill -0 "$pid"; }
+private_wait 15 "embed obeys an order from afar" ended
+wait "$pid"
