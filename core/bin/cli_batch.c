@@ -350,8 +350,8 @@ int cli_enqueue_batch(struct cli *cli, const char *name)
         cli_misuse("--batch %s: %s", name, strerror(errno));
         rc = CLI_FAILED;
     }
-    if (cli->json)
-        rc = cli_json_print(b->all);
+    if (cli->json && cli_json_print(b->all) != CLI_OK)
+        rc = CLI_FAILED;
     if (b->refused) {
         cli_misuse("%zu of %zu tasks were refused", b->refused,
                    b->refused + b->taken);

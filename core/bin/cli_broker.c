@@ -11,6 +11,17 @@ static const struct cli_option move_options[] = {
     {"json", NULL, "print JSON"},
     {NULL, NULL, NULL}};
 
+/* There is no --broker to correct. */
+static int fail(const lunaq_error *err)
+{
+    if (err->code != LUNAQ_EBROKER && err->code != LUNAQ_ECONFIG)
+        return cli_fail(err);
+    bool asks = err->message[strlen(err->message) - 1] == '?';
+    cli_misuse("move: %s%s start it, or correct the URL", err->message,
+               asks ? "" : ";");
+    return CLI_FAILED;
+}
+
 static lunaq_client *open_broker(const char *url)
 {
     lunaq_client *client = NULL;
@@ -19,7 +30,7 @@ static lunaq_client *open_broker(const char *url)
     options.broker = url;
     options.timeout_ms = 30000;
     if (lunaq_client_open(&client, &options, &err))
-        cli_fail(&err);
+        fail(&err);
     return client;
 }
 
@@ -89,7 +100,7 @@ static int run_move(struct cli *cli)
         rc = lunaq_broker_move(from, to, &options, &moved, &err);
         if (options.progress && moved.queues > 0)
             fprintf(stderr, "\n");
-        rc = rc ? cli_fail(&err) : report(cli, &moved);
+        rc = rc ? fail(&err) : report(cli, &moved);
     }
     lunaq_client_close(from);
     lunaq_client_close(to);

@@ -205,8 +205,11 @@ static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
         rc = lunaq_task_find(cli->client, task->queue ? task->queue : "default",
                              id, &list, &err);
         if (rc == LUNAQ_ENOTFOUND) {
-            cli_misuse("task %s is gone: its handler discarded it, or somebody "
-                       "deleted it; try 'lunaq task ls'",
+            cli_misuse(task->group
+                           ? "task %s is gone: it was aggregated with its "
+                             "group; try 'lunaq task ls'"
+                           : "task %s is gone: its handler discarded it, or "
+                             "somebody deleted it; try 'lunaq task ls'",
                        id);
             return CLI_FAILED;
         }

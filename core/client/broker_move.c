@@ -314,6 +314,14 @@ static int clear(struct transfer *t, const char *queue)
     return rc;
 }
 
+/* A key that cannot be read is a queue's: which one is what has to be known. */
+static int of_queue(struct transfer *t, const char *queue, int rc)
+{
+    if (rc == LUNAQ_EREPLY)
+        lq_error_prefix(t->err, "move: queue '%s'", queue);
+    return rc;
+}
+
 static int move_queues(struct transfer *t, const lq_op_queues *queues)
 {
     int rc = LUNAQ_OK;
@@ -322,6 +330,7 @@ static int move_queues(struct transfer *t, const lq_op_queues *queues)
         rc = copy_rest(t, queues->names[i].p);
         if (!rc)
             rc = walk(t, queues->names[i].p, false, &w);
+        rc = of_queue(t, queues->names[i].p, rc);
         t->moved.queues++;
         t->moved.tasks += w.tasks;
         t->moved.added += w.added;

@@ -353,6 +353,10 @@ bad group_ls_unknown 1 "no queue 'x' (known: default" group ls --queue x
 bad cancel_all_impossible 1 "cannot cancel all archived tasks" task cancel --all --state archived
 bad end_attempts_impossible 1 "cannot end an attempt of pending tasks" \
   task cancel --all --retry --state pending
+r set 'asynq:{low}:retry' x >/dev/null
+bad move_odd 1 "move: queue 'low': redis: " move "$LUNAQ_BROKER" "sqlite:$PRIVATE/moved.db"
+r del 'asynq:{low}:retry' >/dev/null
+bad move_away 1 "start it, or correct the URL" move "$LUNAQ_BROKER" redis://127.0.0.1:1
 bad move_empty_url 2 "a URL is empty" move "" ""
 bad broker_empty 1 "its value is empty" queue ls --broker ""
 good queue_history "0" queue history low --days 3
