@@ -108,6 +108,39 @@ static void complete__keeps_it_with_its_result(void **state)
     assert_int_equal(world_stats(w).processed_total, 1);
 }
 
+/* Whoever wrote the message: it is kept, and not taken for long over. */
+static void complete__retention_without_end__is_kept(void **state)
+{
+    world *w = *state;
+    lq_buf msg;
+    lq_op_clean clean = {.op.kind = LQ_OP_CLEAN, .queue = LQ_STR(Q)};
+    lq_op_forward forward = {.op.kind = LQ_OP_FORWARD, .queue = LQ_STR(Q)};
+    world_put_many(w, 3);
+    assert_int_equal(world_take(w, 3), 3);
+    lq_buf_init(&msg, 0);
+    lq_outcome kept = {.kind = LQ_COMPLETE,
+                       .id = LQ_STR("a000"),
+                       .msg = world_msg(&msg, "a000"),
+                       .retention_s = INT64_MAX};
+    lq_outcome later = {
+        .kind = LQ_SNOOZE, .id = LQ_STR("a001"), .delay_ms = INT64_MAX};
+    assert_int_equal(world_settle(w, kept), LUNAQ_OK);
+    assert_int_equal(world_settle(w, later), LUNAQ_OK);
+    later = (lq_outcome){.kind = LQ_RETRY_AT,
+                         .id = LQ_STR("a002"),
+                         .msg = world_msg(&msg, "a002"),
+                         .delay_ms = INT64_MAX - 5};
+    assert_int_equal(world_settle(w, later), LUNAQ_OK);
+    lq_buf_release(&msg);
+    assert_int_equal(world_call(w, &clean.op), LUNAQ_OK);
+    assert_int_equal(clean.deleted, 0);
+    assert_int_equal(world_call(w, &forward.op), LUNAQ_OK);
+    assert_int_equal(forward.moved, 0);
+    assert_true(forward.next_ms > 0);
+    lq_op_release(&clean.op);
+    lq_op_release(&forward.op);
+}
+
 static void retry__failure__waits_and_counts(void **state)
 {
     world *w = *state;
@@ -391,6 +424,7 @@ size_t suite_task(struct CMUnitTest *out)
         WORLD_TEST(done__lock_of_another__is_left_alone),
         WORLD_TEST(archive__unique__keeps_the_lock),
         WORLD_TEST(complete__keeps_it_with_its_result),
+        WORLD_TEST(complete__retention_without_end__is_kept),
         WORLD_TEST(retry__failure__waits_and_counts),
         WORLD_TEST(retry__no_failure__counts_nothing),
         WORLD_TEST(archive__keeps_it_and_counts),

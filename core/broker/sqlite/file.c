@@ -176,6 +176,11 @@ lq_sqlite_lock *lq_sqlite_lock_of(lq_sqlite *q)
     return &q->lock;
 }
 
+bool lq_sqlite_is_normal(const lq_sqlite *q)
+{
+    return q->normal;
+}
+
 const char *lq_sqlite_path(const lq_sqlite *q)
 {
     return q->path;

@@ -93,6 +93,8 @@ int lq_sqlite_data_version(lq_sqlite *q, int64_t *version, lunaq_error *err);
 sqlite3 *lq_sqlite_db(lq_sqlite *q);
 /** The writers' lock, for those who ask whether others wait. */
 lq_sqlite_lock *lq_sqlite_lock_of(lq_sqlite *q);
+/** It was opened with synchronous=NORMAL. */
+bool lq_sqlite_is_normal(const lq_sqlite *q);
 /** The absolute path of the file. */
 const char *lq_sqlite_path(const lq_sqlite *q);
 

@@ -389,8 +389,9 @@ static int check_strays(lq_sqlite *q, lq_op_check *op)
 static int check_rest(lq_sqlite *q, lq_op_check *op)
 {
     static const enum lq_sql rest[] = {
-        LQ_SQL_CHECK_REST_LOCKS, LQ_SQL_CHECK_REST_DAYS, LQ_SQL_CHECK_REST_CRON,
-        LQ_SQL_CHECK_REST_SETS, LQ_SQL_CHECK_REST_FAILURES};
+        LQ_SQL_CHECK_REST_LOCKS,  LQ_SQL_CHECK_REST_DAYS,
+        LQ_SQL_CHECK_REST_CRON,   LQ_SQL_CHECK_REST_SETS,
+        LQ_SQL_CHECK_REST_UNTOLD, LQ_SQL_CHECK_REST_FAILURES};
     lq_query x = lq_query_begin(q, LQ_SQL_CHECK_REST);
     int64_t n = lq_query_one(&x, 0);
     char text[80];

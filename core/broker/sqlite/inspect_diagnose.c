@@ -65,6 +65,9 @@ int lq_sqlite_diagnose(lq_sqlite *q, lq_op *base, int64_t now_ms)
     look_file(op, lq_sqlite_path(q));
     look_disk(op, lq_sqlite_path(q));
     lq_finding_add(op, LUNAQ_LEVEL_OK, "persistence", NULL,
-                   "every commit is on the disk");
+                   lq_sqlite_is_normal(q)
+                       ? "durability=normal: a power cut takes the last "
+                         "commits back, the end of a process none"
+                       : "every commit is on the disk");
     return LUNAQ_OK;
 }

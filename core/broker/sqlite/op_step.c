@@ -87,6 +87,17 @@ static void settle_canceled(lq_sqlite *q, int64_t queue, lq_outcome *o,
     t->archived = true;
 }
 
+/* A whole second, as Asynq keeps it; its retention is anybody's number. */
+static int64_t kept_until(int64_t now_ms, int64_t retention_s)
+{
+    int64_t now = now_ms / 1000 * 1000;
+    if (retention_s <= 0)
+        return now;
+    if (retention_s > INT64_MAX / 1000 - now_ms / 1000)
+        return INT64_MAX / 1000 * 1000;
+    return now + retention_s * 1000;
+}
+
 static void settle_kept(lq_sqlite *q, int64_t queue, lq_outcome *o,
                         const struct holder *h, struct tally *t,
                         size_t still_to_come, lq_arena *mem, int64_t now_ms)
@@ -100,12 +111,11 @@ static void settle_kept(lq_sqlite *q, int64_t queue, lq_outcome *o,
     switch (o->kind) {
     case LQ_COMPLETE:
         state = LUNAQ_COMPLETED;
-        at_ms =
-            (now_ms / 1000 + (o->retention_s > 0 ? o->retention_s : 0)) * 1000;
+        at_ms = kept_until(now_ms, o->retention_s);
         break;
     case LQ_RETRY_AT:
         state = LUNAQ_RETRY;
-        at_ms = lq_sqlite_whole_s(now_ms + delay_ms);
+        at_ms = lq_sqlite_whole_s(lq_sqlite_after(now_ms, delay_ms));
         counts = failure = o->is_failure;
         break;
     case LQ_ARCHIVE:
@@ -114,7 +124,7 @@ static void settle_kept(lq_sqlite *q, int64_t queue, lq_outcome *o,
         break;
     case LQ_SNOOZE:
         state = LUNAQ_SCHEDULED;
-        at_ms = lq_sqlite_whole_s(now_ms + delay_ms);
+        at_ms = lq_sqlite_whole_s(lq_sqlite_after(now_ms, delay_ms));
         counts = false;
         break;
     default: /* LQ_REQUEUE, LQ_CRASHED: next to run, the first of them first */

@@ -174,10 +174,16 @@ void lq_sqlite_archive_canceled(lq_sqlite *q, int64_t seq, lq_str msg,
 
 /* ---- the rest ------------------------------------------------------------ */
 
+int64_t lq_sqlite_after(int64_t now_ms, int64_t ms)
+{
+    return ms < INT64_MAX - now_ms ? now_ms + ms : INT64_MAX;
+}
+
 int64_t lq_sqlite_whole_s(int64_t at_ms)
 {
     int64_t over = at_ms % 1000;
-    return over > 0 ? at_ms + 1000 - over : at_ms - over;
+    return over > 0 && at_ms < INT64_MAX - 1000 ? at_ms + 1000 - over
+                                                : at_ms - over;
 }
 
 lq_buf *lq_sqlite_scratch(lq_sqlite *q)

@@ -56,6 +56,8 @@ bool lq_sqlite_trim_archive(lq_sqlite *q, int64_t queue, int64_t now_ms,
 /** The same with completed tasks that are too many: those that were kept for
  *  the longest stay. */
 bool lq_sqlite_trim_completed(lq_sqlite *q, int64_t queue, int64_t *total);
+/** now_ms + ms, or as late as there is: a message may ask for any time. */
+int64_t lq_sqlite_after(int64_t now_ms, int64_t ms);
 /** Instants that Asynq keeps as whole seconds: rounded up, never early. */
 int64_t lq_sqlite_whole_s(int64_t at_ms);
 /** A buffer of the connection's, empty; one user at a time. */

@@ -9,6 +9,7 @@
 -- @include _time
 -- @include _token
 -- @include _crashes
+-- @include _until
 local limit = tonumber(ARGV[2])
 local out, found, next_at = {-1}, 0, nil
 local function later(at)
@@ -44,5 +45,5 @@ if first[1] then
   local score = tonumber(first[2])
   later(score + (token_of(score) == 0 and 30 or 0))
 end
-if next_at then out[1] = math.max(0, ceil((next_at - now) * 1000)) end
+if next_at then out[1] = ms_until(next_at) end
 return out

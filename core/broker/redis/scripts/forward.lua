@@ -12,6 +12,7 @@
 -- @include _archive
 -- @include _untold
 -- @include _since
+-- @include _until
 local prefix, limit = ARGV[1], tonumber(ARGV[3])
 local moved, next_ms, archived = 0, -1, false
 local since = now_ns()
@@ -57,7 +58,7 @@ for k = 1, 2 do
   if #ready > 0 then call('LPUSH', KEYS[3], unpack(ready)) end
   local first = call('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES')
   if first[1] then
-    local ms = math.max(0, ceil((tonumber(first[2]) - now) * 1000))
+    local ms = ms_until(tonumber(first[2]))
     if next_ms < 0 or ms < next_ms then next_ms = ms end
   end
 end

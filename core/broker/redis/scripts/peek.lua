@@ -4,6 +4,7 @@
 -- Returns per queue: 1 if paused, pending, ms until the next scheduled or
 --         retry is due (-1 = none), groups
 -- @include _time
+-- @include _until
 local out = {}
 for k = 1, #KEYS - 4, 5 do
   local pending = pcall('LLEN', KEYS[k + 1])
@@ -12,7 +13,7 @@ for k = 1, #KEYS - 4, 5 do
     local first = pcall('ZRANGE', KEYS[j], 0, 0, 'WITHSCORES')
     local score = tonumber(first[2])
     if score then
-      local ms = math.max(0, ceil((score - now) * 1000))
+      local ms = ms_until(score)
       if next_ms < 0 or ms < next_ms then next_ms = ms end
     end
   end
