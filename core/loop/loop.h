@@ -22,7 +22,8 @@ void lq_loop_run(lq_loop *loop);
 /** Makes lq_loop_run() return.  Any thread. */
 void lq_loop_stop(lq_loop *loop);
 /** Frees a loop that does not run; everything on it was closed.  Runs it until
- *  what was closed is gone. */
+ *  what was closed is gone: a name that is being looked up is waited for, since
+ *  the system's resolver cannot be broken off. */
 void lq_loop_free(lq_loop *loop);
 /** The loop's clock: monotonic milliseconds as of this turn. */
 int64_t lq_loop_now_ms(lq_loop *loop);

@@ -191,6 +191,87 @@ static void close__with_a_step_under_way__it_is_done_before(void **state)
     lq_free(l);
 }
 
+struct closing {
+    lq_loop *loop;
+    lq_link *link;
+    bool in_up, in_down, in_done;
+    int asked, done, closed;
+    lq_op_queues ops[8];
+};
+
+static void was_closed(void *ud)
+{
+    struct closing *c = ud;
+    assert_int_equal(c->done, c->asked); /* all before this */
+    c->closed++;
+    lq_loop_stop(c->loop);
+}
+
+static void close_now(struct closing *c)
+{
+    if (c->link)
+        c->link->ops->close(c->link, was_closed, c);
+    c->link = NULL;
+}
+
+static void asked_done(lq_op *op)
+{
+    struct closing *c = op->ud;
+    c->done++;
+    if (c->in_done)
+        close_now(c);
+}
+
+static void closing_up(void *ud)
+{
+    struct closing *c = ud;
+    for (size_t i = 0; i < LQ_COUNT(c->ops); i++) {
+        lq_op_init(&c->ops[i].op, LQ_OP_QUEUES);
+        c->ops[i].op.done = asked_done;
+        c->ops[i].op.ud = c;
+        c->asked++;
+        lq_link_submit(c->link, &c->ops[i].op);
+    }
+    if (c->in_up)
+        close_now(c);
+}
+
+static void closing_down(void *ud, const lunaq_error *why)
+{
+    struct closing *c = ud;
+    assert_int_equal(why->code, LUNAQ_EBROKER);
+    if (c->in_down)
+        close_now(c);
+}
+
+/* At once, when it is up, when nobody is there, when something was done. */
+static void close__at_any_time__is_clean(void **state)
+{
+    static const lq_link_events events = {closing_up, closing_down};
+    char nobody[64];
+    (void)state;
+    snprintf(nobody, sizeof(nobody), "redis-cluster://127.0.0.1:%d",
+             redis_server_free_port());
+    for (int i = 0; i < 4; i++) {
+        int64_t live = lq_alloc_live();
+        struct closing c = {
+            .in_up = i == 1, .in_down = i == 2, .in_done = i == 3};
+        assert_int_equal(lq_loop_new(&c.loop, NULL), 0);
+        assert_int_equal(lq_redis_link_open(&c.link, c.loop,
+                                            i == 2 ? nobody : cluster.url,
+                                            &events, &c, NULL),
+                         0);
+        if (i == 0)
+            close_now(&c);
+        lq_loop_run(c.loop);
+        assert_int_equal(c.closed, 1);
+        for (int k = 0; k < c.asked; k++)
+            lq_op_release(&c.ops[k].op);
+        lq_loop_free(c.loop);
+        assert_int_equal(lq_alloc_live(), live);
+    }
+}
+
 /* ---- the wrong kind of URL ----------------------------------------------- */
 
 static void url__of_the_other_kind__is_told(void **state)
@@ -261,6 +342,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest own[] = {
         WORLD_TEST(url__of_the_other_kind__is_told),
         WORLD_TEST(close__with_a_step_under_way__it_is_done_before),
+        WORLD_TEST(close__at_any_time__is_clean),
         WORLD_TEST(repair__task_has_left_before_its_lists__touches_nothing)};
     failed +=
         cmocka_run_group_tests_name("slots on their way", own, NULL, NULL);

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,14 +169,7 @@ int redis_cluster_start(redis_cluster *c)
 
 void redis_cluster_kill(redis_cluster *c, size_t node)
 {
-    redis_server *s = &c->nodes[node];
-    if (s->pid > 0) {
-        kill(s->pid, SIGKILL);
-        waitpid(s->pid, NULL, 0);
-    }
-    s->pid = 0;
-    if (s->socket[0])
-        unlink(s->socket);
+    redis_server_kill(&c->nodes[node]);
 }
 
 int redis_cluster_restart(redis_cluster *c, size_t node)

@@ -6,9 +6,10 @@
 #include "broker/url.h"
 
 /** Opens a blocking connection for a Redis URL that is no cluster's; it is not
- *  kept.  Connects at
- *  the first call, and again at the next call after a loss; never repeats an
- *  operation by itself.  LUNAQ_ECONFIG: the URL cannot be used. */
+ *  kept.  Connects at the first call, and again at the next call after a loss;
+ *  never repeats an operation by itself.  A call's time bounds everything but
+ *  the look-up of a name, which takes what the system's resolver takes.
+ *  LUNAQ_ECONFIG: the URL cannot be used. */
 int lq_redis_caller_open_url(lq_caller **out, const lq_url *url,
                              lunaq_error *err);
 /** The same for a URL as text. */
