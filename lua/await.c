@@ -23,7 +23,8 @@ void lq_await_init(lq_await *a, lua_State *L, const char *what,
                    what);
         break;
     case LQ_PHASE_CALLBACK:
-        luaL_error(L, "%s cannot wait inside a backoff function", what);
+        luaL_error(L, "%s cannot wait inside backoff, is_failure or __tostring",
+                   what);
         break;
     case LQ_PHASE_CLOSING:
         luaL_error(L, "%s cannot wait while its run is being ended", what);

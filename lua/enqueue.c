@@ -397,7 +397,10 @@ int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
     if (!lua_checkstack(L, 10))
         return lq_fail_nomem(err);
     if (r.options && !lua_istable(L, r.options))
-        return lq_fail(err, LUNAQ_EINVAL, "the options are no table");
+        return lq_fail(err, LUNAQ_EINVAL,
+                       "options: a %s, where a table such as "
+                       "{queue = \"low\"} is expected",
+                       luaL_typename(L, r.options));
     r.task.type = lq_arena_dup(mem, type);
     if (!r.task.type)
         return lq_fail_nomem(err);

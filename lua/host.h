@@ -31,7 +31,7 @@ enum lq_lua_phase {
     LQ_PHASE_LOADING,  /* top-level code of a file */
     LQ_PHASE_RUNNING,  /* a handler's run */
     LQ_PHASE_CLOSING,  /* its <close> variables, after its end was decided */
-    LQ_PHASE_CALLBACK  /* a backoff function */
+    LQ_PHASE_CALLBACK  /* backoff, is_failure, an error's __tostring */
 };
 
 /* Why a coroutine of ours came back from lua_resume() with LUA_YIELD. */
@@ -65,6 +65,7 @@ typedef struct lq_lua_run {
     int64_t limit_ns;       /* monotonic end of the phase; 0 = none */
     uint32_t index, serial; /* who it is in memory block headers */
     int64_t bytes;          /* memory it made and that lives */
+    bool made_verdict;      /* lunaq.snooze() … was called */
 } lq_lua_run;
 
 typedef struct lq_lua_host {
@@ -107,7 +108,8 @@ typedef struct lq_lua_host {
     pthread_mutex_t shown_lock; /* guards `shown` against its end */
     lq_run *shown;
 
-    uint64_t secret[2]; /* mixes addresses in tostring() */
+    uint64_t secret[2];   /* mixes addresses in tostring() */
+    int64_t verdict_gate; /* of a warning: lq_log_gate() */
 
     /* Where an error value that is no text was raised first, for when it has
      * passed through middleware: see middleware.c. */

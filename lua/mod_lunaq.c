@@ -22,6 +22,8 @@ int64_t lq_lua_check_duration(lua_State *L, int index)
                       "a duration from 0 to ten years is expected");
         return (int64_t)ceil(seconds * 1000);
     }
+    if (lua_type(L, index) != LUA_TSTRING)
+        luaL_typeerror(L, index, "duration (\"5m\", or seconds)");
     size_t len;
     int64_t ms;
     lunaq_error err;

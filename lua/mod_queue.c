@@ -9,6 +9,7 @@
 #include "lua/generation.h"
 #include "lua/json.h"
 #include "lua/mod_task.h"
+#include "lua/names.h"
 #include "lua/operation.h"
 
 #define MANY_MAX ((size_t)10000) /* tasks in one enqueue_many */
@@ -154,6 +155,10 @@ static lq_enqueue *add_item(lua_State *L, struct queue_job *q)
 
 static int queue_enqueue(lua_State *L)
 {
+    if (lua_istable(L, 1))
+        return luaL_error(L, "queue.enqueue: the type is a table: write "
+                             "queue.enqueue(type, payload, options); lists "
+                             "are for queue.enqueue_many");
     lq_str type = check_str(L, 1);
     lua_settop(L, 3);
     lq_lua_operation *o;
@@ -253,7 +258,10 @@ static void read_many_item(lua_State *L, struct queue_job *q, size_t i)
         luaL_error(L, "queue.enqueue_many: item %d is no table", at);
     lua_pushliteral(L, "type");
     if (lua_rawget(L, -2) != LUA_TSTRING)
-        luaL_error(L, "queue.enqueue_many: item %d has no type", at);
+        luaL_error(L,
+                   "queue.enqueue_many: item %d has no type: write {type = "
+                   "\"a:b\", payload = {}}",
+                   at);
     lq_str type = check_str(L, -1);
     lua_pushliteral(L, "payload");
     lua_rawget(L, -3);
@@ -358,13 +366,26 @@ static int do_to(lua_State *L, lq_lua_operation *o, struct queue_job *q,
     return lq_lua_operation_submit(L, o, &q->queues.op, found);
 }
 
+/* A table with no other keys than these; raises. */
+static void check_options(lua_State *L, int index, const char *const *known)
+{
+    const char *stranger;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_pushvalue(L, index);
+    if (lq_lua_known_members(L, "options", known, &stranger, &err))
+        luaL_error(L, "%s", err.message);
+    lua_pop(L, 1);
+}
+
 /* The queue that the options at `index` name; p NULL = none. */
 static lq_str queue_of(lua_State *L, int index)
 {
+    static const char *const known[] = {"queue", NULL};
     lq_str queue = {0};
     if (lua_isnoneornil(L, index))
         return queue;
-    luaL_checktype(L, index, LUA_TTABLE);
+    check_options(L, index, known);
     lua_getfield(L, index, "queue");
     if (!lua_isnil(L, -1))
         queue = check_str(L, -1); /* the table keeps it */
@@ -429,11 +450,12 @@ static int queue_update(lua_State *L)
  * retry: only the attempt that runs is ended, as a failure. */
 static int queue_cancel(lua_State *L)
 {
+    static const char *const known[] = {"queue", "reason", "retry", NULL};
     lq_str id = check_str(L, 1), queue = {0}, reason = {0};
     lua_settop(L, 2);
     bool attempt = false;
     if (!lua_isnil(L, 2)) {
-        luaL_checktype(L, 2, LUA_TTABLE);
+        check_options(L, 2, known);
         lua_getfield(L, 2, "queue");
         lua_getfield(L, 2, "reason");
         lua_getfield(L, 2, "retry");

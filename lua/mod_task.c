@@ -327,6 +327,9 @@ static int result_stored(lua_State *L, int status, lua_KContext ctx)
 
 static int task_result(lua_State *L)
 {
+    if (!luaL_testudata(L, 1, TASK_NAME))
+        return luaL_error(L, "task:result: write task:result(value), with a "
+                             "colon");
     const lq_run *run = check_task(L)->run;
     luaL_checkany(L, 2);
     lua_settop(L, 2);

@@ -18,6 +18,7 @@
 
 #define VERDICT_NAME "lunaq.verdict"
 #define TOSTRING_MS 20
+#define WARN_MS 5000
 
 void lq_lua_outcome_init(lq_lua_outcome *o)
 {
@@ -41,6 +42,7 @@ static void set_kind(lq_lua_outcome *o, const char *kind)
 void lq_lua_push_verdict(lua_State *L, enum lq_verdict_kind kind,
                          int64_t delay_ms, int why_index)
 {
+    lq_lua_here(L)->made_verdict = true;
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, kind);
     lua_setfield(L, -2, "verdict");
@@ -261,14 +263,31 @@ static void failed(lua_State *L, int index, struct reading *rd)
 
 /* ---- success ------------------------------------------------------------- */
 
+/* `lunaq.snooze("5m")` without its `return` looks like a success. */
+static void warn_of_verdict(const lq_lua_run *r)
+{
+    if (lq_log_gate(&r->host->verdict_gate, WARN_MS))
+        LQ_LOG(
+            r->host->log, WARN,
+            "a verdict was made but not returned: the task counts as done",
+            lq_fs("type", r->run->task.type), lq_fs("task_id", r->run->task.id),
+            lq_fc("file",
+                  r->handler->spec->file ? r->handler->spec->file->name : ""),
+            lq_fc("hint", "write return lunaq.snooze(\xe2\x80\xa6), or "
+                          "error() with it from inside a function"));
+}
+
 static void succeeded(lua_State *L, int index, struct reading *rd)
 {
     lq_lua_outcome *o = rd->o;
     lunaq_error err = LUNAQ_ERROR_INIT;
     size_t len;
     o->verdict.kind = LQ_SUCCEEDED;
-    if (lua_isnil(L, index))
+    if (lua_isnil(L, index)) {
+        if (rd->r->made_verdict)
+            warn_of_verdict(rd->r);
         return;
+    }
     if (lua_type(L, index) == LUA_TSTRING) {
         const char *p = lua_tolstring(L, index, &len);
         lq_buf_add(&o->text, p, len);

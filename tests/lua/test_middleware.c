@@ -171,6 +171,8 @@ static void check(void **state)
 static int said(world *w, const char *text)
 {
     int n = 0;
+    LQ_LOG(w->log, INFO, "that was all");
+    assert_true(world_sees(w, "that was all"));
     pthread_mutex_lock(&w->lock);
     for (const char *p = w->log_text.p; p && (p = strstr(p, text)); p++)
         n++;

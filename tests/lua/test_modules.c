@@ -124,6 +124,25 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
+    {"enqueue__of_a_table__says_how_it_is_written", "queue.enqueue{type = 'x'}",
+     NULL, "write queue.enqueue(type, payload, options)", ""},
+    {"enqueue__options_that_are_no_table__are_said",
+     "queue.enqueue('x', {}, '5m')", NULL,
+     "options: a string, where a table such as", ""},
+    {"enqueue__option_of_another_system__is_answered",
+     "queue.enqueue('x', {}, {delay = '5m'})", NULL,
+     "unknown option 'delay'; did you mean 'process_in'?", ""},
+    {"enqueue_many__item_without_a_type__says_how_it_is_written",
+     "queue.enqueue_many{{'x'}}", NULL,
+     "item 1 has no type: write {type = \"a:b\", payload", ""},
+    {"cancel__misspelt_option__is_refused", "queue.cancel('x', {quue = 'low'})",
+     NULL, "options: unknown member 'quue' (known: queue reason retry)", ""},
+    {"run__misspelt_option__is_refused", "queue.run('x', {quue = 'low'})", NULL,
+     "options: unknown member 'quue' (known: queue)", ""},
+    {"result__without_a_colon__says_so", "task.result('x')", NULL,
+     "write task:result(value), with a colon", ""},
+    {"sleep__without_a_duration__says_what_one_is", "lunaq.sleep()", NULL,
+     "duration (\"5m\", or seconds) expected, got no value", ""},
     {"enqueue__returns_the_id",
      "local id = queue.enqueue('x', {b = 1, a = 'y'}) return #id", "36", NULL,
      "x default {\"a\":\"y\",\"b\":1} retry=25 timeout=1800 retention=0 "

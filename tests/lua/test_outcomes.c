@@ -238,12 +238,56 @@ static void check(void **state)
     assert_int_equal(lq_alloc_live(), before);
 }
 
+static void verdict_that_is_not_returned__is_warned_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source;
+        bool warned;
+    } ways[] = {
+        {RUN("lunaq.snooze('5s')"), true},
+        {RUN("pcall(function() error(lunaq.discard()) end)"), true},
+        {RUN("return lunaq.snooze('5s')"), false},
+        {RUN("error(lunaq.skip_retry('x'))"), false},
+        {RUN("local v = lunaq.discard('x') return tostring(v)"), false},
+        {RUN(""), false},
+        {"local v = lunaq.discard() return function() end", false},
+    };
+    for (size_t i = 0; i < LQ_COUNT(ways); i++) {
+        world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+        world_write(w, "handlers/t.lua", ways[i].source);
+        world_open(w);
+        world_run *r = world_start(w, "t", "{}");
+        world_wait(w, r);
+        world_end(r);
+        r = world_start(w, "t", "{}"); /* not again, so soon */
+        world_wait(w, r);
+        world_end(r);
+        LQ_LOG(w->log, INFO, "that was all");
+        assert_true(world_sees(w, "that was all"));
+        pthread_mutex_lock(&w->lock);
+        const char *first =
+            w->log_text.p
+                ? strstr(w->log_text.p, "a verdict was made but not returned")
+                : NULL;
+        if (!first == ways[i].warned)
+            fail_msg("%s", ways[i].source);
+        if (first)
+            assert_null(strstr(first + 1, "a verdict was made"));
+        pthread_mutex_unlock(&w->lock);
+        world_free(w);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[LQ_COUNT(rows)];
     for (size_t i = 0; i < LQ_COUNT(rows); i++)
         tests[i] = (struct CMUnitTest){rows[i].name, check, NULL, NULL,
                                        (void *)(uintptr_t)&rows[i]};
+    static const struct CMUnitTest others[] = {
+        cmocka_unit_test(verdict_that_is_not_returned__is_warned_of),
+    };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests_name("outcomes", tests, NULL, NULL);
@@ -257,5 +301,7 @@ int main(int argc, char **argv)
     wrapped = true;
     failed += cmocka_run_group_tests_name("outcomes, in middleware", tests,
                                           NULL, NULL);
+    failed +=
+        cmocka_run_group_tests_name("outcomes, others", others, NULL, NULL);
     return failed;
 }
