@@ -134,6 +134,12 @@ static void put_took(int64_t started_ns)
         printf("%.1f s", ms / 1000);
 }
 
+/* The traceback below it is for task show. */
+static int first_line(const lunaq_task_info *t)
+{
+    return (int)strcspn(t->error, "\n");
+}
+
 static int put_end(struct cli *cli, const lunaq_task_info *t,
                    int64_t started_ns)
 {
@@ -158,7 +164,8 @@ static int put_end(struct cli *cli, const lunaq_task_info *t,
     putchar('\n');
     if (ok)
         return CLI_OK;
-    cli_misuse("it failed: %s; try 'lunaq task show %s'", t->error, t->id);
+    cli_misuse("it failed: %.*s; try 'lunaq task show %s'", first_line(t),
+               t->error, t->id);
     return CLI_FAILED;
 }
 
@@ -171,9 +178,9 @@ static int too_long(const lunaq_task_info *t, const char *limit)
                    "queue '%s'? try 'lunaq server ls'",
                    t->id, limit, t->queue);
     else if (t->error[0])
-        cli_misuse("task %s is in state %s after %s: %s; try 'lunaq task show "
-                   "%s'",
-                   t->id, state, limit, t->error, t->id);
+        cli_misuse("task %s is in state %s after %s: %.*s; try 'lunaq task "
+                   "show %s'",
+                   t->id, state, limit, first_line(t), t->error, t->id);
     else
         cli_misuse("task %s is still %s after %s; try 'lunaq task show %s'",
                    t->id, state, limit, t->id);
@@ -185,8 +192,8 @@ static void put_failure(const lunaq_task_info *t)
 {
     char when[40];
     cli_misuse("attempt %lld/%lld failed: %.*s; next %s", (long long)t->retried,
-               (long long)t->max_retry + 1, (int)strcspn(t->error, "\n"),
-               t->error, cli_when(when, sizeof when, t->next_at));
+               (long long)t->max_retry + 1, first_line(t), t->error,
+               cli_when(when, sizeof when, t->next_at));
 }
 
 static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,

@@ -418,7 +418,7 @@ for key in pending groups; do
   good "walk_${key}__one_state" "odd-task-$key" task ls --queue odd --state scheduled
   good "walk_${key}__a_tail_of_an_id" "id           $key-zone" task show "${key#?}-zone"
   good "walk_${key}__an_id" "odd-task-$key" task show odd-task-$key
-  bad "walk_${key}__an_id_of_nobody" 1 "queue 'odd': redis: " task show nobody-has-it
+  bad "walk_${key}__an_id_of_nobody" 1 "no task nobody-has-it" task show nobody-has-it
   others "walk_${key}__cancel_none" "" task cancel --all --type nothing
   others "walk_${key}__archive_all" "archived 4 tasks" task archive --all --type walk-$key
   run doctor
