@@ -89,6 +89,39 @@ static void check__queues_not_listed__are_found_on_every_node(void **state)
     assert_int_equal(checked.queues, 6);
 }
 
+/* Those that docs/redis.md names. */
+static void login__limited_user__is_each_nodes(void **state)
+{
+    static const char *const user[] = {
+        "ACL",      "SETUSER",        "limited",  "on",
+        ">p@ss",    "~asynq:*",       "~lunaq:*", "&asynq:*",
+        "&lunaq:*", "+@all",          "-@admin",  "-@dangerous",
+        "+info",    "+cluster|slots", NULL};
+    char url[200];
+    lunaq_client *before = client;
+    lunaq_checked checked = {.size = sizeof checked};
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lq_caller *caller = NULL;
+    (void)state;
+    for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++) {
+        char *reply = redis_server_command(&cluster.nodes[i], user);
+        assert_string_equal(reply, "+OK\r\n");
+        free(reply);
+    }
+    snprintf(url, sizeof url, "redis-cluster://limited:p%%40ss@%s",
+             cluster.url + strlen("redis-cluster://"));
+    assert_int_equal(lq_redis_caller_open(&caller, url, NULL), 0);
+    assert_int_equal(lq_client_new(&client, caller, 20000, NULL), 0);
+    enqueue("q1", "l", 2);
+    enqueue("q2", "l", 2);
+    enqueue("q4", "l", 2);
+    if (lunaq_queue_check(client, NULL, NULL, &checked, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(checked.faults, 0);
+    lunaq_client_close(client);
+    client = before;
+}
+
 static void by_hand__on_every_node__as_on_one(void **state)
 {
     (void)state;
@@ -149,6 +182,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check__queues_on_several_nodes__are_clean),
         cmocka_unit_test(check__queues_not_listed__are_found_on_every_node),
+        cmocka_unit_test(login__limited_user__is_each_nodes),
         cmocka_unit_test(by_hand__on_every_node__as_on_one),
         cmocka_unit_test(doctor__says_something),
         cmocka_unit_test(remove__every_queue__leaves_none),
