@@ -27,6 +27,9 @@ int cli_misuse(const char *format, ...)
     return CLI_USAGE;
 }
 
+#define RIGHTS                                                                 \
+    "give this user more rights: 'lunaq doctor' says which are missing"
+
 static bool has(const lunaq_error *err, const char *word)
 {
     return strstr(err->message, word) != NULL;
@@ -83,6 +86,8 @@ static const char *hint(const lunaq_error *err)
     case LUNAQ_EREPLY:
         if (file)
             return "look at the file with 'sqlite3'";
+        if (has(err, "NOPERM"))
+            return RIGHTS;
         return "try 'lunaq doctor' and 'lunaq fsck'";
     default:
         return "try it again";
@@ -102,7 +107,8 @@ int cli_fail(const lunaq_error *err)
 
 void cli_unread(const char *text)
 {
-    cli_misuse("%s; try 'lunaq fsck'", text);
+    cli_misuse("%s; %s", text,
+               strstr(text, "NOPERM") ? RIGHTS : "try 'lunaq fsck'");
 }
 
 /* ---- text ------------------------------------------------------------------

@@ -84,8 +84,9 @@ static int tell_errors(const lunaq_queue_list *list, int rc)
         const lunaq_queue_info *q = lunaq_queue_list_at(list, i);
         if (!q->error)
             continue;
-        cli_misuse("queue '%s': %s; try 'lunaq fsck --queue %s'", q->name,
-                   q->error, q->name);
+        char text[512];
+        snprintf(text, sizeof text, "queue '%s': %s", q->name, q->error);
+        cli_unread(text);
         rc = CLI_FAILED;
     }
     return rc;
@@ -422,9 +423,11 @@ static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
     size_t alive = lunaq_server_list_count(servers);
     if (cli->json) {
         cJSON *o = cJSON_CreateObject();
-        cli_json_int(o, "servers", (int64_t)alive);
-        cli_json_int(o, "concurrency", slots);
-        cli_json_int(o, "busy", busy);
+        if (servers) { /* else they are not known */
+            cli_json_int(o, "servers", (int64_t)alive);
+            cli_json_int(o, "concurrency", slots);
+            cli_json_int(o, "busy", busy);
+        }
         cJSON_AddItemToObject(o, "all", to_json(&sum));
         cJSON_AddItemToObject(o, "queues", list_to_json(queues));
         return cli_json_print(o);
@@ -432,8 +435,9 @@ static int put_stats(struct cli *cli, const lunaq_queue_list *queues,
     if (lunaq_queue_list_count(queues) > 1)
         stats_row(t, &sum);
     int rc = cli_table_print(t, "no queues: nothing was enqueued yet");
-    printf("\n%zu server%s, %lld of %lld slots busy\n", alive,
-           alive == 1 ? "" : "s", (long long)busy, (long long)slots);
+    if (servers)
+        printf("\n%zu server%s, %lld of %lld slots busy\n", alive,
+               alive == 1 ? "" : "s", (long long)busy, (long long)slots);
     return rc;
 }
 
@@ -447,10 +451,11 @@ static int run_stats(struct cli *cli)
         rc = open_list(cli, NULL, &queues);
     if (rc)
         return rc;
-    if (lunaq_server_list_open(cli->client, &servers, &err))
-        rc = cli_fail(&err);
-    else
+    int code = lunaq_server_list_open(cli->client, &servers, &err);
+    if (!code || code == LUNAQ_EREPLY) /* the queues are known all the same */
         rc = tell_errors(queues, put_stats(cli, queues, servers));
+    if (code)
+        rc = cli_fail(&err);
     lunaq_server_list_free(servers);
     lunaq_queue_list_free(queues);
     return rc;

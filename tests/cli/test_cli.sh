@@ -353,6 +353,15 @@ bad group_ls_unknown 1 "no queue 'x' (known: default" group ls --queue x
 bad cancel_all_impossible 1 "cannot cancel all archived tasks" task cancel --all --state archived
 bad end_attempts_impossible 1 "cannot end an attempt of pending tasks" \
   task cancel --all --retry --state pending
+r set asynq:servers x >/dev/null
+run stats
+[ "$rc" -eq 1 ] && [[ $out == *default* && $out != *"servers,"* && $err == *"servers: WRONGTYPE"* ]]
+report stats_servers_odd__queues_are_shown $?
+r del asynq:servers >/dev/null
+r acl setuser poor on nopass '~asynq:*' '&*' +@read +eval +evalsha '+script|load' >/dev/null
+bad no_rights 1 "lunaq doctor" enqueue x \
+  --broker "${LUNAQ_BROKER/redis-socket:\/\//redis-socket://poor:x@}"
+r acl deluser poor >/dev/null
 r set 'asynq:{low}:retry' x >/dev/null
 bad move_odd 1 "move: queue 'low': redis: " move "$LUNAQ_BROKER" "sqlite:$PRIVATE/moved.db"
 r del 'asynq:{low}:retry' >/dev/null
