@@ -14,12 +14,12 @@ static void bundle_done(lq_op *op)
         n->pressing--;
     n->heard_ms = lq_mono_ms();
     n->mute = false;
-    if (n->ended && !l->closing && op->rc == LUNAQ_ECANCELED)
+    if (n->ended && !l->base.closing && op->rc == LUNAQ_ECANCELED)
         op->rc = op->err.code = LUNAQ_EUNKNOWN; /* we gave the node up */
     lq_cluster_ended(l->cluster, op, lq_mono_ms());
     lq_cluster_link_pump(l);
     lq_cluster_link_deliver(l);
-    lq_turn_arm(l->turn); /* the timer, or the end of a break */
+    lq_turn_arm(l->base.turn); /* the timer, or the end of a break */
 }
 
 static void node_send(struct lq_node *n, lq_op *bundle)
@@ -52,21 +52,21 @@ static void node_up(void *ud)
 {
     struct lq_node *n = ud;
     lq_list *node;
-    if (n->owner->closing)
+    if (n->owner->base.closing)
         return;
     n->state = LQ_NODE_OK;
     n->mute = false;
     n->owner->map_min_ms = 0; /* it can be asked at once */
     while ((node = lq_list_shift(&n->waiting)))
         node_send(n, LQ_OF(node, lq_op, node));
-    lq_turn_arm(n->owner->turn);
+    lq_turn_arm(n->owner->base.turn);
 }
 
 static void node_down(void *ud, const lunaq_error *why)
 {
     struct lq_node *n = ud;
     struct lq_cluster_link *l = n->owner;
-    if (l->closing)
+    if (l->base.closing)
         return;
     bool lost = n->state == LQ_NODE_OK && n->under_way > 0;
     n->state = LQ_NODE_FAILED;
@@ -76,7 +76,7 @@ static void node_down(void *ud, const lunaq_error *why)
     if (lost)
         lq_cluster_link_break(l, why);
     lq_node_fail_waiting(n);
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 struct lq_node *lq_node_at(struct lq_cluster_link *l, size_t at,
@@ -111,7 +111,8 @@ struct lq_node *lq_node_at(struct lq_cluster_link *l, size_t at,
     const lq_cluster_addr *addr = &map->nodes[at].addr;
     int rc = lq_url_node(&url, &l->url, addr->host, addr->port, err);
     if (!rc) {
-        rc = lq_redis_link_open_url(&n->link, l->loop, &url, &events, n, err);
+        rc = lq_redis_link_open_url(&n->link, l->base.loop, &url, &events, n,
+                                    err);
         lq_url_release(&url);
     }
     if (rc) {
@@ -129,7 +130,7 @@ static void node_closed(void *ud)
     struct lq_cluster_link *l = n->owner;
     lq_free(n);
     l->open--;
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 /* Its operations end with ECANCELED. */

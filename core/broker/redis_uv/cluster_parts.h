@@ -6,6 +6,7 @@
 #include "loop/loop.h"
 #include "redis/cluster.h"
 #include "redis_uv/cluster_uv.h"
+#include "redis_uv/link_base.h"
 
 #define MAP_FAILED_MS 250 /* after a failure */
 #define CONNECT_MS 1500   /* that operations wait for a node's first link */
@@ -39,27 +40,19 @@ struct lq_map_ask {
 };
 
 struct lq_cluster_link {
-    lq_link link;
-    lq_loop *loop;
-    lq_url url; /* login and TLS of every node */
-    lq_link_events events;
-    void *ud;
+    lq_link_base base; /* timer: something is due */
+    lq_url url;        /* login and TLS of every node */
     enum lq_link_state state;
     lq_cluster *cluster;
     struct lq_node **nodes; /* by the map's index; NULL = no link yet */
     size_t count;
-    lq_turn *turn;
-    lq_timer *timer;        /* something is due */
     int64_t map_due_ms;     /* the map is read then, without any doubt, … */
     int64_t map_min_ms;     /* … and with, not before this */
     struct lq_map_ask *map; /* under way; NULL = none */
     int64_t map_until_ms;
     bool map_read;   /* since it broke */
     lq_list refused; /* operations that ended before they began */
-    bool closing;
-    size_t open; /* links that are not closed yet */
-    void (*closed)(void *ud);
-    void *closed_ud;
+    size_t open;     /* links that are not closed yet */
 };
 
 /* cluster_uv.c */

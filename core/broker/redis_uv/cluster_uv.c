@@ -13,8 +13,6 @@
 
 #include "base/clock.h"
 
-#include <assert.h>
-
 #define MAP_MS 1500       /* for one node's answer about the map */
 #define MAP_MIN_MS 50     /* between two readings, and up to twice that */
 #define MAP_REST_MS 60000 /* without any doubt */
@@ -38,13 +36,13 @@ static void map_done(lq_op *op)
     if (l->map != ask) { /* another node was asked since */
         lq_op_release(op);
         lq_free(ask);
-        lq_turn_arm(l->turn);
+        lq_turn_arm(l->base.turn);
         return;
     }
     l->map = NULL;
     if (op->rc) {
-        if (!l->closing && l->state == LQ_LINK_DOWN && l->events.down)
-            l->events.down(l->ud, &op->err);
+        if (!l->base.closing && l->state == LQ_LINK_DOWN)
+            lq_link_base_down(&l->base, &op->err);
         l->map_min_ms = lq_mono_ms() + MAP_FAILED_MS / 2 +
                         (int64_t)lq_random(MAP_FAILED_MS);
     } else {
@@ -56,7 +54,7 @@ static void map_done(lq_op *op)
     }
     lq_op_release(op);
     lq_free(ask);
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 static void ask_for_map(struct lq_cluster_link *l)
@@ -74,9 +72,8 @@ static void ask_for_map(struct lq_cluster_link *l)
             n->state = LQ_NODE_FAILED;
             lq_node_fail_waiting(n);
         }
-        if (n && n->state == LQ_NODE_FAILED && l->state == LQ_LINK_DOWN &&
-            l->events.down)
-            l->events.down(l->ud, &n->why);
+        if (n && n->state == LQ_NODE_FAILED && l->state == LQ_LINK_DOWN)
+            lq_link_base_down(&l->base, &n->why);
         if (n && n->state == LQ_NODE_FAILED)
             l->map_min_ms = now + MAP_FAILED_MS;
         return;
@@ -105,23 +102,21 @@ void lq_cluster_link_break(struct lq_cluster_link *l, const lunaq_error *why)
     l->state = LQ_LINK_BREAKING;
     l->map_read = false;
     lq_cluster_doubt(l->cluster);
-    if (l->events.down)
-        l->events.down(l->ud, &told);
+    lq_link_base_down(&l->base, &told);
     told.code = LUNAQ_EBROKER;
     lq_cluster_hurry(l->cluster, &told);
     /* What listens would never end. */
     for (size_t at = 0; at < l->count; at++)
         if (l->nodes[at] && l->nodes[at]->ear)
             lq_node_close(l, at);
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 static void come_up(struct lq_cluster_link *l)
 {
     l->state = LQ_LINK_UP;
     (void)lq_cluster_back(l->cluster, 0);
-    if (l->events.up)
-        l->events.up(l->ud);
+    lq_link_base_up(&l->base);
 }
 
 /* ---- what is due --------------------------------------------------------- */
@@ -166,7 +161,7 @@ static void set_timer(struct lq_cluster_link *l)
         else if (n && n->state == LQ_NODE_OK && n->pressing)
             due = earlier(due, n->heard_ms + SILENT_MS);
     }
-    lq_timer_start(l->timer, due > now ? due - now : 0);
+    lq_timer_start(l->base.timer, due > now ? due - now : 0);
 }
 
 /* Sends what can be sent; ends nothing. */
@@ -174,7 +169,7 @@ void lq_cluster_link_pump(struct lq_cluster_link *l)
 {
     size_t at;
     lq_op *bundle;
-    if (l->closing) /* or it would open links again */
+    if (l->base.closing) /* or it would open links again */
         return;
     while ((bundle = lq_cluster_next(l->cluster, &at, lq_mono_ms())))
         lq_node_hand_over(l, bundle, at);
@@ -206,7 +201,7 @@ static void end(struct lq_cluster_link *l);
 static void turn(void *ud)
 {
     struct lq_cluster_link *l = ud;
-    if (l->closing) {
+    if (l->base.closing) {
         end(l);
         return;
     }
@@ -222,7 +217,7 @@ static void turn(void *ud)
     }
     /* First what ended, so that whoever hears that it is up has it all back. */
     lq_cluster_link_deliver(l);
-    if (l->closing) /* which armed the turn again */
+    if (l->base.closing) /* which armed the turn again */
         return;
     if (l->state != LQ_LINK_UP && l->map_read &&
         lq_cluster_out(l->cluster) == 0)
@@ -233,7 +228,7 @@ static void turn(void *ud)
 static void timer(void *ud)
 {
     struct lq_cluster_link *l = ud;
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 /* ---- the link ------------------------------------------------------------ */
@@ -260,22 +255,22 @@ static int64_t patience(const lq_op *op)
 
 static void submit(lq_link *link, lq_op *op)
 {
-    struct lq_cluster_link *l = LQ_OF(link, struct lq_cluster_link, link);
-    if (l->state != LQ_LINK_UP || l->closing) {
-        op->rc = lq_fail(&op->err, l->closing ? LUNAQ_ECANCELED : LUNAQ_EBROKER,
-                         "redis: not connected to the cluster");
+    struct lq_cluster_link *l = LQ_OF(link, struct lq_cluster_link, base.link);
+    if (l->state != LQ_LINK_UP || l->base.closing) {
+        op->rc =
+            lq_fail(&op->err, l->base.closing ? LUNAQ_ECANCELED : LUNAQ_EBROKER,
+                    "redis: not connected to the cluster");
         lq_list_append(&l->refused, &op->node);
     } else {
         lq_cluster_submit(l->cluster, op, lq_mono_ms(), patience(op));
         lq_cluster_link_pump(l);
     }
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 static void link_free(struct lq_cluster_link *l)
 {
-    lq_turn_close(l->turn);
-    lq_timer_close(l->timer);
+    lq_link_base_release(&l->base);
     lq_cluster_free(l->cluster);
     lq_url_release(&l->url);
     lq_free(l->nodes);
@@ -293,39 +288,25 @@ static void end(struct lq_cluster_link *l)
             lq_node_close(l, at);
     lq_cluster_hurry(l->cluster, &why);
     if (lq_cluster_link_deliver(l)) { /* and what that submits, a turn later */
-        lq_turn_arm(l->turn);
+        lq_turn_arm(l->base.turn);
         return;
     }
     if (l->open > 0 || lq_cluster_out(l->cluster) > 0)
         return; /* node_closed() comes back here */
-    l->closed(l->closed_ud);
+    l->base.closed(l->base.closed_ud);
     link_free(l);
-}
-
-static void close_link(lq_link *link, void (*closed)(void *ud), void *ud)
-{
-    struct lq_cluster_link *l = LQ_OF(link, struct lq_cluster_link, link);
-    assert(!l->closing);
-    l->closing = true;
-    l->closed = closed;
-    l->closed_ud = ud;
-    lq_timer_stop(l->timer);
-    lq_turn_arm(l->turn);
 }
 
 int lq_cluster_link_open(lq_link **out, lq_loop *loop, const lq_url *url,
                          const lq_link_events *events, void *ud,
                          lunaq_error *err)
 {
-    static const lq_link_ops ops = {.submit = submit, .close = close_link};
+    static const lq_link_ops ops = {.submit = submit,
+                                    .close = lq_link_base_close};
     struct lq_cluster_link *l = lq_calloc(1, sizeof(*l));
     *out = NULL;
     if (!l)
         return lq_fail_nomem(err);
-    l->link.ops = &ops;
-    l->loop = loop;
-    l->events = *events;
-    l->ud = ud;
     l->state = LQ_LINK_DOWN;
     lq_list_init(&l->refused);
     int rc = lq_url_node(&l->url, url, "", 0, err);
@@ -333,14 +314,13 @@ int lq_cluster_link_open(lq_link **out, lq_loop *loop, const lq_url *url,
     if (!rc)
         rc = lq_cluster_new(&l->cluster, url, err);
     if (!rc)
-        rc = lq_turn_new(&l->turn, loop, turn, l, err);
-    if (!rc)
-        rc = lq_timer_new(&l->timer, loop, timer, l, err);
+        rc = lq_link_base_init(&l->base, &ops, loop, events, ud, turn, timer,
+                               err);
     if (rc) {
         link_free(l);
         return rc;
     }
-    lq_turn_arm(l->turn);
-    *out = &l->link;
+    lq_turn_arm(l->base.turn);
+    *out = &l->base.link;
     return LUNAQ_OK;
 }

@@ -21,7 +21,7 @@
 #include "loop/loop.h"
 #include "redis/session.h"
 #include "redis_uv/cluster_uv.h"
-#include <assert.h>
+#include "redis_uv/link_base.h"
 
 #define CONNECT_MS 5000
 #define GREETING_MS 5000
@@ -45,28 +45,21 @@
 enum state { DOWN = 1, CONNECTING, GREETING, UP };
 
 struct redis_link {
-    lq_link link;
-    lq_loop *loop;
-    char shown[300]; /* the URL, for messages */
-    lq_link_events events;
-    void *ud;
+    lq_link_base base; /* turn: bytes to write, or operations to end.  Timer:
+                          DOWN: connect; GREETING: too late; UP: replies due? */
+    char shown[300];   /* the URL, for messages */
     enum state state;
     lq_session *session;
-    lq_proto *proto;   /* the session's */
-    lq_stream *stream; /* NULL when DOWN */
-    lq_turn *turn;     /* armed: bytes to write or operations to end */
-    lq_timer *timer;   /* DOWN: connect; GREETING: too late; UP: replies due? */
-    unsigned failures; /* in a row */
-    int64_t up_ms;     /* the loop's clock: when it came up */
-    int silent;        /* ticks in a row without a byte */
+    lq_proto *proto;     /* the session's */
+    lq_stream *stream;   /* NULL when DOWN */
+    unsigned failures;   /* in a row */
+    int64_t up_ms;       /* the loop's clock: when it came up */
+    int silent;          /* ticks in a row without a byte */
     int64_t patience_ms; /* how long a due reply may take */
     bool listens;        /* and nothing is due: it has to be asked for */
     bool choice;         /* the session's */
     lq_op_ping probe;    /* asks an idle connection how it is */
     bool idle;           /* the timer runs until it is asked */
-    bool closing;
-    void (*closed)(void *ud);
-    void *closed_ud;
 };
 
 static void link_connect(struct redis_link *l); /* 1, and after DOWN */
@@ -105,9 +98,9 @@ static bool link_deliver(struct redis_link *l)
  * has written and read. */
 static void link_watch(struct redis_link *l)
 {
-    if (!lq_timer_active(l->timer)) {
+    if (!lq_timer_active(l->base.timer)) {
         l->silent = 0;
-        lq_timer_start(l->timer, l->patience_ms / TICKS);
+        lq_timer_start(l->base.timer, l->patience_ms / TICKS);
     }
 }
 
@@ -118,20 +111,20 @@ static bool link_tick(struct redis_link *l)
         return true;
     if (l->listens && l->silent == TICKS / 2) {
         lq_proto_nudge(l->proto);
-        lq_turn_arm(l->turn);
+        lq_turn_arm(l->base.turn);
     }
-    lq_timer_start(l->timer, l->patience_ms / TICKS);
+    lq_timer_start(l->base.timer, l->patience_ms / TICKS);
     return false;
 }
 
 static void link_submit(lq_link *link, lq_op *op)
 {
-    struct redis_link *l = LQ_OF(link, struct redis_link, link);
+    struct redis_link *l = LQ_OF(link, struct redis_link, base.link);
     int64_t grace = l->choice ? CHOICE_GRACE_MS : WAIT_GRACE_MS;
 
     if (l->state != UP) { /* refused at once; a greeting keeps its own time */
         lq_proto_submit(l->proto, op);
-        lq_turn_arm(l->turn);
+        lq_turn_arm(l->base.turn);
         return;
     }
     if (lq_proto_under_way(l->proto) == 0) {
@@ -139,7 +132,7 @@ static void link_submit(lq_link *link, lq_op *op)
         l->silent = -1; /* the tick under way is not a whole one */
         l->listens = false;
         if (l->idle)
-            lq_timer_stop(l->timer);
+            lq_timer_stop(l->base.timer);
         l->idle = false;
     }
     if (op->kind == LQ_OP_LISTEN) {
@@ -151,7 +144,7 @@ static void link_submit(lq_link *link, lq_op *op)
     }
     lq_proto_submit(l->proto, op);
     link_watch(l);
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 static void probe_done(lq_op *op)
@@ -166,12 +159,12 @@ static void link_idle(struct redis_link *l)
         return;
     if (!l->idle) {
         l->idle = true;
-        lq_timer_start(l->timer, CHOICE_IDLE_MS);
+        lq_timer_start(l->base.timer, CHOICE_IDLE_MS);
         return;
     }
     lq_op_init(&l->probe.op, LQ_OP_PING);
     l->probe.op.done = probe_done;
-    link_submit(&l->link, &l->probe.op);
+    link_submit(&l->base.link, &l->probe.op);
 }
 
 static void link_flush(struct redis_link *l)
@@ -194,7 +187,7 @@ static void link_turn(void *ud)
 {
     struct redis_link *l = ud;
 
-    if (l->closing) {
+    if (l->base.closing) {
         link_end(l);
         return;
     }
@@ -210,7 +203,7 @@ static void link_timer(void *ud)
     lunaq_error why = LUNAQ_ERROR_INIT;
     char where[300];
 
-    if (l->closing)
+    if (l->base.closing)
         return;
     lq_session_show(l->session, where, sizeof(where));
     switch (l->state) {
@@ -255,7 +248,7 @@ static void link_connect(struct redis_link *l)
 
     l->state = CONNECTING;
     lq_session_where(l->session, &host, &port);
-    if (lq_stream_open(&l->stream, l->loop, host, port,
+    if (lq_stream_open(&l->stream, l->base.loop, host, port,
                        l->choice ? CHOICE_MS : CONNECT_MS, &events, l, &why))
         link_lost(l, &why);
 }
@@ -265,7 +258,7 @@ static void link_connected(void *ud)
     struct redis_link *l = ud;
     lunaq_error why = LUNAQ_ERROR_INIT;
 
-    if (l->closing)
+    if (l->base.closing)
         return;
     if (lq_session_begin(l->session, &why)) {
         link_lost(l, &why);
@@ -280,7 +273,7 @@ static void link_connected(void *ud)
 /* This connection has served: on to the place that it named. */
 static void link_hop(struct redis_link *l)
 {
-    lq_timer_stop(l->timer);
+    lq_timer_stop(l->base.timer);
     lq_stream_close(l->stream);
     l->stream = NULL;
     link_connect(l);
@@ -289,12 +282,11 @@ static void link_hop(struct redis_link *l)
 static void link_came_up(struct redis_link *l)
 {
     l->state = UP;
-    l->up_ms = lq_loop_now_ms(l->loop);
-    lq_timer_stop(l->timer);
+    l->up_ms = lq_loop_now_ms(l->base.loop);
+    lq_timer_stop(l->base.timer);
     l->idle = l->listens = false;
     link_idle(l);
-    if (l->events.up)
-        l->events.up(l->ud);
+    lq_link_base_up(&l->base);
 }
 
 static void link_data(void *ud, const char *p, size_t len)
@@ -302,7 +294,7 @@ static void link_data(void *ud, const char *p, size_t len)
     struct redis_link *l = ud;
     lunaq_error why = LUNAQ_ERROR_INIT;
 
-    if (l->closing)
+    if (l->base.closing)
         return;
     if (l->state == UP) /* a greeting has to end in time */
         l->silent = -1;
@@ -321,7 +313,7 @@ static void link_data(void *ud, const char *p, size_t len)
         p += room;
         len -= room;
         if (lq_session_received(l->session, room, &why)) {
-            if (!l->closing)
+            if (!l->base.closing)
                 link_lost(l, &why);
             return;
         }
@@ -331,12 +323,12 @@ static void link_data(void *ud, const char *p, size_t len)
         }
     }
     if (l->state == GREETING &&
-        lq_session_state(l->session) == LQ_SESSION_READY && !l->closing)
+        lq_session_state(l->session) == LQ_SESSION_READY && !l->base.closing)
         link_came_up(l);
     link_deliver(l);
     /* The engine may have more to say; after the turns that were armed just
      * now, so that what they submit leaves with it. */
-    lq_turn_arm(l->turn);
+    lq_turn_arm(l->base.turn);
 }
 
 static void link_stream_lost(void *ud, const lunaq_error *why)
@@ -344,7 +336,7 @@ static void link_stream_lost(void *ud, const lunaq_error *why)
     struct redis_link *l = ud;
     lunaq_error told;
 
-    if (l->closing)
+    if (l->base.closing)
         return;
     lq_fail(&told, why->code, "%s%s", why->message,
             l->state == GREETING ? lq_session_why_closed(l->session) : "");
@@ -380,16 +372,15 @@ static void link_lost(struct redis_link *l, const lunaq_error *why)
     again = lq_session_lost(l->session, &told);
     if (again) { /* nothing was submitted yet */
         l->state = DOWN;
-        lq_timer_start(l->timer, 0);
+        lq_timer_start(l->base.timer, 0);
         return;
     }
-    if (l->state == UP && lq_loop_now_ms(l->loop) - l->up_ms >= STEADY_MS)
+    if (l->state == UP && lq_loop_now_ms(l->base.loop) - l->up_ms >= STEADY_MS)
         l->failures = 0;
     l->failures++;
     l->state = DOWN;
-    lq_timer_start(l->timer, link_backoff(l));
-    if (l->events.down)
-        l->events.down(l->ud, &told);
+    lq_timer_start(l->base.timer, link_backoff(l));
+    lq_link_base_down(&l->base, &told);
     link_deliver(l);
 }
 
@@ -398,8 +389,7 @@ static void link_lost(struct redis_link *l, const lunaq_error *why)
 static void link_free(struct redis_link *l)
 {
     lq_stream_close(l->stream);
-    lq_timer_close(l->timer);
-    lq_turn_close(l->turn);
+    lq_link_base_release(&l->base);
     lq_session_free(l->session);
     lq_free(l);
 }
@@ -415,54 +405,39 @@ static void link_end(struct redis_link *l)
         (void)lq_session_lost(l->session, &why);
     }
     l->state = DOWN;
-    lq_timer_stop(l->timer);
     if (link_deliver(l)) { /* and what that submits, a turn later */
-        lq_turn_arm(l->turn);
+        lq_turn_arm(l->base.turn);
         return;
     }
-    l->closed(l->closed_ud);
+    l->base.closed(l->base.closed_ud);
     link_free(l);
-}
-
-static void link_close(lq_link *link, void (*closed)(void *ud), void *ud)
-{
-    struct redis_link *l = LQ_OF(link, struct redis_link, link);
-
-    assert(!l->closing);
-    l->closing = true;
-    l->closed = closed;
-    l->closed_ud = ud;
-    lq_turn_arm(l->turn);
 }
 
 int lq_redis_link_open_url(lq_link **out, lq_loop *loop, const lq_url *url,
                            const lq_link_events *events, void *ud,
                            lunaq_error *err)
 {
-    static const lq_link_ops ops = {.submit = link_submit, .close = link_close};
+    static const lq_link_ops ops = {.submit = link_submit,
+                                    .close = lq_link_base_close};
     struct redis_link *l = lq_calloc(1, sizeof(*l));
     int rc;
 
     *out = NULL;
     if (!l)
         return lq_fail_nomem(err);
-    l->link.ops = &ops;
-    l->loop = loop;
-    l->events = *events;
-    l->ud = ud;
     l->state = DOWN;
     l->patience_ms = REPLY_MS;
     lq_url_show(url, l->shown, sizeof(l->shown));
     if ((rc = lq_session_new(&l->session, url, err)) ||
-        (rc = lq_turn_new(&l->turn, loop, link_turn, l, err)) ||
-        (rc = lq_timer_new(&l->timer, loop, link_timer, l, err))) {
+        (rc = lq_link_base_init(&l->base, &ops, loop, events, ud, link_turn,
+                                link_timer, err))) {
         link_free(l);
         return rc;
     }
     l->proto = lq_session_proto(l->session);
     l->choice = lq_session_has_choice(l->session);
-    lq_timer_start(l->timer, 0);
-    *out = &l->link;
+    lq_timer_start(l->base.timer, 0);
+    *out = &l->base.link;
     return LUNAQ_OK;
 }
 
