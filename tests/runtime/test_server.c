@@ -255,9 +255,11 @@ static void two_thousand_tasks__run_once_each(void **state)
     assert_left(w, 0, 0);
 }
 
+/* The median: a busy machine may keep some back, polling keeps back most. */
 static void task_pushed_to_an_idle_server__runs_without_polling(void **state)
 {
     world *w = settled(state);
+    int soon = 0;
     add(w, "work");
     start(w, 4, 2);
     for (int i = 1; i <= 20; i++) {
@@ -265,8 +267,9 @@ static void task_pushed_to_an_idle_server__runs_without_polling(void **state)
         enqueue(w, 1);
         wait_runs(w, i);
         if (i > 5) /* by then the waiter's connection is up */
-            assert_in_range(lq_mono_ms() - from, 0, 400);
+            soon += lq_mono_ms() - from < 100;
     }
+    assert_in_range(soon, 8, 15);
 }
 
 static void concurrency__is_reached_and_never_exceeded(void **state)

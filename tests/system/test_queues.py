@@ -36,9 +36,9 @@ class Queues(World):
                                    msg=f"{queue}: {taken}")
 
     def test_strict__a_lower_queue_waits_for_the_higher(self):
-        each = 3000
+        each = 300
         for queue in self.names:
-            self.enqueue_many(each, "nothing", queue=queue)
+            self.enqueue_many(each, "nap", lambda i: b'{"seconds":0.01}', queue=queue)
         self.start(LUNAQ_STRICT="true", WORKER_CONCURRENCY=5)
         seen = set()
         while True:
