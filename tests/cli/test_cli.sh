@@ -454,8 +454,8 @@ url=$LUNAQ_BROKER
 unset LUNAQ_BROKER
 good broker_option_first "default" --broker "$url" queue ls
 good broker_option_last "default" queue ls --broker "$url"
-REDIS_URL=$url good broker_redis_url "default" queue ls
-REDIS_URL=redis://127.0.0.1:1 LUNAQ_BROKER=$url good broker_order "default" queue ls
+REDIS_URL=$url good broker__named_by_redis_url "default" queue ls
+REDIS_URL=redis://127.0.0.1:1 LUNAQ_BROKER=$url good broker__lunaq_broker_goes_first "default" queue ls
 REDIS_ADDR=127.0.0.1:1 bad broker_redis_addr 1 "127.0.0.1:1" queue ls
 good prefix_option "no queues" --prefix shop --broker "$url" queue ls
 LUNAQ_PREFIX=shop good prefix_enqueue "" --broker "$url" enqueue t --queue own
