@@ -115,11 +115,13 @@ static int cancel_parse(lq_op *op, uint32_t i, const lq_reply *reply)
         return lq_fail(&op->err, LUNAQ_ENOTFOUND,
                        "no task %.*s in queue '%.*s'", LQ_STR_ARG(o->id),
                        LQ_STR_ARG(o->queue));
-    if (lq_str_eq(lq_reply_str(reply), LQ_STR("held")))
+    if (lq_str_eq(lq_reply_str(reply), LQ_STR("held"))) {
+        o->was = LUNAQ_AGGREGATING;
         return lq_fail(&op->err, LUNAQ_ESTATE,
                        "task %.*s is being aggregated: its group's new task "
                        "can be canceled",
                        LQ_STR_ARG(o->id));
+    }
     o->was = lq_state_from(lq_reply_str(reply));
     if (o->was == LUNAQ_STATE_ANY)
         return lq_redis_odd(op);

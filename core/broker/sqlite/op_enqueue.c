@@ -65,12 +65,14 @@ void lq_sqlite_enqueue_item(lq_sqlite *q, lq_sqlite_line *line, lq_enqueue *e,
      * and a task that is refused leaves no lock. */
     if (lq_query_run(&x) == 0) {
         e->code = LUNAQ_EEXIST;
+        e->delayed = false; /* nothing was */
         return;
     }
     if (unique && !lock(q, line, e, now_ms)) {
         x = lq_query_begin(q, LQ_SQL_TASK_UNDO_ADD);
         (void)lq_query_run(&x);
         e->code = LUNAQ_EDUPLICATE;
+        e->delayed = false;
         return;
     }
     if (state == LUNAQ_PENDING) {
