@@ -72,10 +72,12 @@ typedef struct lq_op_group_take {
     int64_t left; /* what the group still holds */
 } lq_op_group_take;
 
-/* Enqueues items, makes the tasks of `alone` pending by themselves, deletes the
- * set's other tasks with their locks, counts those as processed and deletes the
- * set: all or nothing.  rc ELEASE: the set is not there any more; EEXIST,
- * EDUPLICATE: an item was refused, as items[i]->code says. */
+/* Enqueues items, makes the tasks of `alone` pending by themselves, puts those
+ * of `back` back into the group, deletes the set's other tasks with their
+ * locks, counts these as processed and deletes the set: all or nothing.  With
+ * `back` it counts as a failure, as in group_back.  rc ELEASE: the set is not
+ * there any more; EEXIST, EDUPLICATE: an item was refused, as items[i]->code
+ * says. */
 typedef struct lq_op_group_finish {
     lq_op op;
     lq_str queue, group, set_id;
@@ -84,6 +86,10 @@ typedef struct lq_op_group_finish {
     const lq_str *alone;
     size_t alone_count;
     int64_t now_ms; /* the caller's clock, for the names of day counters */
+    const lq_str *back;
+    size_t back_count;
+    lq_str error; /* with `back`: why, and when they are tried again */
+    int64_t retry_ms;
 } lq_op_group_finish;
 
 /* Puts a set's tasks back into its group.  error p NULL: nothing went wrong;

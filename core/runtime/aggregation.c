@@ -1,11 +1,8 @@
 /* The steps of one aggregation: see aggregation.h. */
-#include "runtime/aggregation.h"
+#include "runtime/aggregation_parts.h"
 
 #include "base/clock.h"
 #include "runtime/aggregator.h"
-#include "runtime/batch.h"
-#include "runtime/control.h"
-#include "task/id.h"
 
 #include <stdio.h>
 
@@ -13,54 +10,6 @@
 #define ASK_MS 60000    /* for a handler's own function */
 #define BACKOFF_MS 5000 /* doubled with each failure in a row, */
 #define BACKOFF_MAX_MS 600000 /* … up to this */
-
-/* A handler's share of the set. */
-struct part {
-    lq_internal_run run; /* first */
-    lq_aggregation *g;
-    uint64_t owner;
-    bool aggregates;
-    size_t *at; /* its tasks, as indexes */
-    size_t count;
-    lq_task *tasks; /* the same, in a row; for its function */
-    lq_aggregate_in in;
-    lq_aggregate_out out;
-};
-
-/* For handlers beyond those that one move can serve. */
-#define PART_NONE ((struct part *)(void *)-1)
-
-enum step { TAKE, ASK, FINISH, BACK };
-
-struct lq_aggregation {
-    lq_list node;
-    struct lq_aggregator *a;
-    size_t queue;
-    lq_str group;
-    lq_group_rule rule;
-    int64_t failures;
-    char set_id[LQ_UUID_LEN + 1];
-    enum step step;
-    lq_timer *timer; /* ASK: extends the set; FINISH, BACK: again */
-    lq_op_group_take take;
-    lq_op_group_extend extend;
-    lq_op_group_finish finish;
-    lq_op_group_back back;
-    bool extending, unknown, renamed;
-    bool stopping; /* the server does */
-    bool over;     /* to be freed when the extension's answer came */
-
-    lq_arena mem; /* what follows */
-    lq_task *tasks;
-    size_t task_count;
-    struct part **parts;
-    size_t part_count, asking;
-    lq_enqueue **items;
-    size_t item_count;
-    lq_str *alone;
-    size_t alone_count;
-    char error[512];
-};
 
 static void take(lq_aggregation *g);
 static void ask_all(lq_aggregation *g);
@@ -104,7 +53,7 @@ lq_aggregation *lq_aggregation_of(lq_list *node)
 static void forget(lq_aggregation *g)
 {
     for (size_t i = 0; i < g->part_count; i++) {
-        struct part *p = g->parts[i];
+        lq_aggregation_part *p = g->parts[i];
         if (p->out.made)
             lq_enqueue_release(&p->out.item);
         lq_arena_release(&p->out.mem);
@@ -118,9 +67,10 @@ static void forget(lq_aggregation *g)
     g->tasks = NULL;
     g->parts = NULL;
     g->items = NULL;
-    g->alone = NULL;
+    g->alone = g->left = NULL;
     g->task_count = g->part_count = g->item_count = g->alone_count = 0;
-    g->unknown = g->renamed = false;
+    g->left_count = 0;
+    g->unknown = g->renamed = g->broken = false;
     g->error[0] = 0;
 }
 
@@ -207,83 +157,6 @@ static void take(lq_aggregation *g)
     lq_link_submit(control_of(g)->link, &g->take.op);
 }
 
-/* ---- share out ----------------------------------------------------------- */
-
-static struct part *part_of(lq_aggregation *g, const lq_type_options *o)
-{
-    for (size_t i = 0; i < g->part_count; i++)
-        if (g->parts[i]->owner == o->group_owner)
-            return g->parts[i];
-    if (g->part_count == LQ_BATCH_MAX)
-        return PART_NONE;
-    struct part *p = lq_arena_alloc(&g->mem, sizeof(*p));
-    if (!p)
-        return NULL;
-    p->at = lq_arena_alloc(&g->mem, g->take.count * sizeof(*p->at));
-    if (!p->at)
-        return NULL;
-    p->g = g;
-    p->owner = o->group_owner;
-    p->aggregates = o->aggregates;
-    g->parts[g->part_count++] = p;
-    return p;
-}
-
-/* Whose each task is; what cannot be read runs by itself, to be archived. */
-static bool share_out(lq_aggregation *g)
-{
-    size_t n = g->take.count;
-    g->tasks = lq_arena_alloc(&g->mem, n * sizeof(*g->tasks));
-    /* NOLINTBEGIN(bugprone-sizeof-expression): of pointers it is */
-    g->parts = lq_arena_alloc(&g->mem, n * sizeof(*g->parts));
-    g->items = lq_arena_alloc(&g->mem, n * sizeof(*g->items));
-    /* NOLINTEND(bugprone-sizeof-expression) */
-    g->alone = lq_arena_alloc(&g->mem, n * sizeof(*g->alone));
-    if (!g->tasks || !g->parts || !g->items || !g->alone)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        lq_task *t = &g->tasks[g->task_count++];
-        lq_type_options o;
-        if (lq_task_decode(t, g->take.msgs[i], NULL) ||
-            !lq_aggregator_type(g->a, g->queue, t->type, &o)) {
-            g->alone[g->alone_count++] = g->take.ids[i];
-            continue;
-        }
-        struct part *p = part_of(g, &o);
-        if (!p)
-            return false;
-        if (p == PART_NONE)
-            g->alone[g->alone_count++] = g->take.ids[i];
-        else
-            p->at[p->count++] = i;
-    }
-    return true;
-}
-
-static void leave_alone(lq_aggregation *g, const struct part *p)
-{
-    for (size_t i = 0; i < p->count; i++)
-        g->alone[g->alone_count++] = g->take.ids[p->at[i]];
-}
-
-/* All of a part in one task. */
-static int make_batch(lq_aggregation *g, const struct part *p, lunaq_error *err)
-{
-    const lq_handler_source *source = &control_of(g)->rt->o.source;
-    lq_enqueue *e = lq_arena_alloc(&g->mem, sizeof(*e));
-    if (!e)
-        return lq_fail_nomem(err);
-    int rc = lq_batch_make(e, queue_of(g), g->group, g->tasks, p->at, p->count,
-                           source->is_json, &g->mem, lq_now_ms(), err);
-    if (rc == LUNAQ_EFULL) { /* too long for one task: each by itself */
-        leave_alone(g, p);
-        return LUNAQ_OK;
-    }
-    if (!rc)
-        g->items[g->item_count++] = e;
-    return rc;
-}
-
 /* ---- ask ----------------------------------------------------------------- */
 
 /* The first line: the rest is a traceback. */
@@ -295,30 +168,33 @@ static void keep_error(lq_aggregation *g, const lq_verdict *v)
         text.len = (size_t)(nl - text.p);
     if (!text.len)
         text = LQ_STR("it made no task");
-    snprintf(g->error, sizeof(g->error), "%.*s", LQ_STR_ARG(text));
+    if (!g->error[0])
+        snprintf(g->error, sizeof(g->error), "%.*s", LQ_STR_ARG(text));
     LQ_LOG(log_of(g), DEBUG, "an aggregator failed", lq_fs("group", g->group),
            lq_fs("error", v->message));
 }
 
 static void asked(lq_internal_run *r, const lq_verdict *v)
 {
-    struct part *p = (struct part *)r;
+    lq_aggregation_part *p = (lq_aggregation_part *)r;
     lq_aggregation *g = p->g;
 
     g->asking--;
-    if (v->kind == LQ_SUCCEEDED && p->out.made)
-        g->items[g->item_count++] = &p->out.item;
-    else if (v->kind == LQ_ENDED)
+    if (v->kind == LQ_SUCCEEDED && p->out.made) {
+        p->item = &p->out.item;
+    } else if (v->kind == LQ_ENDED) {
         g->stopping = true;
-    else if (!g->error[0])
+    } else {
+        p->failed = true;
         keep_error(g, v);
+    }
     if (g->asking == 0 && control_of(g)->link_up)
         finish(g);
     else if (g->asking == 0)
         lq_timer_start(g->timer, AGAIN_MS);
 }
 
-static int ask(lq_aggregation *g, struct part *p, lunaq_error *err)
+static int ask(lq_aggregation *g, lq_aggregation_part *p, lunaq_error *err)
 {
     p->tasks = lq_arena_alloc(&g->mem, p->count * sizeof(*p->tasks));
     if (!p->tasks)
@@ -341,21 +217,23 @@ static int ask(lq_aggregation *g, struct part *p, lunaq_error *err)
 static void ask_all(lq_aggregation *g)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
-    int rc = share_out(g) ? LUNAQ_OK : lq_fail_nomem(&err);
+    int rc = lq_aggregation_share_out(g) ? LUNAQ_OK : lq_fail_nomem(&err);
 
     g->step = ASK;
     g->asking = 1; /* until all were asked */
     for (size_t i = 0; i < g->part_count && !rc; i++) {
-        struct part *p = g->parts[i];
+        lq_aggregation_part *p = g->parts[i];
         if (p->aggregates)
             rc = ask(g, p, &err);
         else if (p->count == 1)
-            leave_alone(g, p);
+            lq_aggregation_leave_alone(g, p);
         else
-            rc = make_batch(g, p, &err);
+            rc = lq_aggregation_batch(g, p, &err);
     }
-    if (rc)
+    if (rc) {
         snprintf(g->error, sizeof(g->error), "%s", err.message);
+        g->broken = true;
+    }
     if (--g->asking == 0)
         finish(g);
 }
@@ -365,16 +243,34 @@ static void ask_all(lq_aggregation *g)
 static void log_done(const lq_aggregation *g)
 {
     lq_log *log = log_of(g);
-    for (size_t i = 0; i < g->item_count; i++)
-        LQ_LOG(log, INFO, "group aggregated", lq_fs("queue", queue_of(g)),
-               lq_fs("group", g->group),
-               lq_fi("tasks", (int64_t)(g->take.count - g->alone_count)),
-               lq_fs("type", g->items[i]->task.type),
-               lq_fs("task_id", g->items[i]->task.id));
+    for (size_t i = 0; i < g->part_count; i++) {
+        const lq_aggregation_part *p = g->parts[i];
+        if (p->item && !p->failed)
+            LQ_LOG(log, INFO, "group aggregated", lq_fs("queue", queue_of(g)),
+                   lq_fs("group", g->group), lq_fi("tasks", (int64_t)p->count),
+                   lq_fs("type", p->item->task.type),
+                   lq_fs("task_id", p->item->task.id));
+    }
     if (g->alone_count && lq_log_on(log, LUNAQ_LOG_DEBUG))
         LQ_LOG(log, DEBUG, "tasks of a group run by themselves",
                lq_fs("queue", queue_of(g)), lq_fs("group", g->group),
                lq_fi("tasks", (int64_t)g->alone_count));
+}
+
+static int64_t backoff_ms(int64_t failures)
+{
+    int64_t ms =
+        failures < 10 ? (int64_t)BACKOFF_MS << failures : BACKOFF_MAX_MS;
+    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+}
+
+static void log_failed(const lq_aggregation *g, size_t tasks)
+{
+    LQ_LOG(log_of(g), ERROR, "a group could not be aggregated",
+           lq_fs("queue", queue_of(g)), lq_fs("group", g->group),
+           lq_fi("tasks", (int64_t)tasks),
+           lq_fi("next_in_s", backoff_ms(g->failures) / 1000),
+           lq_fc("reason", g->error));
 }
 
 /* The id that an aggregator gave is another task's: theirs must not be lost, so
@@ -415,15 +311,19 @@ static void finished(lq_op *op)
         return;
     }
     if (op->rc && op->rc != LUNAQ_ELEASE) {
-        snprintf(g->error, sizeof(g->error), "%s", op->err.message);
-        give_back(g);
+        if (!g->error[0])
+            snprintf(g->error, sizeof(g->error), "%s", op->err.message);
+        g->broken = !lq_aggregation_refused(g);
+        finish(g);
         return;
     }
     if (op->rc == LUNAQ_OK || g->unknown)
         log_done(g); /* gone after a lost reply: it was done then */
     else
         complain(g, "a group was aggregated in vain", op->err.message);
-    bool more = op->rc == LUNAQ_OK && g->take.left > 0 &&
+    if (op->rc == LUNAQ_OK && g->left_count)
+        log_failed(g, g->left_count);
+    bool more = op->rc == LUNAQ_OK && g->take.left > 0 && !g->left_count &&
                 lq_phase(control_of(g)->rt) < LQ_PHASE_QUIET;
     lq_timer_stop(g->timer);
     forget(g);
@@ -436,7 +336,9 @@ static void finished(lq_op *op)
 
 static void finish(lq_aggregation *g)
 {
-    if (g->stopping || g->error[0]) {
+    lq_aggregation_collect(g);
+    if (g->stopping || g->broken ||
+        (g->left_count && g->item_count + g->alone_count == 0)) {
         give_back(g);
         return;
     }
@@ -452,18 +354,15 @@ static void finish(lq_aggregation *g)
     g->finish.count = g->item_count;
     g->finish.alone = g->alone;
     g->finish.alone_count = g->alone_count;
+    g->finish.back = g->left;
+    g->finish.back_count = g->left_count;
+    g->finish.error = lq_str_c(g->error);
+    g->finish.retry_ms = backoff_ms(g->failures);
     g->finish.now_ms = lq_now_ms();
     lq_link_submit(control_of(g)->link, &g->finish.op);
 }
 
 /* ---- back ---------------------------------------------------------------- */
-
-static int64_t backoff_ms(int64_t failures)
-{
-    int64_t ms =
-        failures < 10 ? (int64_t)BACKOFF_MS << failures : BACKOFF_MAX_MS;
-    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
-}
 
 static void gave_back(lq_op *op)
 {
@@ -476,11 +375,7 @@ static void gave_back(lq_op *op)
 static void give_back(lq_aggregation *g)
 {
     if (g->step != BACK && g->error[0])
-        LQ_LOG(log_of(g), ERROR, "a group could not be aggregated",
-               lq_fs("queue", queue_of(g)), lq_fs("group", g->group),
-               lq_fi("tasks", (int64_t)g->take.count),
-               lq_fi("next_in_s", backoff_ms(g->failures) / 1000),
-               lq_fc("reason", g->error));
+        log_failed(g, g->take.count);
     g->step = BACK;
     lq_timer_stop(g->timer);
     lq_op_init(&g->back.op, LQ_OP_GROUP_BACK);

@@ -1,7 +1,7 @@
 /* aggregation: one group's way from being due to what becomes of it.
  *
  *   take ──► share out ──► ask handlers ──► finish ──► (take again, if more)
- *              │               │ failed        │ refused
+ *              │               │ all failed    │ refused
  *              │               ▼               ▼
  *              │             back, with the error and a delay
  *              └─ each handler gets the tasks of its own types: all in one

@@ -198,6 +198,63 @@ static void finish__delayed_or_grouped_again__goes_there(void **state)
     group_expect(w, 1, 0);
 }
 
+static int finish_but(world *w, lq_enqueue *e, const lq_str *back, size_t n)
+{
+    const lq_str alone[] = {LQ_STR("two")};
+    lq_op_group_finish op = {.op.kind = LQ_OP_GROUP_FINISH,
+                             .queue = LQ_STR(Q),
+                             .group = LQ_STR("g"),
+                             .set_id = LQ_STR(SET),
+                             .items = &e,
+                             .count = 1,
+                             .alone = alone,
+                             .alone_count = 1,
+                             .now_ms = lq_now_ms(),
+                             .back = back,
+                             .back_count = n,
+                             .error = LQ_STR("no words for 2"),
+                             .retry_ms = 20000};
+    int rc = world_call(w, &op.op);
+    lq_op_release(&op.op);
+    return rc;
+}
+
+static void finish__some_failed__stay_in_the_group_with_the_error(void **state)
+{
+    world *w = *state;
+    const lq_str back[] = {LQ_STR("three"), LQ_STR("four")};
+    lq_enqueue e, taken;
+    lunaq_task t = group_batch("batch"), of_back = group_batch("four");
+    group_put(w, "g", "one");
+    group_put(w, "g", "two");
+    group_put(w, "g", "three");
+    group_put(w, "g", "four");
+    assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), NULL), LUNAQ_OK);
+    assert_int_equal(lq_enqueue_init(&taken, &of_back, lq_now_ms(), NULL),
+                     LUNAQ_OK);
+    assert_int_equal(group_take_only(w, SET, group_at_once), 4);
+    /* What stays keeps its id. */
+    assert_int_equal(finish_but(w, &taken, back, 2), LUNAQ_EEXIST);
+    group_expect(w, 0, 4);
+    assert_int_equal(finish_but(w, &e, back, 2), LUNAQ_OK);
+    lq_enqueue_release(&e);
+    lq_enqueue_release(&taken);
+    group_expect(w, 2, 0);
+    assert_int_equal(world_state(w, "one"), LUNAQ_STATE_ANY);
+    assert_int_equal(world_state(w, "two"), LUNAQ_PENDING);
+    assert_int_equal(world_state(w, "three"), LUNAQ_AGGREGATING);
+    assert_int_equal(world_state(w, "batch"), LUNAQ_PENDING);
+    assert_int_equal(world_stats(w).processed_total, 1);
+    assert_int_equal(group_take_only(w, SET_2, group_at_once), 0);
+    lq_op_groups op = group_look(w);
+    assert_int_equal(op.count, 1);
+    assert_int_equal(op.rows[0].size, 2);
+    assert_int_equal(op.rows[0].failures, 1);
+    assert_string_equal(op.rows[0].error.p, "no words for 2");
+    assert_in_range(op.rows[0].retry_ms, 1, 20000);
+    lq_op_release(&op.op);
+}
+
 /* ---- back, extend, reclaim ----------------------------------------------- */
 
 static void back__nothing_went_wrong__can_be_taken_again(void **state)
@@ -372,6 +429,7 @@ size_t suite_group_end(struct CMUnitTest *out)
         WORLD_TEST(finish__id_and_lock_of_its_own_tasks__may_be_used_again),
         WORLD_TEST(finish__alone__run_by_themselves_with_their_locks),
         WORLD_TEST(finish__delayed_or_grouped_again__goes_there),
+        WORLD_TEST(finish__some_failed__stay_in_the_group_with_the_error),
         WORLD_TEST(back__nothing_went_wrong__can_be_taken_again),
         WORLD_TEST(back__failed__waits_and_says_why),
         WORLD_TEST(reclaim__set_has_not_ended__stays),

@@ -45,6 +45,11 @@ class Groups(Both):
               end },
               run = function(task) log.info("event alone") end }
         """,
+        "broken.lua": """
+            return { group = { grace = "1s",
+                               aggregate = function() error("no words") end },
+              run = function() end }
+        """,
         "slow.lua": """
             return { group = { grace = "1s", aggregate = function(group, tasks)
                 log.info("aggregating", { n = #tasks })
@@ -196,6 +201,19 @@ class Groups(Both):
             self.assertEqual((row["tasks"], row["failures"]), (1, 1))
             self.assertIn("it returned nothing", row["error"])
             self.assertGreater(row["due_at"], row["oldest_at"])
+
+    def test_aggregate_that_fails__holds_up_no_other_type_of_the_group(self):
+        self.put("event", "mix", "n:=5")
+        broken = self.put("broken", "mix")
+        self.put("event", "mix", "n:=2")
+        daemon = self.start()
+        self.assertEqual(daemon.wait("digest", of="mix")["sum"], 7)
+        line = daemon.wait("a group could not be aggregated", group="mix")
+        self.assertEqual(line["tasks"], 1)
+        self.assertIn("no words", line["reason"])
+        self.assertEqual(self.show(broken)["state"], "aggregating")
+        row = wait_for("it is shown", lambda: self.groups().get("mix"), 10, 0.1)
+        self.assertEqual((row["tasks"], row["failures"]), (1, 1))
 
     # ---- ends of processes
 

@@ -183,6 +183,7 @@ const lq_redis_op lq_row_group_take = {.build = take_build,
 static int finish_build(lq_op *op, uint32_t i, lq_cmd *c)
 {
     const lq_op_group_finish *o = (const lq_op_group_finish *)op;
+    char error[1024];
     (void)i;
     if (o->count > LQ_BATCH_MAX)
         return lq_fail(&op->err, LUNAQ_EINVAL,
@@ -202,8 +203,14 @@ static int finish_build(lq_op *op, uint32_t i, lq_cmd *c)
     lq_cmd_queue(c, o->queue, "unique:");
     lq_cmd_str(c, o->group);
     lq_cmd_int(c, (int64_t)o->alone_count);
+    lq_cmd_int(c, (int64_t)o->back_count);
+    lq_cmd_int(c, o->retry_ms);
+    lq_cmd_str(c,
+               lq_str_n(error, lq_utf8_clean(o->error, error, sizeof(error))));
     for (size_t k = 0; k < o->alone_count; k++)
         lq_cmd_str(c, o->alone[k]);
+    for (size_t k = 0; k < o->back_count; k++)
+        lq_cmd_str(c, o->back[k]);
     for (size_t k = 0; k < o->count; k++)
         lq_enqueue_item_build(c, o->items[k]);
     return LUNAQ_OK;

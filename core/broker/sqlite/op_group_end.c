@@ -57,6 +57,40 @@ static void count_processed(lq_sqlite *q, int64_t queue, int64_t n,
     (void)lq_query_run(&x);
 }
 
+static void note_failure(lq_sqlite *q, int64_t queue, lq_str group,
+                         int64_t until_ms, lq_str error)
+{
+    char text[1024];
+    size_t len = lq_utf8_clean(error, text, sizeof(text));
+    lq_query x = lq_query_begin(q, LQ_SQL_GROUP_FAIL);
+    lq_query_int(&x, queue);
+    lq_query_text(&x, group);
+    lq_query_int(&x, until_ms);
+    lq_query_text(&x, lq_str_n(text, len));
+    (void)lq_query_run(&x);
+}
+
+/* Those whose handler failed stay in the group. */
+static void leave(lq_sqlite *q, const lq_op_group_finish *o, int64_t queue,
+                  int64_t number)
+{
+    for (size_t i = 0; i < o->back_count; i++) {
+        lq_query x = lq_query_begin(q, LQ_SQL_SET_LEAVE);
+        lq_query_int(&x, queue);
+        lq_query_text(&x, o->back[i]);
+        lq_query_int(&x, number);
+        (void)lq_query_run(&x);
+    }
+}
+
+static void note_well(lq_sqlite *q, int64_t queue, lq_str group)
+{
+    lq_query x = lq_query_begin(q, LQ_SQL_GROUP_WELL);
+    lq_query_int(&x, queue);
+    lq_query_text(&x, group);
+    (void)lq_query_run(&x);
+}
+
 int lq_sqlite_group_finish(lq_sqlite *q, lq_op *op, int64_t now_ms)
 {
     lq_op_group_finish *o = (lq_op_group_finish *)op;
@@ -72,13 +106,14 @@ int lq_sqlite_group_finish(lq_sqlite *q, lq_op *op, int64_t now_ms)
     if (!number)
         return lq_sqlite_set_gone(op, o->group);
     let_go(q, o, queue, number, now_ms);
+    leave(q, o, queue, number);
     int64_t n = drop_set(q, queue, number);
     if (n > 0)
         count_processed(q, queue, n, o->now_ms > 0 ? o->now_ms : now_ms);
-    lq_query x = lq_query_begin(q, LQ_SQL_GROUP_WELL);
-    lq_query_int(&x, queue);
-    lq_query_text(&x, o->group);
-    (void)lq_query_run(&x);
+    if (o->back_count)
+        note_failure(q, queue, o->group, now_ms + o->retry_ms, o->error);
+    else
+        note_well(q, queue, o->group);
     for (size_t i = 0; i < o->count; i++) {
         lq_enqueue *e = o->items[i];
         lq_sqlite_enqueue_item(q, &line, e, now_ms);
@@ -108,20 +143,12 @@ int lq_sqlite_group_back(lq_sqlite *q, lq_op *op, int64_t now_ms)
     const lq_op_group_back *o = (const lq_op_group_back *)op;
     int64_t queue = lq_sqlite_queue(q, o->queue);
     int64_t number = lq_sqlite_set(q, queue, o->group, o->set_id);
-    char error[1024];
-    size_t len = lq_utf8_clean(o->error, error, sizeof(error));
 
     if (!number)
         return lq_sqlite_set_gone(op, o->group);
     (void)put_back(q, queue, number);
-    if (!o->error.p)
-        return LUNAQ_OK;
-    lq_query x = lq_query_begin(q, LQ_SQL_GROUP_FAIL);
-    lq_query_int(&x, queue);
-    lq_query_text(&x, o->group);
-    lq_query_int(&x, now_ms + o->retry_ms);
-    lq_query_text(&x, lq_str_n(error, len));
-    (void)lq_query_run(&x);
+    if (o->error.p)
+        note_failure(q, queue, o->group, now_ms + o->retry_ms, o->error);
     return LUNAQ_OK;
 }
 

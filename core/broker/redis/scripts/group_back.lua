@@ -9,17 +9,12 @@
 -- @include _time
 -- @include _type
 -- @include _group_back
+-- @include _group_fail
 if not call('ZSCORE', KEYS[2], KEYS[1]) then return -1 end
 local bad = misfit({KEYS[1], 'zset', ARGV[1] .. ARGV[2], 'zset', KEYS[3], 'set',
                     KEYS[4], 'hash'})
 if bad then return bad end
 local n = put_back(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
 local wait = tonumber(ARGV[3])
-if wait >= 0 then
-  local before = call('HGET', KEYS[4], ARGV[2]) or ''
-  local failures = (tonumber(before:match('^%d+')) or 0) + 1
-  call('HSET', KEYS[4], ARGV[2],
-       string.format('%.0f %.0f %s', failures, floor(now * 1000) + wait,
-                     ARGV[4]))
-end
+if wait >= 0 then note_failure(KEYS[4], ARGV[2], wait, ARGV[4]) end
 return n

@@ -1,11 +1,13 @@
 -- Turns a set into other tasks: enqueues them, and deletes the set with its
--- tasks and their locks.  All of it or nothing.
+-- tasks and their locks.  What a handler failed to aggregate goes back into the
+-- group.  All of it or nothing.
 --
 -- KEYS  set aggregation_sets groups pending scheduled, processed of the day,
 --       processed, lunaq's groups
 -- ARGV  prefix of task keys, prefix of groups, prefix of locks, name of the
---       group, number of tasks that become pending by themselves, these, the
---       tasks to enqueue as in enqueue
+--       group, number of tasks that become pending by themselves, number of
+--       those that go back, ms until the next try of these, error, the former,
+--       the latter, the tasks to enqueue as in enqueue
 -- Returns a character per task to enqueue, see _enqueue ('-' = not refused,
 --       but another was); "gone": the set is not there any more
 -- Cost  O(tasks of the set)
@@ -17,21 +19,29 @@
 -- @include _item
 -- @include _since
 -- @include _enqueue
+-- @include _group_fail
 local set, sets, groups, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, lock_prefix = ARGV[1], ARGV[3]
 if not call('ZSCORE', sets, set) then return 'gone' end
 local bad = misfit({set, 'zset', groups, 'set', pending, 'list', KEYS[5], 'zset',
                     KEYS[8], 'hash'})
 if bad then return bad end
-local at, alone, items = 6 + tonumber(ARGV[5]), {}, {}
-for i = 6, at - 1 do alone[ARGV[i]] = true end
+local group, fails = ARGV[2] .. ARGV[4], tonumber(ARGV[6])
+if fails > 0 and not may_hold(group, 'zset') then
+  return redis.error_reply('WRONGTYPE ' .. group .. ' is not a zset')
+end
+local alone, back, items = {}, {}, {}
+local at = 9 + tonumber(ARGV[5])
+for i = 9, at - 1 do alone[ARGV[i]] = true end
+for i = at, at + fails - 1 do back[ARGV[i]] = true end
+at = at + fails
 while at <= #ARGV do
   items[#items + 1], at = read_item(at)
 end
 
 -- Is it about to be deleted with the set?
 local function goes(id)
-  return not alone[id] and call('ZSCORE', set, id)
+  return not alone[id] and not back[id] and call('ZSCORE', set, id)
 end
 local codes, refused = {}, false
 local ids, locks = {}, {} -- of the items before: they may be of many handlers
@@ -78,7 +88,9 @@ while true do
     local key = prefix .. id
     local h = pcall('HMGET', key, 'unique_key', 'msg')
     local lock = not h.err and lock_in(h)
-    if not h.err and alone[id] then
+    if back[id] then
+      call('ZADD', group, call('ZSCORE', set, id), id)
+    elseif not h.err and alone[id] then
       -- The lock is the message's alone while it has a group.
       if lock then call('HSET', key, 'unique_key', lock) end
       call('HSET', key, 'state', 'pending', 'pending_since', since)
@@ -95,7 +107,12 @@ while true do
   call('ZREM', set, unpack(ids))
 end
 call('ZREM', sets, set)
-call('HDEL', KEYS[8], ARGV[4])
+if fails > 0 then
+  call('SADD', groups, ARGV[4])
+  note_failure(KEYS[8], ARGV[4], tonumber(ARGV[7]), ARGV[8])
+else
+  call('HDEL', KEYS[8], ARGV[4])
+end
 count(KEYS[6], KEYS[7], deleted)
 local queue = {
   pending = pending, scheduled = KEYS[5], groups = groups, prefix = prefix,
