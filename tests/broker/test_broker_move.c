@@ -2,6 +2,7 @@
 #include "inspect_world.h"
 
 #include "base/clock.h"
+#include "task/codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -350,6 +351,61 @@ static void move__to_itself__is_refused_and_loses_nothing(void **state)
     }
 }
 
+/* Forwards what is due on a side: the state of the task then. */
+static int64_t forwarded(struct world *w, const char *id)
+{
+    lq_op_forward op = {.queue = LQ_STR(Q)};
+    lunaq_task_list *list = NULL;
+    lq_op_init(&op.op, LQ_OP_FORWARD);
+    carry_out(w, &op.op);
+    lq_op_release(&op.op);
+    assert_int_equal(lunaq_task_find(w->client, Q, id, &list, NULL), 0);
+    int64_t state = lunaq_task_list_at(list, 0)->state;
+    lunaq_task_list_free(list);
+    return state;
+}
+
+/* Whether it goes into its group does not change with the broker: what Asynq's
+ * client scheduled names it in its message only, and so does what has left it.
+ */
+static void move__group_in_the_message_only__goes_where_it_would_have(void **s)
+{
+    struct world *const sides[] = {&redis, &sqlite};
+    (void)s;
+    for (size_t i = 0; i < 4; i++) {
+        bool alone = i & 1;
+        struct world *from = sides[i / 2], *to = sides[1 - i / 2];
+        lunaq_broker_moved moved = {0};
+        lq_buf msg;
+        lq_task t = {.type = LQ_STR("hello"),
+                     .id = LQ_STR("due"),
+                     .queue = LQ_STR(Q),
+                     .group_key = LQ_STR("g")};
+        lq_copy item = {.state = LUNAQ_SCHEDULED,
+                        .id = t.id,
+                        .at_ms = 1700000000000,
+                        .group = alone ? (lq_str){0} : LQ_STR("g")};
+        lq_op_import op = {.queue = LQ_STR(Q), .items = &item, .count = 1};
+        lq_queue_copy none = {0};
+        lq_buf_init(&msg, 0);
+        lq_task_encode(&msg, &t);
+        item.msg = lq_buf_str(&msg);
+        plant_queue(from, Q, &none);
+        lq_op_init(&op.op, LQ_OP_IMPORT);
+        carry_out(from, &op.op);
+        assert_int_equal(item.code, LUNAQ_OK);
+        lq_op_release(&op.op);
+        lq_buf_release(&msg);
+        if (from == &redis && !alone) /* as Asynq's client leaves it */
+            redis_int(from, "HDEL", "asynq:{" Q "}:t:due", "lunaq_group", NULL);
+        assert_int_equal(move(from, to, NULL, &moved, NULL), 0);
+        assert_int_equal(forwarded(to, "due"),
+                         alone ? LUNAQ_PENDING : LUNAQ_AGGREGATING);
+        end(NULL);
+        begin(NULL);
+    }
+}
+
 static void move__nothing_there__is_not_found(void **state)
 {
     (void)state;
@@ -373,6 +429,7 @@ int main(int argc, char **argv)
         TEST(move__another_task_of_the_same_id__is_refused),
         TEST(move__beside_a_live_server__only_by_force),
         TEST(move__to_itself__is_refused_and_loses_nothing),
+        TEST(move__group_in_the_message_only__goes_where_it_would_have),
         TEST(move__nothing_there__is_not_found),
     };
     if (argc > 1)

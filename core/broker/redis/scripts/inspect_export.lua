@@ -68,19 +68,26 @@ end
 local function add(id, score)
   local t = ARGV[4] .. id
   local h = redis.pcall('HMGET', t, 'msg', 'group', 'lunaq_group',
-    'unique_key', 'lunaq_cancel', 'result', 'lunaq_crashes', 'pending_since')
+    'unique_key', 'lunaq_cancel', 'result', 'lunaq_crashes', 'pending_since',
+    'lunaq_alone')
   if h.err or not h[1] then
     dangling = dangling + 1
     return
   end
   local at = math.floor(tonumber(score) or 0) * 1000
   if place == 1 then at = math.floor((tonumber(h[8]) or 0) / 1e6) end
+  local group = h[2] or h[3]
+  if names[place] == 'scheduled' and not group and not h[9] then
+    -- As our forwarder finds the group of what Asynq's client scheduled.
+    local _, from, stop = field(h[1], 14)
+    group = from and stop > from and h[1]:sub(from, stop - 1) or false
+  end
   local lock, left = lock_of(t, ARGV[6]), 0
   if lock and redis.pcall('GET', lock) == id then
     left = math.max(0, redis.call('PTTL', lock))
   end
   rows[#rows + 1] = {id, names[place], string.format('%.0f', at), h[1],
-    h[2] or h[3], lock or h[4], h[5], h[6], h[7] or '0', left}
+    group, lock or h[4], h[5], h[6], h[7] or '0', left}
   bytes = bytes - #h[1] - (h[6] and #h[6] or 0)
 end
 

@@ -10,6 +10,7 @@
 -- Cost  O(log n) a task
 -- @include _time
 -- @include _type
+-- @include _message
 local places = {pending = {KEYS[1], 'list'}, active = {KEYS[2], 'list'},
   scheduled = {KEYS[4], 'zset'}, retry = {KEYS[5], 'zset'},
   archived = {KEYS[6], 'zset'}, completed = {KEYS[7], 'zset'},
@@ -49,20 +50,22 @@ local function put(t)
     return 'W'
   end
   local fields = {'msg', t.msg, 'state', t.state}
-  local function field(name, value)
+  local function give(name, value)
     if not value then return end
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
   -- Asynq puts what has this field into a group that nobody announced.
-  field(t.state == 'scheduled' and 'lunaq_group' or 'group', t.group)
+  give(t.state == 'scheduled' and 'lunaq_group' or 'group', t.group)
+  -- Its message may name a group that it has left: it does not go back.
+  if not t.group and field(t.msg, 14) then give('lunaq_alone', '1') end
   -- Asynq's tasks of a group name their lock in the message only.
-  if t.state ~= 'aggregating' then field('unique_key', t.unique) end
-  field('lunaq_cancel', t.cancel)
-  field('result', t.result)
-  if t.crashes ~= '0' then field('lunaq_crashes', t.crashes) end
+  if t.state ~= 'aggregating' then give('unique_key', t.unique) end
+  give('lunaq_cancel', t.cancel)
+  give('result', t.result)
+  if t.crashes ~= '0' then give('lunaq_crashes', t.crashes) end
   if t.state == 'pending' then
-    field('pending_since', string.format('%.0f000000', t.ms))
+    give('pending_since', string.format('%.0f000000', t.ms))
     call('LPUSH', KEYS[1], t.id)
   elseif t.state == 'active' then
     call('LPUSH', KEYS[2], t.id)
