@@ -357,6 +357,59 @@ static void memory__without_the_command__is_still_known(void **state)
     lunaq_queue_list_free(list);
 }
 
+/* Whatever is broken in it: it can be got rid of. */
+static void remove__keys_of_wrong_types__leaves_nothing(void **state)
+{
+    static const char *const keys[] = {
+        "pending",  "active",    "lease",  "scheduled",       "retry",
+        "archived", "completed", "groups", "aggregation_sets"};
+    struct world *w = *state;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    for (size_t i = 0; i < LQ_COUNT(keys); i++) {
+        char key[64];
+        furnish(w);
+        snprintf(key, sizeof key, "asynq:{" Q "}:%s", keys[i]);
+        free(redis_text(w, "DEL", key, NULL));
+        free(redis_text(w, "SET", key, "x", NULL));
+        assert_int_equal(lunaq_queue_remove(w->client, Q, false, &err),
+                         LUNAQ_ESTATE);
+        if (lunaq_queue_remove(w->client, Q, true, &err))
+            fail_msg("%s: %s", keys[i], err.message);
+        assert_int_equal(things(w), 0);
+    }
+}
+
+/* As Asynq leaves them, whose recoverer does not announce a group. */
+static void remove__group_without_a_name__is_gone(void **state)
+{
+    struct world *w = *state;
+    furnish(w);
+    redis_int(w, "SREM", K("groups"), "x:y", NULL);
+    redis_int(w, "ZADD", K("g:lost:set"), "1", "nowhere", NULL);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, true, NULL), 0);
+    assert_int_equal(things(w), 0);
+}
+
+/* A task that no list knows of is a task. */
+static void remove__task_that_is_nowhere__needs_force(void **state)
+{
+    struct world *w = *state;
+    plant_in(w, Q, LUNAQ_AGGREGATING, "g", "x:y");
+    redis_int(w, "SREM", K("groups"), "x:y", NULL);
+    int64_t before = things(w);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, false, NULL),
+                     LUNAQ_ESTATE);
+    assert_int_equal(things(w), before); /* nor is it paused now */
+    assert_int_equal(lunaq_queue_remove(w->client, Q, true, NULL), 0);
+    assert_int_equal(things(w), 0);
+    /* Nothing but what is no task goes without. */
+    plant_in(w, Q, LUNAQ_PENDING, "one", NULL);
+    assert_int_equal(lunaq_task_delete(w->client, Q, "one", NULL), 0);
+    redis_int(w, "HSET", "lunaq:{" Q "}:cron", "e", "1", NULL);
+    assert_int_equal(lunaq_queue_remove(w->client, Q, false, NULL), 0);
+    assert_int_equal(things(w), 0);
+}
+
 static void remove__unknown_queue__is_not_found(void **state)
 {
     struct world *w = *state;
@@ -468,6 +521,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest redis_only[] = {
         TEST(remove__all_that_belongs_to_it__is_gone),
         TEST(remove__name_that_is_a_pattern__takes_no_neighbour),
+        TEST(remove__keys_of_wrong_types__leaves_nothing),
+        TEST(remove__group_without_a_name__is_gone),
+        TEST(remove__task_that_is_nowhere__needs_force),
         TEST(memory__without_the_command__is_still_known),
     };
     const struct CMUnitTest sqlite_only[] = {

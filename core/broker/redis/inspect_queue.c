@@ -265,10 +265,12 @@ const lq_redis_op lq_inspect_queue_pause = {.build = pause_build,
 /* ---- QUEUE_REMOVE
  * --------------------------------------------------------------- *
  *
- * cursor  ""      is there such a queue?          → tasks
- *         tasks   a part of its tasks is deleted  → tasks, scan:0
- *         scan:n  a part of the other keys is     → scan:m, tasks, gone
- *         gone    its name is taken from the set  → the end
+ * cursor  ""      is there such a queue?               → tasks
+ *         tasks   by force: a part of its tasks goes   → tasks, scan:0
+ *                 else it has none in any list         → look:0
+ *         look:n  nor has a part of its keys one       → look:m, scan:0
+ *         scan:n  a part of the other keys is deleted  → scan:m, tasks, gone
+ *         gone    its name is taken from the set       → the end
  */
 
 static int remove_build(lq_op *base, uint32_t i, lq_cmd *cmd)
