@@ -4,6 +4,7 @@
 #include "api/broker_choice.h"
 #include "base/cpus.h"
 #include "base/sized.h"
+#include "broker/url.h"
 #include "task/durable.h"
 
 #include <assert.h>
@@ -246,6 +247,11 @@ static int copy_options(lunaq_server *s, const lunaq_server_options *options,
     o->handlers = dup_or_null(&s->mem, o->handlers);
     o->migrations = dup_or_null(&s->mem, o->migrations);
     rc = set_numbers(o, err);
+    if (!rc && o->durable == LUNAQ_DURABLE_REPLICA &&
+        lq_url_is_sqlite(o->broker))
+        rc = lq_fail(err, LUNAQ_ECONFIG,
+                     "durable = replica: a queue file has no replicas: set it "
+                     "to fsync or none");
     if (!rc)
         rc = copy_queues(s, err);
     if (!rc)

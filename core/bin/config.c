@@ -492,7 +492,10 @@ static int finish(struct loading *l)
     if (!o->handlers && !(o->handlers = config_strdup(c, path)))
         return no_memory(l);
     if (!*o->handlers)
-        return config_fail(l->err, LUNAQ_ECONFIG,
+        return config_fail(l->err,
+                           c->source[config_key_find("handlers")][0] == '-'
+                               ? LUNAQ_EINVAL
+                               : LUNAQ_ECONFIG,
                            "%s: handlers: the folder's name is empty",
                            c->source[config_key_find("handlers")]);
     if (o->migrations && !*o->migrations) {

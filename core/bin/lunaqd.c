@@ -132,7 +132,8 @@ static const char *who_said(const config *c, const char *message)
     static const char *const begins[][2] = {
         {"broker URL", "broker"}, {"redis: TLS", "broker"},
         {"sqlite: ", "broker"},   {"prefix", "prefix"},
-        {"cron entry", "cron"},   {"timezone", "timezone"}};
+        {"cron entry", "cron"},   {"timezone", "timezone"},
+        {"durable", "durable"}};
     for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
         if (strncmp(message, begins[i][0], strlen(begins[i][0])) == 0)
             return c->source[config_key_find(begins[i][1])];
@@ -143,20 +144,17 @@ static const char *who_said(const config *c, const char *message)
 static void say_failure(lunaqd *d)
 {
     const config *c = d->config;
-    const char *source = NULL, *hint = "";
+    const char *text =
+        d->err.message[0] ? d->err.message : lunaq_strerror(d->rc);
+    const char *who = who_said(c, text), *hint = "";
     if (d->rc == LUNAQ_EBROKER && !is_file(c->options.broker)) {
-        source = c->source[config_key_find("broker")];
-        hint = "is Redis running there?";
+        who = c->source[config_key_find("broker")]; /* it says what to do */
     } else if (d->rc == LUNAQ_EDATABASE && !is_file(c->options.database)) {
-        source = c->source[config_key_find("database")];
+        who = c->source[config_key_find("database")];
         hint = "is PostgreSQL running there, and are user and database right?";
     }
-    const char *who = *hint ? NULL : who_said(c, d->err.message);
-    say_line(&d->say, LUNAQ_LOG_ERROR, "cannot start: %s%s%s%s%s%s%s%s",
-             who ? who : "", who ? ": " : "",
-             d->err.message[0] ? d->err.message : lunaq_strerror(d->rc),
-             *hint ? " (" : "", source ? source : "", source ? ": " : "", hint,
-             *hint ? ")" : "");
+    say_line(&d->say, LUNAQ_LOG_ERROR, "cannot start: %s%s%s%s%s",
+             who ? who : "", who ? ": " : "", text, *hint ? "; " : "", hint);
 }
 
 static void started(lunaqd *d)
@@ -412,7 +410,7 @@ static int check(const lunaqd *d)
 {
     lunaq_error err = LUNAQ_ERROR_INIT;
     const config *c = d->config;
-    if (!home_has_handlers(&d->say, c))
+    if (!home_has_folders(&d->say, c))
         return EXIT_FAILED;
     if (lunaq_server_check(&c->options, &err)) {
         const char *who = who_said(c, err.message);
@@ -461,7 +459,7 @@ int main(int argc, char **argv)
         say_configure(&d.say, d.config);
         for (size_t i = 0; i < d.config->warning_count; i++)
             say_line(&d.say, LUNAQ_LOG_WARN, "%s", d.config->warnings[i]);
-        code = home_has_handlers(&d.say, d.config) ? run(&d) : EXIT_FAILED;
+        code = home_has_folders(&d.say, d.config) ? run(&d) : EXIT_FAILED;
         break;
     }
     if (fflush(stdout) || ferror(stdout))

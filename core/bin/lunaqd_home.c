@@ -63,18 +63,30 @@ bool home_make_data(const say *s, const config *c)
     return true;
 }
 
-bool home_has_handlers(const say *s, const config *c)
+/* True for a folder; else it is told, if somebody named it. */
+static bool is_folder(const say *s, const config *c, const char *key,
+                      const char *path)
 {
     struct stat st;
-    const char *source = c->source[config_key_find("handlers")];
-    if (stat(c->options.handlers, &st) == 0 && S_ISDIR(st.st_mode))
+    const char *source = c->source[config_key_find(key)];
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return true;
     if (source)
         say_line(s, LUNAQ_LOG_ERROR,
-                 "handlers: %s is not a folder (%s): create it, or correct "
-                 "the setting",
-                 c->options.handlers, source);
-    else
+                 "%s: %s: %s is not a folder: create it, or correct the "
+                 "setting",
+                 source, key, path);
+    return false;
+}
+
+bool home_has_folders(const say *s, const config *c)
+{
+    const lunaq_server_options *o = &c->options;
+    if (o->migrations && !is_folder(s, c, "migrations", o->migrations))
+        return false;
+    if (is_folder(s, c, "handlers", o->handlers))
+        return true;
+    if (!c->source[config_key_find("handlers")])
         say_line(s, LUNAQ_LOG_ERROR,
                  "no handlers: looked for lunaq.conf.lua and handlers/ in %s "
                  "and the folders above; create handlers/hello.lua there, or "

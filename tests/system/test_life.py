@@ -265,7 +265,7 @@ class CannotStart(World):
 
     def test_broker__nobody_there(self):
         self.refused("cannot start", "/nowhere.sock", "LUNAQ_BROKER",
-                     "is Redis running there?",
+                     "is the server running?",
                      LUNAQ_BROKER="redis-socket:///nowhere.sock")
 
     def test_broker__port_refused(self):
@@ -373,6 +373,8 @@ class Actions(World):
                 (entry % ("@daily", ', tz = "Mars/Base"'), "Mars/Base"),
                 (entry % ("@daily", ""), None),
                 ('timezone = "Mars/Base"', "timezone"),
+                ('migrations = "schema"', "schema is not a folder"),
+                ('broker = "sqlite:q.db", durable = "replica"', "has no replicas"),
                 ('broker = "http://h"', "broker"),
                 ('broker = "redis://h", prefix = "a:b"', "prefix"),
                 ('broker = "rediss://h", redis = { ca = "no.pem" }', "no.pem"),
