@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(lq_alloc_live() == 0);
         return 0;
     }
+    walk(z, -((int64_t)1 << 61));
     walk(z, -((int64_t)1 << 40));
     walk(z, 0);
     for (size_t i = 0; i < LQ_COUNT(specs); i++) {
