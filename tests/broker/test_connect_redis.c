@@ -306,20 +306,22 @@ static void tls__files_that_will_not_do__are_named_at_open(void **state)
         {"ca.pem", "client.pem", "locked.key", "has a passphrase"},
     };
     (void)state;
-    for (size_t i = 0; i < LQ_COUNT(rows); i++) {
+    for (size_t i = 0; i < 2 * LQ_COUNT(rows); i++) {
         char url[400];
+        const size_t row = i / 2;
         lunaq_error err = LUNAQ_ERROR_INIT;
         lq_caller *caller = NULL;
         int64_t live = lq_alloc_live();
-        size_t n = (size_t)snprintf(url, sizeof(url), "rediss://h?ca=%s",
-                                    tls_file(&files, rows[i].ca));
-        if (rows[i].cert)
+        size_t n = (size_t)snprintf(url, sizeof(url), "rediss%s://h?ca=%s",
+                                    i % 2 ? "-cluster" : "",
+                                    tls_file(&files, rows[row].ca));
+        if (rows[row].cert)
             snprintf(url + n, sizeof(url) - n, "&cert=%s&key=%s",
-                     tls_file(&files, rows[i].cert),
-                     tls_file(&files, rows[i].key));
+                     tls_file(&files, rows[row].cert),
+                     tls_file(&files, rows[row].key));
         assert_int_equal(lq_redis_caller_open(&caller, url, &err),
                          LUNAQ_ECONFIG);
-        if (!strstr(err.message, rows[i].says))
+        if (!strstr(err.message, rows[row].says))
             fail_msg("%s: %s", url, err.message);
         assert_int_equal(lq_alloc_live(), live);
     }

@@ -15,7 +15,7 @@ static lq_session *make(const char *text)
     lq_session *s = NULL;
     lq_url url;
     assert_int_equal(lq_url_parse(&url, text, NULL), LUNAQ_OK);
-    assert_int_equal(lq_session_new(&s, &url, NULL), LUNAQ_OK);
+    assert_int_equal(lq_session_new(&s, &url, NULL, NULL), LUNAQ_OK);
     lq_url_release(&url);
     return s;
 }

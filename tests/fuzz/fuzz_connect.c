@@ -31,7 +31,7 @@ static void try_session(const char *url, const uint8_t *p, size_t len)
     lq_session *s = NULL;
     lq_url u;
     CHECK(lq_url_parse(&u, url, NULL) == LUNAQ_OK);
-    CHECK(lq_session_new(&s, &u, NULL) == LUNAQ_OK);
+    CHECK(lq_session_new(&s, &u, NULL, NULL) == LUNAQ_OK);
     lq_url_release(&u);
     for (size_t at = 0; at < len;) {
         lunaq_error why = {LUNAQ_EBROKER, "lost"};

@@ -18,8 +18,9 @@ struct node {
 };
 
 struct caller {
-    lq_caller base; /* first */
-    lq_url url;     /* login and TLS of every node */
+    lq_caller base;      /* first */
+    lq_url url;          /* login and TLS of every node */
+    lq_tls_context *tls; /* NULL: none */
     lq_cluster *cluster;
     struct node *nodes; /* by the map's index */
     size_t count;
@@ -48,7 +49,7 @@ static lq_caller *caller_of(struct caller *c, size_t at, lunaq_error *err)
     const lq_cluster_addr *addr = &map->nodes[at].addr;
     if (lq_url_node(&url, &c->url, addr->host, addr->port, err))
         return NULL;
-    (void)lq_redis_caller_open_url(&c->nodes[at].caller, &url, err);
+    (void)lq_redis_caller_open_url(&c->nodes[at].caller, &url, c->tls, err);
     lq_url_release(&url);
     return c->nodes[at].caller;
 }
@@ -211,6 +212,7 @@ static void close_caller(lq_caller *caller)
     for (size_t i = 0; i < c->count; i++)
         lq_caller_close(c->nodes[i].caller);
     lq_free(c->nodes);
+    lq_tls_context_free(c->tls);
     lq_cluster_free(c->cluster);
     lq_url_release(&c->url);
     lq_free(c);
@@ -226,6 +228,8 @@ int lq_cluster_caller_open(lq_caller **out, const lq_url *url, lunaq_error *err)
     c->base.ops = &ops;
     int rc = lq_url_node(&c->url, url, "", 0, err);
     c->url.scheme = LQ_URL_REDIS_CLUSTER; /* what its nodes are of */
+    if (!rc && url->tls)
+        rc = lq_tls_context_new(&c->tls, url, err);
     if (!rc)
         rc = lq_cluster_new(&c->cluster, url, err);
     if (rc) {

@@ -319,7 +319,7 @@ static void close_caller(lq_caller *caller)
 }
 
 int lq_redis_caller_open_url(lq_caller **out, const lq_url *url,
-                             lunaq_error *err)
+                             lq_tls_context *tls, lunaq_error *err)
 {
     static const lq_caller_ops ops = {call, close_caller};
     struct caller *c = lq_calloc(1, sizeof(*c));
@@ -330,7 +330,7 @@ int lq_redis_caller_open_url(lq_caller **out, const lq_url *url,
     c->fd = -1;
     c->spin.allowed = lq_cpus() > 1;
     lq_url_show(url, c->shown, sizeof(c->shown));
-    int rc = lq_session_new(&c->session, url, err);
+    int rc = lq_session_new(&c->session, url, tls, err);
     if (rc) {
         close_caller(&c->base);
         return rc;
@@ -347,7 +347,7 @@ int lq_redis_caller_open(lq_caller **out, const char *url, lunaq_error *err)
     if (!rc && parsed.scheme == LQ_URL_REDIS_CLUSTER)
         rc = lq_cluster_caller_open(out, &parsed, err);
     else if (!rc)
-        rc = lq_redis_caller_open_url(out, &parsed, err);
+        rc = lq_redis_caller_open_url(out, &parsed, NULL, err);
     lq_url_release(&parsed);
     return rc;
 }

@@ -1,7 +1,6 @@
 #include "redis/session.h"
 
 #include "redis/sentinel.h"
-#include "redis/tls.h"
 
 #include <stdio.h>
 
@@ -12,10 +11,11 @@ struct lq_session {
     lq_url url;
     lq_proto *proto;
     lq_tls_context *context; /* NULL: no TLS */
-    lq_sentinel *sentinel;   /* NULL: there is one place only */
-    lq_url_host master;      /* that the sentinel named; name NULL: ask */
-    lq_tls *tls;             /* of this connection */
-    char *cipher;            /* what is read of TLS */
+    bool own_context;
+    lq_sentinel *sentinel; /* NULL: there is one place only */
+    lq_url_host master;    /* that the sentinel named; name NULL: ask */
+    lq_tls *tls;           /* of this connection */
+    char *cipher;          /* what is read of TLS */
     enum lq_session_state state;
     bool heard; /* Redis said something on this connection */
     bool hop;
@@ -32,7 +32,8 @@ static int copy_url(lq_url *to, const lq_url *from, lunaq_error *err)
     return rc;
 }
 
-int lq_session_new(lq_session **out, const lq_url *url, lunaq_error *err)
+int lq_session_new(lq_session **out, const lq_url *url, lq_tls_context *tls,
+                   lunaq_error *err)
 {
     lq_session *s = NULL;
     int rc = LUNAQ_OK;
@@ -47,7 +48,9 @@ int lq_session_new(lq_session **out, const lq_url *url, lunaq_error *err)
     rc = copy_url(&s->url, url, err);
     if (!rc)
         rc = lq_proto_new(&s->proto, url, err);
-    if (!rc && url->tls)
+    s->context = url->tls ? tls : NULL;
+    s->own_context = url->tls && !tls;
+    if (!rc && s->own_context)
         rc = lq_tls_context_new(&s->context, url, err);
     if (!rc && url->scheme == LQ_URL_REDIS_SENTINEL)
         rc = lq_sentinel_new(&s->sentinel, url, err);
@@ -64,7 +67,8 @@ void lq_session_free(lq_session *s)
     if (!s)
         return;
     lq_tls_free(s->tls);
-    lq_tls_context_free(s->context);
+    if (s->own_context)
+        lq_tls_context_free(s->context);
     lq_sentinel_free(s->sentinel);
     lq_proto_free(s->proto);
     lq_free(s->master.name);

@@ -22,6 +22,7 @@
 #define LQ_SESSION_H
 
 #include "redis/proto.h"
+#include "redis/tls.h"
 
 typedef struct lq_session lq_session;
 
@@ -33,9 +34,12 @@ enum lq_session_state {
     LQ_SESSION_READY
 };
 
-/** Makes a session that is DOWN.  Reads the files of TLS and copies what it
- *  needs of url.  LUNAQ_ECONFIG: it cannot be used. */
-int lq_session_new(lq_session **out, const lq_url *url, lunaq_error *err);
+/** Makes a session that is DOWN.  Copies what it needs of url.  tls: what the
+ *  URL says of it, which has to outlive the session and may serve others of
+ *  this thread; NULL: it reads the files itself.  LUNAQ_ECONFIG: the URL cannot
+ *  be used. */
+int lq_session_new(lq_session **out, const lq_url *url, lq_tls_context *tls,
+                   lunaq_error *err);
 /** Must be DOWN with nothing left to fetch.  NULL is fine. */
 void lq_session_free(lq_session *s);
 

@@ -111,8 +111,8 @@ struct lq_node *lq_node_at(struct lq_cluster_link *l, size_t at,
     const lq_cluster_addr *addr = &map->nodes[at].addr;
     int rc = lq_url_node(&url, &l->url, addr->host, addr->port, err);
     if (!rc) {
-        rc = lq_redis_link_open_url(&n->link, l->base.loop, &url, &events, n,
-                                    err);
+        rc = lq_redis_link_open_url(&n->link, l->base.loop, &url, l->tls,
+                                    &events, n, err);
         lq_url_release(&url);
     }
     if (rc) {

@@ -5,6 +5,7 @@
 
 #include "loop/loop.h"
 #include "redis/cluster.h"
+#include "redis/tls.h"
 #include "redis_uv/cluster_uv.h"
 #include "redis_uv/link_base.h"
 
@@ -40,8 +41,9 @@ struct lq_map_ask {
 };
 
 struct lq_cluster_link {
-    lq_link_base base; /* timer: something is due */
-    lq_url url;        /* login and TLS of every node */
+    lq_link_base base;   /* timer: something is due */
+    lq_url url;          /* login and TLS of every node */
+    lq_tls_context *tls; /* NULL: none */
     enum lq_link_state state;
     lq_cluster *cluster;
     struct lq_node **nodes; /* by the map's index; NULL = no link yet */

@@ -271,6 +271,7 @@ static void submit(lq_link *link, lq_op *op)
 static void link_free(struct lq_cluster_link *l)
 {
     lq_link_base_release(&l->base);
+    lq_tls_context_free(l->tls);
     lq_cluster_free(l->cluster);
     lq_url_release(&l->url);
     lq_free(l->nodes);
@@ -311,6 +312,8 @@ int lq_cluster_link_open(lq_link **out, lq_loop *loop, const lq_url *url,
     lq_list_init(&l->refused);
     int rc = lq_url_node(&l->url, url, "", 0, err);
     l->url.scheme = LQ_URL_REDIS_CLUSTER; /* what its nodes are of */
+    if (!rc && url->tls)
+        rc = lq_tls_context_new(&l->tls, url, err);
     if (!rc)
         rc = lq_cluster_new(&l->cluster, url, err);
     if (!rc)

@@ -414,8 +414,8 @@ static void link_end(struct redis_link *l)
 }
 
 int lq_redis_link_open_url(lq_link **out, lq_loop *loop, const lq_url *url,
-                           const lq_link_events *events, void *ud,
-                           lunaq_error *err)
+                           lq_tls_context *tls, const lq_link_events *events,
+                           void *ud, lunaq_error *err)
 {
     static const lq_link_ops ops = {.submit = link_submit,
                                     .close = lq_link_base_close};
@@ -428,7 +428,7 @@ int lq_redis_link_open_url(lq_link **out, lq_loop *loop, const lq_url *url,
     l->state = DOWN;
     l->patience_ms = REPLY_MS;
     lq_url_show(url, l->shown, sizeof(l->shown));
-    if ((rc = lq_session_new(&l->session, url, err)) ||
+    if ((rc = lq_session_new(&l->session, url, tls, err)) ||
         (rc = lq_link_base_init(&l->base, &ops, loop, events, ud, link_turn,
                                 link_timer, err))) {
         link_free(l);
@@ -450,7 +450,7 @@ int lq_redis_link_open(lq_link **out, lq_loop *loop, const void *broker,
     if (!rc && url.scheme == LQ_URL_REDIS_CLUSTER)
         rc = lq_cluster_link_open(out, loop, &url, events, ud, err);
     else if (!rc)
-        rc = lq_redis_link_open_url(out, loop, &url, events, ud, err);
+        rc = lq_redis_link_open_url(out, loop, &url, NULL, events, ud, err);
     lq_url_release(&url);
     return rc;
 }

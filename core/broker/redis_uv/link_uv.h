@@ -4,6 +4,7 @@
 
 #include "broker/broker.h"
 #include "broker/url.h"
+#include "redis/tls.h"
 
 /** Opens a link for a Redis URL (broker/url.h); the first attempt to connect
  *  follows on the loop.  What operations of one loop turn send leaves together
@@ -17,9 +18,11 @@
  *  After a loss `down` comes first, then the operations that were under way
  *  are done.  LUNAQ_ECONFIG: the URL cannot be used. */
 lq_link_open_fn lq_redis_link_open;
-/** The same for a URL that was parsed, and is no cluster's; it is not kept. */
+/** The same for a URL that was parsed, and is no cluster's; it is not kept.
+ *  tls: as lq_session_new() has it (redis/session.h). */
 int lq_redis_link_open_url(lq_link **out, struct lq_loop *loop,
-                           const lq_url *url, const lq_link_events *events,
-                           void *ud, lunaq_error *err);
+                           const lq_url *url, lq_tls_context *tls,
+                           const lq_link_events *events, void *ud,
+                           lunaq_error *err);
 
 #endif
