@@ -200,6 +200,7 @@ static void find__whole_id__in_any_queue(void **state)
     const lunaq_task_info *t = lunaq_task_list_at(list, 0);
     assert_string_equal(t->queue, "other");
     assert_string_equal(t->result, "42");
+    assert_int_equal(t->result_len, 2);
     assert_int_equal(t->state, LUNAQ_PENDING);
     assert_ids(list, "x");
     assert_int_equal(lunaq_task_find(w->client, Q, "x", &list, NULL),

@@ -114,6 +114,9 @@ func TestEntriesAreAsAsynqs(t *testing.T) {
 		return err == nil && len(all) == 3 && !entries["often"].Prev.IsZero()
 	})
 	e := entries["seldom"]
+	if string(e.Task.Payload()) != `{"n":1}` {
+		t.Errorf("payload %q", e.Task.Payload())
+	}
 	if !e.Prev.IsZero() {
 		t.Errorf("it never ran, and shows %v", e.Prev)
 	}

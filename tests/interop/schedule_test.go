@@ -8,8 +8,8 @@ import (
 )
 
 // history compares what both say an entry enqueued, newest first, once it
-// enqueued so often: of the last two, the limit asked for.
-func (w *world) history(entry string, often int) {
+// enqueued so often since an instant: of the last two, the limit asked for.
+func (w *world) history(entry string, often int, since time.Time) {
 	w.t.Helper()
 	w.until("the entry enqueued often enough", func() bool {
 		events, err := w.inspector.ListSchedulerEnqueueEvents(entry)
@@ -36,6 +36,10 @@ func (w *world) history(entry string, often int) {
 		w.t.Fatalf("%s: lunaq %v, Asynq %v", entry, ours, theirs)
 	}
 	for i, event := range theirs {
+		if event.EnqueuedAt.Before(since.Add(-time.Second)) ||
+			event.EnqueuedAt.After(time.Now().Add(time.Second)) {
+			w.t.Errorf("%s: enqueued at %v", entry, event.EnqueuedAt)
+		}
 		if i >= len(ours) {
 			break
 		}
@@ -52,7 +56,7 @@ func (w *world) history(entry string, often int) {
 // inspector does, and runs what they enqueue.
 func TestSchedulersOfAsynqBesideLunaqd(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w, began := newWorld(t), time.Now()
 	w.startLunaqd("q=1")
 	scheduler := asynq.NewScheduler(w.opt, &asynq.SchedulerOpts{
 		LogLevel: asynq.FatalLevel, HeartbeatInterval: time.Second})
@@ -116,7 +120,7 @@ func TestSchedulersOfAsynqBesideLunaqd(t *testing.T) {
 		if d := int64(last) - e.Prev.UnixMilli(); d < 0 || d > 10000 {
 			t.Errorf("entry %s: last %v, %v", id, row, e.Prev)
 		}
-		w.history(id, 3)
+		w.history(id, 3, began)
 	}
 	w.until("lunaqd runs what they enqueue", func() bool {
 		info, err := w.inspector.GetQueueInfo("q")
@@ -137,5 +141,5 @@ func (provider) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
 func TestHistoryOfEntriesIsTold(t *testing.T) {
 	t.Parallel()
 	f := newFullWorld(t)
-	f.history(f.entry, 1)
+	f.history(f.entry, 1, f.began)
 }
