@@ -323,6 +323,7 @@ static void put_task(struct page *p, const lunaq_task_info *t)
     put_when(p, "next", t->next_at);
     put_when(p, "failed", t->last_failed_at);
     put_when(p, "completed", t->completed_at);
+    put_when(p, "archived", t->archived_at);
     put_when(p, "deadline", t->deadline_at);
     if (t->unique_key[0])
         put_line(p, "unique", "%s", t->unique_key);

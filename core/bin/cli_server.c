@@ -34,6 +34,7 @@ static cJSON *server_json(const lunaq_server_info *s)
         cli_json_str(item, "task_id", w->task_id);
         cli_json_str(item, "type", w->type);
         cli_json_str(item, "queue", w->queue);
+        cli_json_bytes(item, "payload", w->payload, w->payload_len);
         cli_json_int(item, "started_at", w->started_at);
         cli_json_int(item, "deadline_at", w->deadline_at);
         cJSON_AddItemToArray(workers, item);

@@ -72,6 +72,7 @@ static cJSON *to_json(const lunaq_task_info *t)
     cli_json_str(o, "unique_key", t->unique_key);
     cli_json_int(o, "unique_left_ms", t->unique_left_ms);
     cli_json_str(o, "cancel", t->cancel);
+    cli_json_int(o, "archived_at", t->archived_at);
     return o;
 }
 
@@ -235,6 +236,7 @@ static void put_task(const lunaq_task_info *t)
     put_lines("error", t->error);
     put_time("failed", t->last_failed_at);
     put_time("completed", t->completed_at);
+    put_time("archived", t->archived_at);
     put_time(t->state == LUNAQ_COMPLETED ? "deleted" : "next", t->next_at);
     put_time("pending", t->pending_at);
     put_time("lease", t->lease_at);

@@ -70,9 +70,11 @@ static bool fill_workers(lq_arena *mem, lunaq_server_info *info,
         w->task_id = lq_arena_dup(mem, m.task_id);
         w->type = lq_arena_dup(mem, m.type);
         w->queue = lq_arena_dup(mem, m.queue);
+        w->payload = lq_arena_dup(mem, m.payload);
+        w->payload_len = m.payload.len;
         w->started_at = m.start_ms;
         w->deadline_at = m.deadline_ms > 0 ? m.deadline_ms : 0;
-        if (!w->task_id || !w->type || !w->queue)
+        if (!w->task_id || !w->type || !w->queue || !w->payload)
             return false;
     }
     return true;

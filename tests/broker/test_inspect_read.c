@@ -338,6 +338,7 @@ static void publish_server(struct world *w, const char *extra)
     bounded.task_id = LQ_STR("t2");
     bounded.type = LQ_STR("bye");
     bounded.queue = LQ_STR("low");
+    bounded.payload = LQ_STR("{\"n\":1}");
     bounded.start_ms = 1700000002000;
     bounded.deadline_ms = 1700000060000;
     lq_buf info, of_worker, of_bounded;
@@ -402,11 +403,14 @@ static void servers__live_one__is_listed_with_its_workers(void **state)
     assert_string_equal(t->queue, "default");
     assert_int_equal(t->started_at, 1700000001000);
     assert_int_equal(t->deadline_at, 0);
+    assert_int_equal(t->payload_len, 0);
     t = worker_of(s, "t2");
     assert_string_equal(t->type, "bye");
     assert_string_equal(t->queue, "low");
     assert_int_equal(t->started_at, 1700000002000);
     assert_int_equal(t->deadline_at, 1700000060000);
+    assert_int_equal(t->payload_len, 7);
+    assert_memory_equal(t->payload, "{\"n\":1}", 7);
     lunaq_server_list_free(list);
 }
 

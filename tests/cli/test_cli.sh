@@ -271,6 +271,8 @@ good pages_rm "" queue rm pages grouped grouped2 --force
 good task_run "o1  pending" task run o1
 bad task_run_again 1 "already" task run o1
 good task_archive "o1  archived" task archive o1
+good task_archive__says_when "archived     20" task show o1
+json task_archive__says_when_json '"archived_at":	1' task show o1
 good task_run_archived "o1  pending" task run o1
 good task_delete "o1  deleted" task delete o1
 bad task_delete_gone 1 "no task" task delete o1

@@ -490,6 +490,8 @@ typedef struct lunaq_worker_info {
     const char *queue;
     int64_t started_at;
     int64_t deadline_at;
+    const void *payload; /* its first 1,024 bytes; Asynq's servers: all */
+    size_t payload_len;
 } lunaq_worker_info;
 
 /** A queue and its weight. */
