@@ -207,6 +207,19 @@ static lq_str payload_of(const lq_buf *line)
     return (lq_str){0};
 }
 
+/* JSON text with a NUL in a string, behind which C would see nothing. */
+static bool has_nul(const char *p, const char *end)
+{
+    for (; p < end; p++) {
+        if (*p != '\\')
+            continue;
+        if (end - p >= 6 && memcmp(p, "\\u0000", 6) == 0)
+            return true;
+        p++; /* what is escaped: another backslash, say */
+    }
+    return false;
+}
+
 static bool read_line(struct batch *b, struct item *it, lunaq_task *t,
                       const char *line, size_t len)
 {
@@ -230,6 +243,10 @@ static bool read_line(struct batch *b, struct item *it, lunaq_task *t,
     if (!payload.p &&
         cJSON_GetObjectItemCaseSensitive(it->json, "payload")) /* \u0070ay… */
         return wrong(it, "write the name \"payload\" without escapes");
+    const char *begin = it->payload.p, *end = begin + it->payload.len;
+    if (has_nul(begin, payload.p ? payload.p : end) ||
+        (payload.p && has_nul(payload.p + payload.len, end)))
+        return wrong(it, "it has a \\u0000 outside of its payload");
     t->payload = payload.p;
     t->payload_len = payload.len;
     cli_defaults_fill(b->handlers, t, &it->said);

@@ -29,7 +29,7 @@ __attribute__((format(printf, 5, 6))) static void
 tell(struct doctor *d, lunaq_level level, const char *area, const char *cure,
      const char *format, ...)
 {
-    char text[320];
+    char text[LUNAQ_NAME_MAX + 512];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);

@@ -153,6 +153,15 @@ echo '{"type":"many","p\u0061yload":{"k":1}}' >one.jsonl
 run enqueue --batch one.jsonl
 [ "$rc" -eq 1 ] && [[ $out == *"without escapes"* ]]
 report enqueue_batch__payload_by_another_spelling__is_not_lost $?
+for line in '{"type":"a\u0000b"}' '{"payload":1,"type":"many","task_id":"x\u0000y"}' \
+  '{"type":"many","headers":{"k\u0000":"v"},"payload":1}'; do
+  run enqueue --batch <(echo "$line")
+  [ "$rc" -eq 1 ] && [[ $out == *'a \u0000 outside of its payload'* ]]
+  report "enqueue_batch__nul__$line" $?
+done
+echo '{"type":"many","queue":"nul","payload":"a\u0000b","headers":{"k":"\\\\u0000"}}' >one.jsonl
+good enqueue_batch__nul_in_the_payload "pending" enqueue --batch one.jsonl
+good enqueue_batch__nul_rm "" queue rm nul --force
 echo '{"type":"many"}' >one.jsonl
 json enqueue_batch_json '"state":	"pending"' enqueue --batch one.jsonl
 bad enqueue_batch_no_file 2 "No such file" enqueue --batch nofile
