@@ -196,7 +196,8 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     {"greeting__no_login__is_a_configuration_error",
-     "-NOAUTH Authentication required.\r\n", LUNAQ_ECONFIG, "login"},
+     "-NOAUTH Authentication required.\r\n", LUNAQ_ECONFIG,
+     "login refused: NOAUTH Authentication required: check"},
     {"greeting__too_old__is_a_configuration_error",
      "$22\r\nredis_version:6.0.16\r\n\r\n", LUNAQ_ECONFIG, "6.2"},
     {"greeting__loading__is_tried_again",

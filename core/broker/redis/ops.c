@@ -106,6 +106,8 @@ void lq_redis_login_text(lq_str error, const char *password, char *out,
             error.len = (size_t)(at - error.p);
     }
     size_t len = lq_utf8_clean(error, out, size - 1);
+    while (len && (out[len - 1] == '.' || out[len - 1] == ' '))
+        len--; /* more follows */
     out[len] = 0;
 }
 
