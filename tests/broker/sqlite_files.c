@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "sqlite/apply.h"
+#include "sqlite/caller.h"
 #include "sqlite/file.h"
 #include "sqlite/schema.h"
 
@@ -407,6 +408,25 @@ static void read__damaged_page__answers_for_itself(void **state)
     (void)unlink(sqlite_world_path());
 }
 
+/* Who waits hears the reason, as who asks does. */
+static void wait__file_that_is_changed_by_another__says_what_is_wrong(void **s)
+{
+    lq_caller *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lq_op_wait op = {
+        .op.kind = LQ_OP_WAIT, .queue = LQ_STR("q"), .timeout_ms = 20};
+    (void)s;
+    make_queue_file();
+    exec_on(sqlite_world_path(), "ALTER TABLE task RENAME TO gone");
+    assert_int_equal(lq_sqlite_caller_open(&c, sqlite_world_path(), NULL, NULL),
+                     LUNAQ_OK);
+    assert_int_equal(lq_caller_call(c, &op.op, WORLD_TIMEOUT_MS, &err),
+                     LUNAQ_EREPLY);
+    assert_non_null(strstr(err.message, "no such table: task"));
+    lq_op_release(&op.op);
+    lq_caller_close(c);
+}
+
 size_t sqlite_files(struct CMUnitTest *out)
 {
 #define FILE_TEST(name) cmocka_unit_test_setup(name, fresh)
@@ -424,6 +444,7 @@ size_t sqlite_files(struct CMUnitTest *out)
         FILE_TEST(open__disk_full__leaves_nothing_half_made),
         FILE_TEST(open__network_file_system__is_refused_and_nothing_made),
         FILE_TEST(read__damaged_page__answers_for_itself),
+        FILE_TEST(wait__file_that_is_changed_by_another__says_what_is_wrong),
     };
     memcpy(out, tests, sizeof(tests));
     return LQ_COUNT(tests);

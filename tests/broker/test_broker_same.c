@@ -291,7 +291,8 @@ static void recover(struct side *s, const struct step *st)
     static const enum lq_outcome_kind kinds[] = {LQ_CRASHED, LQ_REQUEUE};
     lq_op_expired op = {.queue = LQ_STR(Q), .limit = 100};
     call(s, &op.op, LQ_OP_EXPIRED);
-    qsort(op.items, op.count, sizeof *op.items, by_id);
+    if (op.count)
+        qsort(op.items, op.count, sizeof *op.items, by_id);
     for (size_t i = 0; i < op.count; i++) {
         say_str(s, "id", op.items[i].id);
         say(s, "ours", op.items[i].token == s->token);
@@ -323,7 +324,8 @@ static void group_take(struct side *s, const struct step *st)
                            .rule = {.grace_ms = st->a % 5 ? 0 : HOUR_MS},
                            .ttl_ms = st->b % 3 ? HOUR_MS : -5000};
     call(s, &op.op, LQ_OP_GROUP_TAKE);
-    qsort(op.ids, op.count, sizeof *op.ids, by_text);
+    if (op.count)
+        qsort(op.ids, op.count, sizeof *op.ids, by_text);
     for (size_t i = 0; i < op.count; i++)
         say_str(s, "id", op.ids[i]);
     say(s, "left", op.left);

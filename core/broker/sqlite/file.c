@@ -161,9 +161,7 @@ int lq_sqlite_data_version(lq_sqlite *q, int64_t *version, lunaq_error *err)
     q->fault = (lunaq_error)LUNAQ_ERROR_INIT;
     lq_query x = lq_query_begin(q, LQ_SQL_DATA_VERSION);
     *version = lq_query_one(&x, 0);
-    if (q->fault.code && err)
-        *err = q->fault;
-    return q->fault.code;
+    return lq_sqlite_fault_of(q, err);
 }
 
 sqlite3 *lq_sqlite_db(lq_sqlite *q)

@@ -183,7 +183,7 @@ int lq_sqlite_queue_pause(lq_sqlite *q, lq_op *base, int64_t now_ms)
         return no_queue(&base->err, op->queue);
     int64_t changed =
         op->pause ? pause_queue(q, queue, now_ms) : resume_queue(q, queue);
-    if (changed == 0 && lq_sqlite_fault_of(q) == LUNAQ_OK)
+    if (changed == 0 && lq_sqlite_fault_of(q, NULL) == LUNAQ_OK)
         return lq_fail(&base->err, LUNAQ_ESTATE, "queue '%.*s' is %s",
                        LQ_STR_ARG(op->queue),
                        op->pause ? "paused already" : "not paused");

@@ -72,7 +72,7 @@ int lq_sqlite_token(lq_sqlite *q, lq_op *op, int64_t now_ms)
     enum { DRAWS = 8 }; /* with 1,000 connections each hits with 1 : 2,000 */
     lq_op_token *o = (lq_op_token *)op;
     o->token = 0;
-    for (int i = 0; i < DRAWS && !lq_sqlite_fault_of(q); i++) {
+    for (int i = 0; i < DRAWS && !lq_sqlite_fault_of(q, NULL); i++) {
         uint32_t token = (uint32_t)lq_random(LQ_TOKEN_LIMIT - 1) + 1;
         if (claim(q, LQ_SQL_TOKEN_DRAW, token, o->server_id, now_ms)) {
             o->token = token;

@@ -24,8 +24,10 @@ void lq_sqlite_fault_nomem(lq_sqlite *q)
         lq_fail_nomem(&q->fault);
 }
 
-int lq_sqlite_fault_of(const lq_sqlite *q)
+int lq_sqlite_fault_of(const lq_sqlite *q, lunaq_error *err)
 {
+    if (q->fault.code && err)
+        *err = q->fault;
     return q->fault.code;
 }
 

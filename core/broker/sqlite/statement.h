@@ -74,7 +74,8 @@ typedef struct lq_sqlite_line {
  *  the first one wins. */
 void lq_sqlite_fault(lq_sqlite *q, int code, const char *message);
 void lq_sqlite_fault_nomem(lq_sqlite *q);
-/** The failure kept, LUNAQ_OK when there is none. */
-int lq_sqlite_fault_of(const lq_sqlite *q);
+/** The failure kept, LUNAQ_OK when there is none.  Its message goes to *err,
+ *  which may be NULL. */
+int lq_sqlite_fault_of(const lq_sqlite *q, lunaq_error *err);
 
 #endif

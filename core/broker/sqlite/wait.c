@@ -15,11 +15,9 @@
 
 static int end_look(lq_sqlite *q, lunaq_error *err)
 {
-    int rc = lq_sqlite_fault_of(q);
+    int rc = lq_sqlite_fault_of(q, err);
     lq_sqlite_rollback(q);
-    return rc ? lq_fail(err, rc, "sqlite: %s: cannot be read",
-                        lq_sqlite_path(q))
-              : LUNAQ_OK;
+    return rc;
 }
 
 int lq_sqlite_look_pending(lq_sqlite *q, const lq_str *queues, size_t count,
