@@ -267,6 +267,20 @@ static void reconcile__not_held__goes_back_in_order(void **state)
     assert_int_equal(world_settle(w, o), LUNAQ_OK);
 }
 
+/* As they were taken, whatever their names are. */
+static void reconcile__taken_in_one_second__keeps_their_order(void **state)
+{
+    static const char *const ids[] = {"c", "a", "d", "b"};
+    world *w = *state;
+    for (size_t i = 0; i < LQ_COUNT(ids); i++)
+        world_put(w, ids[i]);
+    assert_int_equal(world_take(w, 3), 3);
+    world_take_id(w, "b");
+    assert_int_equal(reconcile(w, w->token, NULL, 0), 4);
+    for (size_t i = 0; i < LQ_COUNT(ids); i++)
+        world_take_id(w, ids[i]);
+}
+
 static void reconcile__keeps_the_crash_count(void **state)
 {
     world *w = *state;
@@ -467,6 +481,7 @@ size_t suite_lease(struct CMUnitTest *out)
         WORLD_TEST(end__after_the_lease_ended__is_taken_while_the_token_fits),
         WORLD_TEST(extend__several__each_answers_for_itself),
         WORLD_TEST(reconcile__not_held__goes_back_in_order),
+        WORLD_TEST(reconcile__taken_in_one_second__keeps_their_order),
         WORLD_TEST(reconcile__keeps_the_crash_count),
         WORLD_TEST(repair__of_a_sound_queue__does_nothing),
         WORLD_TEST(cancel__waiting__is_archived_with_the_reason),
