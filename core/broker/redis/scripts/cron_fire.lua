@@ -12,6 +12,7 @@
 -- @include _time
 -- @include _type
 -- @include _since
+-- @include _item
 -- @include _enqueue
 local entry, instant, first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local stored = call('HGET', KEYS[1], entry)
@@ -35,19 +36,9 @@ local queue = {
   pending = KEYS[2], scheduled = KEYS[3], groups = KEYS[4],
   prefix = ARGV[4], group_prefix = ARGV[5]
 }
-local bits, at = tonumber(ARGV[6]), 9
-local due, unique, ttl, group = 0, nil, nil, nil
-if bits % 2 == 1 then
-  due = tonumber(ARGV[at])
-  at = at + 1
-end
-if bits % 4 >= 2 then
-  unique, ttl = ARGV[at], ARGV[at + 1]
-  at = at + 2
-end
-if bits >= 4 then group = ARGV[at] end
-local ready = {}
-local code = enqueue(queue, ready, ARGV[7], ARGV[8], due, unique, ttl, group)
+local item, ready = read_item(6), {}
+local code = enqueue(queue, ready, item.id, item.msg, item.due, item.unique,
+                     item.ttl, item.group)
 -- A key of a wrong type: the tick is not used up.
 if code == 'W' then return {0, string.format('%.0f', last or 0), code} end
 call('HSET', KEYS[1], entry, ARGV[2])
