@@ -236,8 +236,7 @@ const lq_redis_op lq_cluster_row_enqueue = {.count = enqueue_count,
                                             .errors = true,
                                             .follow = true};
 
-/* ---- QUEUE_PAUSE: is there such a queue?  Then the mark -------------------
- */
+/* ---- QUEUE_PAUSE: is there such a queue?  Then the mark ------------------ */
 
 static uint32_t one_more(lq_op *op)
 {

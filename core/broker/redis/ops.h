@@ -7,8 +7,6 @@
 #include "redis/resp.h"
 #include "redis/script.h"
 
-/* What is kept in an archive where the caller does not say. */
-
 /* What keys begin with: redis/keys.h. */
 typedef struct lq_heads lq_heads;
 

@@ -30,7 +30,7 @@ extern const lq_redis_op lq_row_untold;
 extern const lq_redis_op lq_row_cron_fire, lq_row_cron_record,
     lq_row_cron_history;
 
-/* cluster.c: bundles, and the map */
+/* cluster_part.c: bundles, and the map */
 extern const lq_redis_op lq_row_part, lq_row_slots;
 
 #endif

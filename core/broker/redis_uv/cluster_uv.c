@@ -16,9 +16,8 @@
 #define MAP_MS 1500       /* for one node's answer about the map */
 #define MAP_MIN_MS 50     /* between two readings, and up to twice that */
 #define MAP_REST_MS 60000 /* without any doubt */
-#define STALL_MS                                                               \
-    3000 /* out of reach so long: leases of 10 s may be at risk                \
-          */
+/* Out of reach so long: leases of 10 s may be at risk. */
+#define STALL_MS 3000
 #define PATIENCE_MS 2000 /* for what cannot be done at the moment, … */
 #define STEP_MS 30       /* … which holds up other queues, … */
 #define LONG_MS 10000

@@ -38,9 +38,8 @@
 #define CHOICE_GRACE_MS 2500
 #define CHOICE_IDLE_MS 2500
 #define TICKS 8
-#define STEADY_MS                                                              \
-    1000 /* up for so long: the next loss starts at the minimum                \
-          */
+/* Up for so long: the next loss starts at the minimum. */
+#define STEADY_MS 1000
 
 enum state { DOWN = 1, CONNECTING, GREETING, UP };
 
