@@ -27,6 +27,9 @@ typedef struct lq_lua_options {
     lq_log *log;
     /* A generation went live (also the first, from start).  Any thread. */
     void (*changed)(void *ud);
+    /* What lq_lua_app_describe() says of a refused edit is another: why, or
+     * that there is none any more.  Any thread. */
+    void (*described)(void *ud);
     void *ud;
 } lq_lua_options;
 

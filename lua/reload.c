@@ -253,8 +253,11 @@ static void finish(lq_lua_reloader *r, int rc, const lunaq_error *err)
     if (rc)
         say_refused(app, err, app->live->generation);
     pthread_mutex_lock(&app->lock);
+    bool anew = rc || app->rejected[0];
     snprintf(app->rejected, sizeof app->rejected, "%s", rc ? err->message : "");
     pthread_mutex_unlock(&app->lock);
+    if (anew && app->options.described)
+        app->options.described(app->options.ud);
     answer(r, rc, err);
     lq_lua_snapshot_unref(r->s);
     r->s = NULL;

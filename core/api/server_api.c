@@ -96,6 +96,7 @@ static int load_handlers(lunaq_server *s, lunaq_error *err)
                         .schedules = s->o.schedules,
                         .log = s->log,
                         .changed = handlers_changed,
+                        .described = handlers_changed, /* others see it */
                         .ud = s};
     return s->o.handlers ? lq_lua_app_new(&s->app, &o, err) : LUNAQ_OK;
 }

@@ -62,6 +62,7 @@ static void broken_edit__changes_nothing_and_says_why(void **state)
     lq_lua_app_describe(w->app, &json);
     assert_non_null(strstr(json.p, "\"rejected\":\"hello.lua:2: syntax"));
     lq_buf_release(&json);
+    assert_int_equal(atomic_load(&w->descriptions), 1);
 
     /* Back to what it was: nothing to do, and nothing rejected any more. */
     world_write(w, "handlers/hello.lua", "return function() return '1' end");
@@ -73,6 +74,7 @@ static void broken_edit__changes_nothing_and_says_why(void **state)
     assert_non_null(strstr(json.p, "\"rejected\":\"\""));
     assert_non_null(strstr(json.p, "\"generation\":1"));
     lq_buf_release(&json);
+    assert_int_equal(atomic_load(&w->descriptions), 2);
     world_free(w);
 }
 

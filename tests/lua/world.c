@@ -103,6 +103,12 @@ static void keep_line(lunaq_log_level level, const char *line, size_t len,
     pthread_mutex_unlock(&w->lock);
 }
 
+static void was_described(void *ud)
+{
+    world *w = ud;
+    atomic_fetch_add(&w->descriptions, 1);
+}
+
 static void went_live(void *ud)
 {
     world *w = ud;
@@ -143,6 +149,7 @@ world *world_new(lunaq_interrupt mode, bool gc)
                                   .worker_count = 1,
                                   .log = w->log,
                                   .changed = went_live,
+                                  .described = was_described,
                                   .ud = w};
     assert_int_equal(lq_loop_new(&w->loop, NULL), 0);
     assert_int_equal(lq_timer_new(&w->deadline, w->loop, too_late, w, NULL), 0);

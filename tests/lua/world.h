@@ -51,7 +51,8 @@ typedef struct world {
     char *lines; /* the log so far; use world_log() */
     pthread_mutex_t lock;
     lq_buf log_text;
-    atomic_int changes; /* generations that went live */
+    atomic_int changes;      /* generations that went live */
+    atomic_int descriptions; /* of refused edits, or that there are none */
     void *ud;
 } world;
 
