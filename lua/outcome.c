@@ -354,7 +354,8 @@ static void read_hook(lua_State *L, struct reading *rd)
         return;
     o->verdict.kind = LQ_FAILED;
     set_kind(o, "result");
-    lq_buf_printf(&o->text, "%s%s%s: %s", hook->option, hook->member ? "." : "",
+    lq_buf_printf(&o->text, "%s: %s%s%s: %s", rd->r->handler->spec->file->name,
+                  hook->option, hook->member ? "." : "",
                   hook->member ? hook->member : "", err.message);
 }
 

@@ -295,8 +295,11 @@ static void push_entry(lua_State *L, const lq_tick_in *in)
     set_str(L, "queue", in->task->queue);
     lua_pushnumber(L, (lua_Number)in->instant_ms / 1000);
     lua_setfield(L, -2, "at");
-    if (in->task->payload.len == 0)
+    if (in->task->payload.len == 0) { /* as in a task */
+        lua_newtable(L);
+        lua_setfield(L, -2, "payload");
         return;
+    }
     if (lq_json_push(L, in->task->payload, &err))
         set_str(L, "raw", in->task->payload);
     else

@@ -140,8 +140,17 @@ static int visit(struct walk *w, const char *path, const char *name,
                  const char *leaf, int depth)
 {
     struct stat st, link;
-    if (leaf[0] == '.' || lstat(path, &link) || stat(path, &st))
+    if (leaf[0] == '.' || lstat(path, &link))
         return LUNAQ_OK; /* hidden, or gone since the folder was listed */
+    if (stat(path, &st)) {
+        if (!S_ISLNK(link.st_mode) || !ends_in(leaf, ".lua"))
+            return LUNAQ_OK;
+        mix(w, name, strlen(name));
+        return w->out ? lq_fail(w->err, LUNAQ_EHANDLER,
+                                "%s: the link leads nowhere: mend or delete it",
+                                name)
+                      : LUNAQ_OK;
+    }
     if (S_ISDIR(st.st_mode)) {
         if (S_ISLNK(link.st_mode) && w->out) {
             int rc = check_inside(w, path, name);

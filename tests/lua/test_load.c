@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "lua/generation.h"
+#include "lua/source.h"
 #include "lua/world.h"
 
 /* ---- refused at load ------------------------------------------------------
@@ -279,6 +280,25 @@ static void link_out_of_the_project__is_refused(void **state)
     assert_int_equal(symlink("/etc/hostname", path), 0);
     assert_int_equal(world_load(w, &err), LUNAQ_EHANDLER);
     assert_non_null(strstr(err.message, "a.lua: the link leads out"));
+    world_free(w);
+}
+
+static void link_to_nothing__is_refused(void **state)
+{
+    (void)state;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    char path[120];
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+    uint64_t before = lq_lua_source_stamp(w->handlers);
+    snprintf(path, sizeof path, "%s/.#a.lua", w->handlers);
+    assert_int_equal(symlink("me@host.1:2", path), 0); /* an editor's lock */
+    assert_true(lq_lua_source_stamp(w->handlers) == before);
+    snprintf(path, sizeof path, "%s/a.lua", w->handlers);
+    assert_int_equal(symlink("nowhere.lua", path), 0);
+    assert_false(lq_lua_source_stamp(w->handlers) == before);
+    assert_int_equal(world_load(w, &err), LUNAQ_EHANDLER);
+    assert_string_equal(err.message,
+                        "a.lua: the link leads nowhere: mend or delete it");
     world_free(w);
 }
 
@@ -562,6 +582,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(folder_that_does_not_exist__is_said),
         cmocka_unit_test(link_out_of_the_project__is_refused),
+        cmocka_unit_test(link_to_nothing__is_refused),
         cmocka_unit_test(files__become_types),
         cmocka_unit_test(
             byte_order_mark_and_first_line__are_as_lua_reads_files),

@@ -19,7 +19,8 @@ typedef struct row {
 
 static const row rows[] = {
     {"nothing__fails", "nil", 0, 0, NULL,
-     "schedule: it returned a nil, where a list of entries"},
+     "_schedule.lua: schedule: it returned a nil, where a list of "
+     "entries"},
     {"text__fails", "'@daily'", 0, 0, NULL, "schedule: it returned a string"},
     {"entry_in_place_of_a_list__fails", GOOD, 0, 0, NULL,
      "schedule: it returned a table with names in it, where a list"},
@@ -113,9 +114,34 @@ static void thousands_of_faulty_rows__are_said_in_some_lines(void **state)
     world_free(w);
 }
 
+static void entry_without_a_payload__has_an_empty_one(void **state)
+{
+    (void)state;
+    const lq_task task = {.type = LQ_STR("t"), .queue = LQ_STR("default")};
+    const lq_tick_in in = {
+        .entry_id = "t|@daily", .spec = "@daily", .task = &task};
+    lq_before_out out = {0};
+    world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
+    world_write(w, "handlers/_schedule.lua",
+                "return {before_enqueue = function(entry)\n"
+                "  return entry.payload.urgent ~= nil end}");
+    world_open(w);
+    lq_run run = {.kind = LQ_RUN_BEFORE_ENQUEUE,
+                  .task = {.type = LQ_STR(LQ_SCHEDULE_TYPE)},
+                  .in = &in,
+                  .out = &out};
+    world_run *r = world_start_run(w, run, 10000);
+    world_wait(w, r);
+    assert_int_equal(r->kind, LQ_SUCCEEDED);
+    assert_true(out.skip);
+    world_end(r);
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest others[] = {
+        cmocka_unit_test(entry_without_a_payload__has_an_empty_one),
         cmocka_unit_test(thousands_of_faulty_rows__are_said_in_some_lines),
     };
     static struct CMUnitTest tests[LQ_COUNT(rows)];
