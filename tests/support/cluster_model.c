@@ -15,7 +15,7 @@
 /* An operation, and what nodes did for it. */
 struct
 try {
-    bool is_step, out, done;
+    bool is_step, durable, done;
     lq_op_enqueue enqueue;
     lq_enqueue items[ITEMS];
     lq_enqueue *pointers[ITEMS];
@@ -24,8 +24,9 @@ try {
     lq_outcome outcomes[QUEUES][2];
     lq_outcome *outcome_pointers[QUEUES][2];
     uint32_t taken;
-    int carried[QUEUES]; /* how often its tasks were enqueued or settled */
-    bool unsure[QUEUES]; /* a command of it was sent and not answered */
+    int carried[QUEUES];    /* how often its tasks were enqueued or settled */
+    bool unsure[QUEUES];    /* a command of it was sent and not answered */
+    bool confirmed[QUEUES]; /* a replica has its tasks */
 };
 
 struct model {
@@ -108,7 +109,7 @@ static void carry_out(struct model *m, struct try *t, const lq_cmd *c,
 {
     int q = queue_of(lq_cmd_key(c));
     if (q < 0) {
-        snprintf(text, size, ":1\r\n"); /* SADD */
+        snprintf(text, size, ":1\r\n"); /* SADD, WAIT */
         return;
     }
     if (!t->is_step) {
@@ -158,6 +159,7 @@ static void serve(struct model *m, lq_op *part, struct try *t)
     lq_cmd_init(&cmd);
     cmd.cluster = true;
     bool broken = false;
+    int before = -1; /* the queue whose tasks were enqueued just now */
     for (uint32_t i = 0; i < n && !broken; i++) {
         lq_cmd_clear(&cmd);
         check(m, row->build(part, i, &cmd) == LUNAQ_OK, "it does not build");
@@ -169,6 +171,9 @@ static void serve(struct model *m, lq_op *part, struct try *t)
             answer(m, part, i, "+OK\r\n");
             continue;
         }
+        bool wait = lq_str_eq(first, LQ_STR("WAIT"));
+        if (wait)
+            check(m, i > 0, "a WAIT without its tasks");
         if (q >= 0)
             check(m, !t->unsure[q] || t->is_step,
                   "sent again after an unknown end");
@@ -195,9 +200,18 @@ static void serve(struct model *m, lq_op *part, struct try *t)
                 carry_out(m, t, &cmd, text, sizeof(text));
             broken = true;
             break;
+        case 6: /* no replica had it in time */
+            if (wait) {
+                snprintf(text, sizeof(text), ":0\r\n");
+                break;
+            }
+            /* fallthrough */
         default:
             carry_out(m, t, &cmd, text, sizeof(text));
+            if (wait && before >= 0)
+                t->confirmed[before] = true;
         }
+        before = q >= 0 && text[0] == '$' ? q : -1;
         if (broken) {
             /* Of what comes behind it nothing is known, either. */
             for (uint32_t k = i; k < n; k++) {
@@ -225,10 +239,13 @@ static void begin_enqueue(struct model *m, struct try *t)
     lq_op_init(&o->op, LQ_OP_ENQUEUE);
     o->count = 1 + byte(m) % ITEMS;
     o->known_queues = byte(m) % 2;
+    t->durable = byte(m) % 2;
     o->items = t->pointers;
     for (size_t k = 0; k < o->count; k++) {
         lq_enqueue *e = &t->items[k];
         *e = (lq_enqueue){.task = {.type = LQ_STR("t"), .id = LQ_STR("i")}};
+        if (t->durable)
+            e->durable = LUNAQ_DURABLE_REPLICA;
         e->task.queue = lq_str_c(names[byte(m) % QUEUES]);
         t->pointers[k] = e;
     }
@@ -264,10 +281,12 @@ static void begin_step(struct model *m, struct try *t)
 
 static void check_code(struct model *m, const struct try *t, int q, int code)
 {
+    bool sure = !t->durable || t->confirmed[q];
     if (code == LUNAQ_OK)
-        check(m, t->carried[q] == 1, "OK, and not carried out once");
+        check(m, t->carried[q] == 1 && sure, "OK, and not carried out once");
     else if (code == LUNAQ_EUNKNOWN)
-        check(m, t->carried[q] <= 1 && t->unsure[q], "unknown without need");
+        check(m, t->carried[q] <= 1 && (t->unsure[q] || !sure),
+              "unknown without need");
     else
         check(m,
               (code == LUNAQ_EBROKER || code == LUNAQ_EREPLY) &&
