@@ -300,6 +300,44 @@ static void cancel__a_key_of_a_wrong_type__changes_nothing(void **state)
     (void)REDIS("SADD", K("groups"), "g");
 }
 
+/* What is broken keeps nothing else from its time. */
+static void forward__one_key_of_a_wrong_type__the_other_goes_on(void **state)
+{
+    static const char *const keys[] = {K("scheduled"), K("retry")};
+    world *w = *state;
+    for (size_t i = 0; i < LQ_COUNT(keys); i++) {
+        lq_op_forward op = {.op.kind = LQ_OP_FORWARD, .queue = LQ_STR(Q)};
+        world_put(w, "one");
+        (void)REDIS("DEL", K("pending"));
+        (void)REDIS("ZADD", keys[1 - i], "1", "one");
+        (void)REDIS("SET", keys[i], "x");
+        assert_int_equal(world_call(w, &op.op), LUNAQ_EREPLY);
+        assert_non_null(strstr(op.op.err.message, keys[i]));
+        lq_op_release(&op.op);
+        (void)REDIS("DEL", keys[i]);
+        world_take_id(w, "one");
+        assert_int_equal(world_end(w, LQ_DONE, "one"), LUNAQ_OK);
+    }
+}
+
+static void
+clean__completed_of_a_wrong_type__the_archive_is_kept_short(void **state)
+{
+    world *w = *state;
+    lq_queue_limits limits = {.archive_max = 1};
+    lq_op_clean op = {
+        .op.kind = LQ_OP_CLEAN, .queue = LQ_STR(Q), .limits = &limits};
+    world_put_many(w, 2);
+    assert_int_equal(world_take(w, 2), 2);
+    assert_int_equal(world_end(w, LQ_ARCHIVE, "a000"), LUNAQ_OK);
+    assert_int_equal(world_end(w, LQ_ARCHIVE, "a001"), LUNAQ_OK);
+    (void)REDIS("SET", K("completed"), "x");
+    assert_int_equal(world_call(w, &op.op), LUNAQ_EREPLY);
+    lq_op_release(&op.op);
+    (void)REDIS("DEL", K("completed"));
+    assert_int_equal(integer(REDIS("ZCARD", K("archived"))), 1);
+}
+
 static void forward__dangling_id__is_dropped(void **state)
 {
     world *w = *state;
@@ -481,6 +519,8 @@ size_t redis_faults(struct CMUnitTest *out)
         WORLD_TEST(take_one__task_of_a_wrong_type__is_told),
         WORLD_TEST(take_one__pending_of_a_wrong_type__is_told),
         WORLD_TEST(cancel__a_key_of_a_wrong_type__changes_nothing),
+        WORLD_TEST(forward__one_key_of_a_wrong_type__the_other_goes_on),
+        WORLD_TEST(clean__completed_of_a_wrong_type__the_archive_is_kept_short),
         WORLD_TEST(forward__dangling_id__is_dropped),
         WORLD_TEST(forward__more_than_a_batch__is_due_again_at_once),
         WORLD_TEST(repair__active_without_lease__gets_one),

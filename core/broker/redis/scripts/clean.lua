@@ -16,7 +16,9 @@ local prefix, batch = ARGV[1], tonumber(ARGV[2])
 local names = {'archive_max', 'archive_s', 'completed_max'}
 local deleted, dropped, more = 0, 0, 0
 
-local ids = call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, batch)
+-- The archive does not wait for the completed to be mended.
+local bad = misfit({KEYS[1], 'zset'})
+local ids = pcall('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, batch)
 if #ids > 0 then
   local keys = {}
   for i = 1, #ids do keys[i] = prefix .. ids[i] end
@@ -43,4 +45,4 @@ for i, drop in ipairs({trim_completed, trim_archive}) do
     if n >= drop_most then more = 1 end
   end
 end
-return {deleted, dropped, more}
+return bad or {deleted, dropped, more}

@@ -18,8 +18,10 @@ local moved, next_ms, archived = 0, -1, false
 local since = now_ns()
 local bad = misfit({KEYS[3], 'list'})
 if bad then return bad end
+-- The one does not wait for the other to be mended.
+bad = misfit({KEYS[1], 'zset', KEYS[2], 'zset'})
 for k = 1, 2 do
-  local ids = call('ZRANGEBYSCORE', KEYS[k], '-inf', now, 'LIMIT', 0, limit)
+  local ids = pcall('ZRANGEBYSCORE', KEYS[k], '-inf', now, 'LIMIT', 0, limit)
   local ready = {}
   for i = 1, #ids do
     local id = ids[i]
@@ -56,7 +58,7 @@ for k = 1, 2 do
   end
   if #ids > 0 then call('ZREM', KEYS[k], unpack(ids)) end
   if #ready > 0 then call('LPUSH', KEYS[3], unpack(ready)) end
-  local first = call('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES')
+  local first = pcall('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES')
   if first[1] then
     local ms = ms_until(tonumber(first[2]))
     if next_ms < 0 or ms < next_ms then next_ms = ms end
@@ -65,4 +67,4 @@ end
 if archived then
   trim_archive(KEYS[5], prefix, KEYS[6], limits_of(KEYS[7]))
 end
-return {moved, next_ms}
+return bad or {moved, next_ms}
