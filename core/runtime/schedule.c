@@ -155,8 +155,10 @@ static void replace(lq_entry *old, lq_entry *e)
     e->skip = old->skip;
     if (e->seen && e->rule.cron.dst != old->rule.cron.dst)
         e->next_ms = lq_cron_next_ms(&e->rule.cron, e->base_ms);
+    e->sent_ms = old->sent_ms;
+    memcpy(e->item.id, old->item.id, sizeof(e->item.id));
     *old = *e;
-    old->item.task.id = (lq_str){0}; /* each tick has its own */
+    old->item.task.id = lq_str_c(old->item.id); /* each tick has its own */
     lq_free(e);
 }
 

@@ -17,8 +17,6 @@ enum { PLACE_CONFIG, PLACE_HANDLERS };
 static void round_due(void *ud);
 static void tick_next(lq_scheduler *s);
 static void ticked(lq_op *op);
-static void record(lq_scheduler *s, const lq_entry *e);
-static void recorded(lq_op *op);
 
 /* ---- entries ------------------------------------------------------------- */
 
@@ -54,13 +52,16 @@ static void round_due(void *ud)
     s->again = false;
     if (s->reload)
         load_entries(s);
+    lq_scheduler_record_again(s);
     lq_scheduler_provide(s);
     if (s->schedule.moved)
         load_entries(s);
     for (lq_entry *e = s->schedule.entries; e; e = e->next) {
         e->refused = false;
-        if (lq_entry_ahead(e, lq_now_ms()))
+        if (lq_entry_ahead(e, lq_now_ms())) {
             e->seen = false; /* the broker decides it, for all of us */
+            e->sent_ms = 0;
+        }
     }
     s->at = s->schedule.entries;
     tick_next(s);
@@ -89,10 +90,11 @@ static void end_round(lq_scheduler *s)
 }
 
 /* The entry's task with an id of its own for this tick. */
-static void make_item(lq_scheduler *s, lq_entry *e)
+static void make_item(lq_entry *e, int64_t instant)
 {
-    (void)s;
-    lq_uuid7(e->item.id, lq_now_ms());
+    if (e->sent_ms != instant)
+        lq_uuid7(e->item.id, lq_now_ms());
+    e->sent_ms = 0;
     e->item.task.id = lq_str_c(e->item.id);
     e->item.process_at_ms = 0;
     e->item.code = LUNAQ_OK;
@@ -102,6 +104,8 @@ static void make_item(lq_scheduler *s, lq_entry *e)
  * before_enqueue is being asked. */
 static int64_t fires_now(lq_scheduler *s, lq_entry *e, int64_t now)
 {
+    if (e->sent_ms) /* was it fired? */
+        return e->sent_ms;
     if (e->asked_ms)
         return e->answered ? e->asked_ms : 0;
     int64_t instant = lq_entry_due(e, now);
@@ -131,7 +135,7 @@ static void tick_next(lq_scheduler *s)
     s->fire.item = NULL;
     s->fire.skip = s->at->seen && s->at->asked_ms && s->at->skip;
     if (s->at->seen && !s->fire.skip) {
-        make_item(s, s->at);
+        make_item(s->at, instant);
         s->fire.item = &s->at->item;
     }
     lq_link_submit(s->control->link, &s->fire.op);
@@ -184,52 +188,17 @@ static void ticked(lq_op *op)
     }
     if (rc == LUNAQ_OK && s->fire.fired && !s->fire.skip &&
         e->item.code == LUNAQ_OK)
-        record(s, e);
+        lq_scheduler_record(s, e);
     lq_op_release(op);
     s->at = e->next;
+    if (lost && s->fire.item)
+        e->sent_ms = s->fire.instant_ms;
     if (lost) { /* the same tick again, in a while: the broker knows if it came
                  */
         lq_periodic_over_in(&s->round, 1000);
         return;
     }
     tick_next(s);
-}
-
-/* A tick's place in the history of its entry, on its way. */
-struct note {
-    lq_op_cron_record op; /* first */
-    lq_log *log;
-    char entry[LQ_ENTRY_ID_MAX];
-    char task[LUNAQ_NAME_MAX + 8]; /* as lq_enqueue.id */
-};
-
-/* Nobody waits for it: when it is lost, so be it. */
-static void record(lq_scheduler *s, const lq_entry *e)
-{
-    struct note *n = lq_calloc(1, sizeof(*n));
-    if (!n)
-        return;
-    n->log = s->control->rt->o.log;
-    snprintf(n->entry, sizeof(n->entry), "%s", e->id);
-    snprintf(n->task, sizeof(n->task), "%s", e->item.id);
-    lq_op_init(&n->op.op, LQ_OP_CRON_RECORD);
-    n->op.op.done = recorded;
-    n->op.op.ud = n;
-    n->op.entry_id = lq_str_c(n->entry);
-    n->op.task_id = lq_str_c(n->task);
-    n->op.at_ms = lq_now_ms();
-    lq_link_submit(s->control->link, &n->op.op);
-}
-
-static void recorded(lq_op *op)
-{
-    struct note *n = op->ud;
-    if (op->rc && op->rc != LUNAQ_ECANCELED)
-        LQ_LOG(n->log, WARN, "a tick is missing in its entry's history",
-               lq_fc("entry", n->entry), lq_fs("task_id", n->op.task_id),
-               lq_fc("reason", op->err.message));
-    lq_op_release(op);
-    lq_free(n);
 }
 
 /* -------------------------------------------------------------------------- */
@@ -249,6 +218,7 @@ void lq_scheduler_now(lq_scheduler *s)
 int lq_scheduler_start(lq_scheduler *s, struct lq_control *c, lunaq_error *err)
 {
     s->control = c;
+    lq_list_init(&s->notes);
     s->reload = true;
     s->schedule.rt = c->rt;
     snprintf(s->scheduler_id, sizeof(s->scheduler_id), "%s:%d:%s", c->rt->host,
@@ -267,5 +237,6 @@ void lq_scheduler_stop(lq_scheduler *s)
     lq_arena_release(&s->pub_mem);
     lq_buf_release(&s->pub_buf);
     lq_scheduler_forget_providers(s);
+    lq_scheduler_forget_records(s);
     lq_schedule_release(&s->schedule);
 }

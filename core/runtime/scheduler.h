@@ -26,6 +26,8 @@ typedef struct lq_scheduler {
     lq_op_cron_publish pub;
     lq_arena pub_mem;
     lq_buf pub_buf;
+    lq_list notes; /* of the history, to be sent again */
+    size_t note_count;
     bool shown;             /* entries of ours are published */
     bool changed;           /* … but have changed since */
     char scheduler_id[384]; /* host:pid:uuid */
@@ -52,6 +54,12 @@ void lq_scheduler_forget_providers(lq_scheduler *s);
  * none.  The answer is found in the entry.  And tells after_enqueue of it. */
 bool lq_scheduler_ask(lq_scheduler *s, lq_entry *e, int64_t instant_ms);
 void lq_scheduler_tell(lq_scheduler *s, lq_entry *e, int64_t instant_ms);
+
+/* scheduler_history.c: notes what a tick enqueued; sends again what was lost.
+ */
+void lq_scheduler_record(lq_scheduler *s, const lq_entry *e);
+void lq_scheduler_record_again(lq_scheduler *s);
+void lq_scheduler_forget_records(lq_scheduler *s);
 
 /* scheduler_show.c: publishes the entries, again when they changed. */
 int lq_scheduler_show_start(lq_scheduler *s, lunaq_error *err);

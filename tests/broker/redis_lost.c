@@ -268,6 +268,48 @@ static void lost_reply__extend__was_carried_out(void **state)
     proxy_stop(&p, w);
 }
 
+/* A tick is fired once; who sent it hears so again, nobody else. */
+static void lost_reply__cron_fire__repeated_says_it_was_fired(void **state)
+{
+    world *w = *state;
+    struct proxy p;
+    lq_enqueue e, other;
+    lunaq_task t = {
+        .size = sizeof(t), .type = "t", .queue = Q, .task_id = "one"};
+    assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), NULL), LUNAQ_OK);
+    t.task_id = "two";
+    assert_int_equal(lq_enqueue_init(&other, &t, lq_now_ms(), NULL), LUNAQ_OK);
+    lq_op_cron_fire op = {.op.kind = LQ_OP_CRON_FIRE,
+                          .queue = LQ_STR(Q),
+                          .entry_id = LQ_STR("t @hourly"),
+                          .instant_ms = 1000,
+                          .item = &e};
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK); /* loads the script */
+    assert_true(op.fired);
+    world_take_id(w, "one");
+    assert_int_equal(world_end(w, LQ_DONE, "one"), LUNAQ_OK);
+    op.instant_ms = 2000;
+    proxy_start(&p, w);
+    atomic_store(&p.cut, true);
+    assert_int_equal(call(w, &op.op), LUNAQ_EUNKNOWN);
+    op.item = &other; /* another server */
+    assert_int_equal(call(w, &op.op), LUNAQ_OK);
+    assert_false(op.fired);
+    op.item = &e;
+    assert_int_equal(call(w, &op.op), LUNAQ_OK);
+    assert_true(op.fired);
+    assert_int_equal(e.code, LUNAQ_OK);
+    assert_int_equal(op.last_ms, 2000);
+    assert_int_equal(world_stats(w).pending, 1);
+    op.instant_ms = 1000; /* of before: not any more */
+    assert_int_equal(call(w, &op.op), LUNAQ_OK);
+    assert_false(op.fired);
+    lq_op_release(&op.op);
+    lq_enqueue_release(&e);
+    lq_enqueue_release(&other);
+    proxy_stop(&p, w);
+}
+
 size_t redis_lost(struct CMUnitTest *out)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +317,7 @@ size_t redis_lost(struct CMUnitTest *out)
         WORLD_TEST(lost_reply__take__is_reconciled),
         WORLD_TEST(lost_reply__finish__repeated_is_not_ours_and_counted_once),
         WORLD_TEST(lost_reply__extend__was_carried_out),
+        WORLD_TEST(lost_reply__cron_fire__repeated_says_it_was_fired),
     };
     memcpy(out, tests, sizeof(tests));
     return LQ_COUNT(tests);

@@ -1,6 +1,9 @@
 /* The scheduler on a real Redis. */
 #include "runtime/world.h"
 
+#include "broker/inspect.h"
+#include "support/cutter.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -116,6 +119,46 @@ static void damaged_record__does_not_stop_the_others(void **state)
     assert_int_equal(world_stop(w, 0), LUNAQ_OK);
 }
 
+/* Tasks that ticks enqueued, and those of them that the history has. */
+static void count_history(world *w, const char *entry, int64_t *all)
+{
+    lq_op_cron_history op = {.entry_id = lq_str_c(entry)};
+    lq_op_init(&op.op, LQ_OP_CRON_HISTORY);
+    assert_int_equal(lq_caller_call(w->caller, &op.op, 10000, NULL), 0);
+    *all = (int64_t)op.count;
+    lq_op_release(&op.op);
+}
+
+/* A tick whose reply was lost is asked for again, and so is its note. */
+static void lost_replies__leave_no_gap_in_the_history(void **state)
+{
+    const lq_cron_want want = {.spec = "@every 1s", .item = &items[0]};
+    world *w = *state;
+    int64_t noted = 0, until;
+    cutter c;
+
+    assert_int_equal(cutter_start(&c, redis.socket), 0);
+    w->o.cron = &want;
+    w->o.cron_count = 1;
+    w->o.broker = c.url;
+    world_start(w, 0);
+    wait_for("ticks", &w->starts, 1);
+    c.min_len = 100;
+    c.every = 4;
+    wait_for("cuts", &c.cuts, 12);
+    c.every = 0;
+    until = lq_mono_ms() + WAIT_MS;
+    int had = w->starts;
+    wait_for("ticks", &w->starts, had + 2);
+    (void)world_stop(w, 0);
+    cutter_stop(&c);
+    count_history(w, "tick|@every 1s", &noted);
+    assert_true(lq_mono_ms() < until);
+    /* What the last tick enqueued may wait still. */
+    int64_t pending = list_len(w, "asynq:{default}:pending");
+    assert_int_equal(noted, w->starts + pending);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
@@ -124,6 +167,7 @@ int main(int argc, char **argv)
         TEST(ticks_missed_for_a_year__fire_once),
         TEST(refused_tick__neither_spins_nor_stops_the_others),
         TEST(damaged_record__does_not_stop_the_others),
+        TEST(lost_replies__leave_no_gap_in_the_history),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

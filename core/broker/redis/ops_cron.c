@@ -23,11 +23,12 @@ static int fire_build(lq_op *op, uint32_t i, lq_cmd *c)
         lq_cmd_str(c, o->queue);
         return LUNAQ_OK;
     }
-    lq_cmd_script(c, &lq_script_cron_fire, 4);
+    lq_cmd_script(c, &lq_script_cron_fire, 5);
     lq_cmd_own(c, o->queue, "cron");
     lq_cmd_queue(c, o->queue, "pending");
     lq_cmd_queue(c, o->queue, "scheduled");
     lq_cmd_queue(c, o->queue, "groups");
+    lq_cmd_own(c, o->queue, "fired");
     lq_cmd_str(c, o->entry_id);
     lq_cmd_int(c, o->item || o->skip ? o->instant_ms : -1);
     lq_cmd_int(c, o->first_ms);

@@ -1,7 +1,8 @@
 -- Fires a tick of a periodic entry, once.
 --
 -- KEYS  lunaq's cron (hash entry → last instant; negative: seen then, never
---       fired), pending scheduled groups
+--       fired), pending scheduled groups, lunaq's fired (hash entry → what
+--       became of the task of its last instant, and that one's id)
 -- ARGV  entry, instant ms (-1 = only read), first ms (0 = none), then to read:
 --       the latest instant that is believed (0 = any), to use it up: 'skip',
 --       to fire: prefix of
@@ -25,11 +26,19 @@ if not last and first > 0 then
   last = -first
   call('HSET', KEYS[1], entry, string.format('%.0f', last))
 end
+if last and last == instant and ARGV[7] then
+  -- The same task again: the reply to the first time was lost.
+  local fired = pcall('HGET', KEYS[5], entry)
+  if type(fired) == 'string' and fired:sub(2) == ARGV[7] then
+    return {1, stored, fired:sub(1, 1)}
+  end
+end
 if instant < 0 or last and instant <= math.abs(last) then
   return {what, string.format('%.0f', last or 0), ''}
 end
 if ARGV[4] == 'skip' then
   call('HSET', KEYS[1], entry, ARGV[2])
+  pcall('HDEL', KEYS[5], entry)
   return {1, ARGV[2], ''}
 end
 local queue = {
@@ -42,5 +51,6 @@ local code = enqueue(queue, ready, item.id, item.msg, item.due, item.unique,
 -- A key of a wrong type: the tick is not used up.
 if code == 'W' then return {0, string.format('%.0f', last or 0), code} end
 call('HSET', KEYS[1], entry, ARGV[2])
+pcall('HSET', KEYS[5], entry, code .. ARGV[7])
 if ready[1] then call('LPUSH', queue.pending, ready[1]) end
 return {1, ARGV[2], code}
