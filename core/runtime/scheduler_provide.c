@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define TIMEOUT_MS 60000
+#define AGAIN_MS 1000  /* after a failure, then twice as long each time */
 #define FIRST_PLACE 16 /* below are the places that are no providers */
 
 typedef struct lq_provider {
@@ -18,6 +19,7 @@ typedef struct lq_provider {
     char type[LUNAQ_NAME_MAX + 2]; /* whose LQ_RUN_PROVIDE it is */
     int64_t every_ms;
     int64_t due_ms; /* monotonic: asked again */
+    int failures;   /* in a row */
     int place;
     bool kept;
     bool asked; /* the run is under way */
@@ -43,6 +45,18 @@ static void provider_free(lq_provider *p)
 
 /* ---- asking -------------------------------------------------------------- */
 
+/* A database that is away for a moment at the start should not leave out the
+ * entries until the next time they are due to be read. */
+static int64_t pause_ms(const lq_provider *p)
+{
+    int64_t ms = AGAIN_MS;
+    if (p->failures == 0)
+        return p->every_ms;
+    for (int i = 1; i < p->failures && ms < p->every_ms; i++)
+        ms *= 2;
+    return ms < p->every_ms ? ms : p->every_ms;
+}
+
 static void answered(lq_internal_run *r, const lq_verdict *v)
 {
     lq_provider *p = (lq_provider *)r;
@@ -52,7 +66,8 @@ static void answered(lq_internal_run *r, const lq_verdict *v)
         provider_free(p);
         return;
     }
-    p->due_ms = lq_mono_ms() + (p->again ? 0 : p->every_ms);
+    p->failures = v->kind == LQ_SUCCEEDED ? 0 : p->failures + 1;
+    p->due_ms = lq_mono_ms() + (p->again ? 0 : pause_ms(p));
     p->again = false;
     if (v->kind == LQ_SUCCEEDED) {
         p->ready = true;

@@ -228,6 +228,21 @@ static void provide__entries_come_change_and_go(void **state)
     wait_listed(w, 0);
 }
 
+static void provide__that_fails_first__is_asked_again_soon(void **state)
+{
+    world *w = *state;
+    w->gives = FAILS;
+    w->hooks.provide = provide;
+    w->hooks.provide_every_ms = 3600000;
+    start(w, 0, NULL, 0);
+    wait_for("twice in vain", &w->provided, 2);
+    w->gives = ONE;
+    wait_for("its entry", &w->runs[1], 1);
+    int provided = atomic_load(&w->provided);
+    wait_for("more of it", &w->runs[1], 3);
+    assert_int_equal(atomic_load(&w->provided), provided); /* not soon again */
+}
+
 static void hooks__before_leaves_out__after_is_told_once_a_tick(void **state)
 {
     world *w = *state;
@@ -411,6 +426,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(provide__entries_come_change_and_go),
+        TEST(provide__that_fails_first__is_asked_again_soon),
         TEST(hooks__before_leaves_out__after_is_told_once_a_tick),
         TEST(hooks__tick_that_is_refused__after_is_told_why),
         TEST(timezone__entry_without_one__is_in_it),
