@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "base/str.h"
+#include "bin/stdio_guard.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -281,6 +282,8 @@ static int run(int argc, char **argv, char **sorted, char **args)
 
 int main(int argc, char **argv)
 {
+    if (stdio_guard())
+        return CLI_FAILED;
     signal(SIGPIPE, SIG_IGN);
     char **sorted = calloc((size_t)argc + 1, sizeof *sorted);
     char **args = calloc((size_t)argc + 1, sizeof *args);

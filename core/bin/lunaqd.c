@@ -16,6 +16,7 @@
 #include "bin/lunaqd_home.h"
 #include "bin/lunaqd_notify.h"
 #include "bin/lunaqd_say.h"
+#include "bin/stdio_guard.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -433,6 +434,8 @@ int main(int argc, char **argv)
                           .args = (const char *const *)argv + 1,
                           .arg_count = argc > 1 ? (size_t)argc - 1 : 0};
     int code = EXIT_CLEAN;
+    if (stdio_guard())
+        return EXIT_FAILED;
     say_init(&d.say);
     int rc = config_load(&d.config, &input, &err);
     if (rc) {

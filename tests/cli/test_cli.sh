@@ -486,6 +486,11 @@ for verb in "1 task ls" "2 doctor" "2 fsck" "1 help" "1 version"; do
   [ "$rc" -eq "${verb%% *}" ] && [[ $err == *"cannot be written"* ]]
   report "output_full__${verb#? }__is_told" $?
 done
+# Closed files are not those that are opened next: nothing is printed to Redis.
+before=$(r info errorstats)
+"$lunaq" task ls --size 1000 0<&- >&- 2>&-
+check output_closed__is_no_trouble "$?" 0
+check output_closed__nothing_goes_to_redis "$(r info errorstats)" "$before"
 # Less than a pipe takes, and more.
 for count in 1 3000; do
   yes '{"type":"pipe","queue":"pipe","payload":{"text":"so that the list is long"}}' |
