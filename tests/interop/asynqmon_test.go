@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Asynqmon on one world.
@@ -313,6 +314,35 @@ func short(ids []string) []string {
 	return out
 }
 
+// shownOf is what Asynqmon's page of a task must say; the fixture has seen to it
+// that Asynq's inspector says of it what was asked for.
+func (d *dashboard) shownOf(state, id string) []string {
+	d.t.Helper()
+	info, err := d.inspector.GetTaskInfo(fullQueue, id)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	texts := []string{"ID: " + id, fmt.Sprintf(
+		"Type: %s State: %s Queue: %s Retry: %d/%d", info.Type, state, fullQueue,
+		info.Retried, info.MaxRetry), `Payload: { "n": 0 }`}
+	switch state {
+	case "scheduled":
+		texts = append(texts, "Next Process Time: "+at(info.NextProcessAt),
+			"Timeout: 90 seconds Deadline: "+at(d.deadline))
+	case "retry":
+		texts = append(texts, "Next Process Time: "+at(info.NextProcessAt),
+			"not today, säge ✓", "("+at(info.LastFailedAt)+")")
+	case "archived":
+		texts = append(texts,
+			"Last Failure: never again ("+at(info.LastFailedAt)+")")
+	case "completed":
+		texts = append(texts, "("+at(info.CompletedAt)+")",
+			`Result: { "got": 0 }`)
+	}
+	return texts
+}
+
 // A browser visits every page of Asynqmon and finds lunaq's tasks.
 func TestAsynqmonsPagesShowLunaqsTasks(t *testing.T) {
 	t.Parallel()
@@ -320,7 +350,19 @@ func TestAsynqmonsPagesShowLunaqsTasks(t *testing.T) {
 	d := newDashboard(t)
 	b := d.browse(program)
 	count := func(state string) string { return fmt.Sprint(len(d.ids[state])) }
-	b.shows("/", "Queues", fullQueue, "side", "ticks", "paused", "run")
+	size := 0
+	for _, ids := range d.ids {
+		size += len(ids)
+	}
+	// The fixture has seen to it that Asynq counts what was done.
+	info, err := d.inspector.GetQueueInfo(fullQueue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := fmt.Sprintf("%d %d %.2f %%", info.ProcessedTotal, info.FailedTotal,
+		100*float64(info.FailedTotal)/float64(info.ProcessedTotal))
+	b.shows("/", "Queues", fmt.Sprintf("%s paused %d", fullQueue, size), ended,
+		"side run 2", "ticks run 1")
 	for _, state := range states {
 		texts := short(d.ids[state])
 		if state == "aggregating" {
@@ -329,7 +371,8 @@ func TestAsynqmonsPagesShowLunaqsTasks(t *testing.T) {
 		texts = append(texts, "Active "+count("active"), "Pending "+
 			count("pending"), "Aggregating "+count("aggregating"),
 			"Scheduled "+count("scheduled"), "Retry "+count("retry"),
-			"Archived "+count("archived"), "Completed "+count("completed"))
+			"Archived "+count("archived"), "Completed "+count("completed"),
+			fmt.Sprintf("Queue size %d Task groups %d", size, len(d.groups)))
 		b.shows("/queues/"+fullQueue+"?status="+state, texts...)
 	}
 	for group, ids := range d.groups {
@@ -338,10 +381,10 @@ func TestAsynqmonsPagesShowLunaqsTasks(t *testing.T) {
 		b.until("the group "+group+" is shown", short(ids)...)
 	}
 	for state, ids := range d.ids {
-		b.shows("/queues/"+fullQueue+"/tasks/"+ids[0], "ID: "+ids[0],
-			"State: "+state, "Queue: "+fullQueue)
+		b.shows("/queues/"+fullQueue+"/tasks/"+ids[0], d.shownOf(state,
+			ids[0])...)
 	}
-	b.shows("/servers", "active", fullQueue, count("active")+"/7")
+	b.shows("/servers", "active "+fullQueue+" "+count("active")+"/7")
 	b.shows("/schedulers", "@every 1s", "often", "tick",
 		"seldom", "0 4 * * mon")
 	b.eval(`[...document.querySelectorAll("tr")].filter(r =>
@@ -378,6 +421,7 @@ scrape_configs:
 				fmt.Sprintf(`,"%s"]`, count("archived")))
 		})
 		b.shows("/q/metrics", "Queue Size", "Queue Latency",
-			"Tasks Processed", "Pending Tasks", "Archived Tasks", fullQueue)
+			"Tasks Processed", "Pending Tasks", "Archived Tasks",
+			fullQueue+"sideticks") // the legend of each chart
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A browser without a window, told what to do through a pipe in Chrome's
@@ -129,6 +131,24 @@ func (b *browser) open(path string) {
 	b.call("Page.navigate", map[string]any{"url": b.url + path})
 }
 
+// holds looks for a text that does not go on in more letters or digits: "Retry
+// 3" is not in "Retry 30".
+func holds(page, text string) bool {
+	more := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+	for {
+		before, after, found := strings.Cut(page, text)
+		if !found {
+			return false
+		}
+		last, _ := utf8.DecodeLastRuneInString(before)
+		first, _ := utf8.DecodeRuneInString(after)
+		if !more(last) && !more(first) {
+			return true
+		}
+		page = after
+	}
+}
+
 // until waits for the page to hold all of the texts.
 func (b *browser) until(what string, texts ...string) {
 	b.t.Helper()
@@ -136,7 +156,7 @@ func (b *browser) until(what string, texts ...string) {
 	for {
 		page, missing := b.text(), ""
 		for _, text := range texts {
-			if !strings.Contains(page, text) {
+			if !holds(page, text) {
 				missing = text
 			}
 		}
