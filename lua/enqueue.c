@@ -1,7 +1,8 @@
 /* Lua values → tasks to enqueue: see enqueue.h.
  *
- * Nothing here raises: raw accesses only, and text that is not a string is
- * refused rather than converted. */
+ * Raw accesses only, so that nothing here raises, except when memory is out
+ * (lq_json_push); and text that is not a string is refused rather than
+ * converted. */
 #include "lua/enqueue.h"
 
 #include <lauxlib.h>
@@ -334,7 +335,8 @@ static int lock_by(struct reader *r, int payload, lq_enqueue *item)
                  ? lq_json_write_members(r->L, payload, r->by, r->by_count,
                                          &json, r->err)
                  : lq_fail(r->err, LUNAQ_EINVAL,
-                           "unique.by: the payload is not a table");
+                           "unique.by: the payload is no table (or raw no "
+                           "JSON object)");
     if (!rc) {
         char *key = item->unique_key;
         lq_unique_key(key, item->task.queue, item->task.type,
@@ -424,11 +426,16 @@ int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
         r.task.unique_ms = 0; /* switched off by the call */
     if (r.task.retention_ms < 0)
         r.task.retention_ms = 0;
+    int top = lua_gettop(L);
+    if (r.by_count > 0 && r.task.unique_ms > 0 && !lua_istable(L, payload) &&
+        r.payload.p && lq_json_push(L, r.payload, NULL) == LUNAQ_OK)
+        payload = lua_gettop(L); /* what is in `raw` */
     rc = lq_enqueue_init(item, &r.task, lq_now_ms(), err);
     if (!rc && r.by_count > 0 && item->unique_s > 0) {
         rc = lock_by(&r, payload, item);
         if (rc)
             lq_enqueue_release(item);
     }
+    lua_settop(L, top);
     return rc;
 }

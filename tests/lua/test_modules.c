@@ -357,6 +357,30 @@ static void unique_by__locks_on_the_named_members(void **state)
     world_free(w);
 }
 
+/* As a row of the table `schedules` has it. */
+static void unique_by__of_raw_json__locks_on_its_members(void **state)
+{
+    (void)state;
+    world *w = open_with(
+        "queue.enqueue('x', nil, {raw = '{\"c\": 3, \"b\": 2, \"a\": 1}', "
+        "unique = {by = {'a', 'b'}, ttl = 60}})\n"
+        "local id, e = pcall(queue.enqueue, 'x', nil, {raw = 'no json', "
+        "unique = {by = {'a'}, ttl = 60}})\n"
+        "return tostring(e)");
+    w->answer = keep_key;
+    key_count = 0;
+    world_run *r = world_start(w, "t", "{}");
+    world_wait(w, r);
+    assert_int_equal(r->kind, LQ_SUCCEEDED);
+    assert_int_equal(key_count, 1);
+    assert_string_equal(
+        keys[0],
+        "asynq:{default}:unique:x:by:608de49a4600dbb5b173492759792e4a");
+    assert_non_null(strstr(r->result, "unique.by: the payload is no table"));
+    world_end(r);
+    world_free(w);
+}
+
 /* The bytes that a Go client hashes: the reference vector of the format. */
 static void unique__locks_as_a_go_client_does(void **state)
 {
@@ -506,6 +530,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest others[] = {
         cmocka_unit_test(unique_by__locks_on_the_named_members),
+        cmocka_unit_test(unique_by__of_raw_json__locks_on_its_members),
         cmocka_unit_test(unique__locks_as_a_go_client_does),
         cmocka_unit_test(unique_without_payload__locks_as_a_go_client_does),
         cmocka_unit_test(cancel__while_the_broker_is_asked__lets_go),
