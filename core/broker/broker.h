@@ -440,7 +440,9 @@ typedef struct lq_op_goodbye {
  * With item NULL it only reads; with first_ms it also sets an entry never seen
  * to that instant, so that "@every" counts from its first sight, and with
  * latest_ms so, too, one whose last instant is later than that: it is of a
- * clock that was set back, and the entry would be silent until then. */
+ * clock that was set back, and the entry would be silent until then.  (A queue
+ * file knows the queue from then on; Redis, as with Asynq, from its first task
+ * on.) */
 typedef struct lq_op_cron_fire {
     lq_op op;
     lq_str queue;

@@ -88,6 +88,11 @@ static void say_msg(struct side *s, lq_str msg)
 
 /* ---- acts ---------------------------------------------------------------- */
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const lq_str *)a)->p, ((const lq_str *)b)->p);
+}
+
 static void enqueue(struct side *s, const struct step *st)
 {
     lq_enqueue e, *items[] = {&e};
@@ -190,6 +195,122 @@ static void settle(struct side *s, const struct step *st)
         settle_one(s, o);
     lq_buf_release(&msg);
     lq_buf_release(&lock);
+}
+
+/* Many at once, some of them not ours, some twice, and others taken in the same
+ * move. */
+static void settle_many(struct side *s, const struct step *st)
+{
+    enum { MOST = 10 };
+    lq_outcome o[MOST], *list[MOST];
+    lq_buf msgs[MOST], locks[MOST];
+    size_t n = 0, wanted = st->c % (MOST - 1) + 2;
+    for (size_t i = 0; i < wanted; i++) {
+        enum lq_outcome_kind kind =
+            (enum lq_outcome_kind)((st->a + i * st->b) % 8 + 1);
+        const char *id = ids[(st->id + i) % LQ_COUNT(ids)];
+        lq_buf_init(&msgs[n], 0);
+        lq_buf_init(&locks[n], 0);
+        bool there = fresh_msg(s, id, kind == LQ_RETRY_AT, &msgs[n], &locks[n]);
+        if (!there)
+            continue;
+        o[n] = (lq_outcome){.kind = kind,
+                            .id = lq_str_c(id),
+                            .token = (st->b + i) % 9 ? s->token
+                                                     : s->token % 1000 + 1,
+                            .unique_key = lq_buf_str(&locks[n]),
+                            .delay_ms = HOUR_MS,
+                            .retention_s = 3600,
+                            .is_failure = i % 2,
+                            .from_tail = st->a % 2};
+        if (kind == LQ_COMPLETE || kind == LQ_RETRY_AT || kind == LQ_ARCHIVE)
+            o[n].msg = lq_buf_str(&msgs[n]);
+        list[n] = &o[n];
+        n++;
+    }
+    lq_step_queue queue = {
+        .name = LQ_STR(Q), .outcomes = list, .outcome_count = n};
+    lq_op_step op = {.queues = &queue,
+                     .queue_count = 1,
+                     .free = st->a % 4,
+                     .token = s->token,
+                     .lease_ms = 30000,
+                     .now_ms = lq_now_ms()};
+    call(s, &op.op, LQ_OP_STEP);
+    for (size_t i = 0; i < n; i++) {
+        say(s, "code", o[i].code);
+        say_str(s, "canceled", o[i].canceled);
+        lq_buf_release(&msgs[i]);
+        lq_buf_release(&locks[i]);
+    }
+    for (size_t i = 0; i < op.taken_count; i++)
+        say_str(s, "id", op.taken[i].id);
+    lq_op_release(&op.op);
+}
+
+static void peek(struct side *s, const struct step *st)
+{
+    lq_peek queue = {.queue = LQ_STR(Q)};
+    lq_op_peek op = {.queues = &queue, .count = 1};
+    (void)st;
+    call(s, &op.op, LQ_OP_PEEK);
+    say(s, "paused", queue.paused);
+    say(s, "pending", queue.pending);
+    say(s, "next", queue.next_ms < 0 ? -1 : queue.next_ms > 0);
+    say(s, "groups", queue.groups > 0);
+    lq_op_release(&op.op);
+}
+
+/* The ids of a state, in any order. */
+static void list(struct side *s, const struct step *st)
+{
+    lq_str found[LQ_COUNT(ids)];
+    lq_op_task_list op = {.queue = LQ_STR(Q),
+                          .state = (lunaq_state)(st->a % 7 + 1),
+                          .page_size = st->b % 3 ? 100 : 3,
+                          .page = st->c % 4 ? 0 : 1};
+    if (st->c % 3 == 0)
+        op.group = lq_str_c(groups[st->id % 2]);
+    call(s, &op.op, LQ_OP_TASK_LIST);
+    say(s, "count", (int64_t)op.count);
+    for (size_t i = 0; i < op.count; i++)
+        found[i] = op.rows[i].id;
+    if (op.page_size == 100 && op.count)
+        qsort(found, op.count, sizeof *found, by_text);
+    for (size_t i = 0; op.page_size == 100 && i < op.count; i++)
+        say_str(s, "id", found[i]);
+    lq_op_release(&op.op);
+}
+
+static void cron(struct side *s, const struct step *st)
+{
+    lq_enqueue e;
+    lunaq_task t = LUNAQ_TASK_INIT;
+    t.type = "t";
+    t.queue = Q;
+    t.task_id = ids[st->id];
+    t.unique_ms = st->a % 4 ? 0 : HOUR_MS;
+    assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), NULL), 0);
+    lq_op_cron_fire op = {.queue = LQ_STR(Q),
+                          .entry_id = LQ_STR("t|@hourly"),
+                          .instant_ms = 1700000000000 + st->b * 1000};
+    if (st->c % 3 == 0)
+        op.first_ms = 1700000000000 + st->a * 1000;
+    if (st->c % 5 == 0)
+        op.latest_ms = 1700000000000 + st->b * 1000;
+    else if (st->c % 5 == 1)
+        op.skip = true;
+    else
+        op.item = &e;
+    call(s, &op.op, LQ_OP_CRON_FIRE);
+    say(s, "fired", op.fired);
+    say(s, "back", op.set_back);
+    say(s, "never", op.never);
+    say(s, "last", op.last_ms);
+    if (op.fired && op.item)
+        say(s, "code", e.code);
+    lq_op_release(&op.op);
+    lq_enqueue_release(&e);
 }
 
 static void extend(struct side *s, const struct step *st)
@@ -311,11 +432,6 @@ static void recover(struct side *s, const struct step *st)
     lq_op_release(&op.op);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(((const lq_str *)a)->p, ((const lq_str *)b)->p);
-}
-
 static void group_take(struct side *s, const struct step *st)
 {
     lq_op_group_take op = {.queue = LQ_STR(Q),
@@ -426,6 +542,10 @@ static const struct act {
 } acts[] = {{"enqueue", enqueue, 9},
             {"take", take, 6},
             {"settle", settle, 8},
+            {"settle many", settle_many, 5},
+            {"peek", peek, 1},
+            {"list", list, 2},
+            {"cron", cron, 2},
             {"extend", extend, 2},
             {"cancel", cancel, 4},
             {"move", move_one, 5},
@@ -535,6 +655,7 @@ static const struct act *draw_act(uint64_t *seed)
 
 static void open_side(struct side *s)
 {
+    static const struct step first = {.a = 0};
     lq_op_token op = {.server_id = LQ_STR("server")};
     s->w.broker->wipe(&s->w);
     assert_int_equal(s->w.broker->open(&s->w, &s->w.caller), 0);
@@ -542,6 +663,7 @@ static void open_side(struct side *s)
     call(s, &op.op, LQ_OP_TOKEN);
     s->token = op.token;
     lq_op_release(&op.op);
+    enqueue(s, &first); /* a tick alone does not make a queue known in Redis */
 }
 
 static void close_side(struct side *s)
