@@ -164,6 +164,8 @@ const char *cli_json_canonical(lq_buf *out, const char *text, size_t len);
 /* ---- cli_defaults.c -------------------------------------------------------
  */
 
+/** What people write as 0, "none", as a task has it: -1. */
+int64_t cli_or_none(int64_t n);
 /* What was said of a task, though its value may be that of nothing. */
 struct cli_said {
     bool max_retry, timeout, retention, unique;
@@ -176,6 +178,12 @@ void cli_defaults_fill(const lunaq_handler_list *list, lunaq_task *task,
  *  handler file says, as live daemons tell it.  The task borrows from *list,
  *  which the caller frees. */
 void cli_defaults(struct cli *cli, lunaq_task *task, lunaq_handler_list **list);
+
+/* ---- cli_enqueue.c --------------------------------------------------------
+ */
+
+/** The state in which an enqueued task is, in a word. */
+const char *cli_enqueued_state(const lunaq_task *task, const lunaq_enqueued *e);
 
 /* ---- cli_batch.c ----------------------------------------------------------
  */

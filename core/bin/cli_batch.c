@@ -107,18 +107,12 @@ static bool headers(struct item *it, const cJSON *v, lunaq_task *t)
     return true;
 }
 
-/* 0 says "none", which is -1 in a task. */
-static int64_t or_none(int64_t n)
-{
-    return n ? n : -1;
-}
-
 static bool max_retry(struct item *it, const cJSON *v, lunaq_task *t)
 {
     if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) ||
         v->valuedouble < 0 || v->valuedouble > INT32_MAX)
         return wrong(it, "max_retry: give a whole number");
-    t->max_retry = or_none((int64_t)v->valuedouble);
+    t->max_retry = cli_or_none((int64_t)v->valuedouble);
     it->said.max_retry = true;
     return true;
 }
@@ -238,7 +232,7 @@ static bool read_line(struct batch *b, struct item *it, lunaq_task *t,
     if (!t->type)
         return wrong(it, "it has no \"type\"");
     if (it->said.timeout)
-        t->timeout_ms = or_none(t->timeout_ms);
+        t->timeout_ms = cli_or_none(t->timeout_ms);
     lq_str payload = payload_of(&it->payload);
     if (!payload.p &&
         cJSON_GetObjectItemCaseSensitive(it->json, "payload")) /* \u0070ay… */
@@ -260,9 +254,7 @@ static void put_result(struct batch *b, size_t i)
     const struct item *it = &b->items[i];
     const lunaq_task *t = &b->tasks[i];
     const lunaq_enqueued *e = &b->results[i];
-    const char *state = e->delayed ? "scheduled"
-                        : t->group ? "aggregating"
-                                   : "pending";
+    const char *state = cli_enqueued_state(t, e);
     if (b->cli->json) {
         cJSON *o = cJSON_CreateObject();
         cli_json_int(o, "line", (int64_t)b->lines[i]);

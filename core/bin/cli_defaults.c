@@ -34,7 +34,7 @@ static const lunaq_handler_info *find(const lunaq_handler_list *list,
     return best;
 }
 
-static int64_t or_none(int64_t n)
+int64_t cli_or_none(int64_t n)
 {
     return n == 0 ? -1 : n;
 }
@@ -48,9 +48,9 @@ void cli_defaults_fill(const lunaq_handler_list *list, lunaq_task *task,
     if (!task->queue && h->queue[0])
         task->queue = h->queue;
     if (!said->max_retry && h->max_retry >= 0)
-        task->max_retry = or_none(h->max_retry);
+        task->max_retry = cli_or_none(h->max_retry);
     if (!said->timeout && h->timeout_ms >= 0)
-        task->timeout_ms = or_none(h->timeout_ms);
+        task->timeout_ms = cli_or_none(h->timeout_ms);
     if (!said->retention && h->retention_ms > 0)
         task->retention_ms = h->retention_ms;
     if (!said->unique && h->unique_ms > 0)

@@ -108,9 +108,9 @@ static int get_options(struct cli *cli, lunaq_task *task)
         rc = cli_misuse("--durable '%s': give none, replica or fsync", durable);
     /* What is 0 here is "none" there, where 0 is the default. */
     if (retry >= 0)
-        task->max_retry = retry ? retry : -1;
+        task->max_retry = cli_or_none(retry);
     if (timeout >= 0)
-        task->timeout_ms = timeout ? timeout : -1;
+        task->timeout_ms = cli_or_none(timeout);
     return rc;
 }
 
@@ -246,13 +246,16 @@ static int wait_for(struct cli *cli, const lunaq_task *task, const char *id,
 /* ---- the verb ---------------------------------------------------------------
  */
 
+const char *cli_enqueued_state(const lunaq_task *task, const lunaq_enqueued *e)
+{
+    return e->delayed ? "scheduled" : task->group ? "aggregating" : "pending";
+}
+
 static int put_enqueued(struct cli *cli, const lunaq_task *task,
                         const lunaq_enqueued *e)
 {
     const char *queue = task->queue ? task->queue : "default";
-    const char *state = e->delayed    ? "scheduled"
-                        : task->group ? "aggregating"
-                                      : "pending";
+    const char *state = cli_enqueued_state(task, e);
     if (cli->json) {
         cJSON *o = cJSON_CreateObject();
         cli_json_str(o, "id", e->id);
