@@ -142,7 +142,8 @@ const char *lunaq_server_id(const lunaq_server *server)
 
 int lunaq_server_healthy(lunaq_server *server)
 {
-    return server && server->runtime && server->life == LIFE_STARTED &&
+    int life = server ? atomic_load(&server->life) : LIFE_OPEN;
+    return (life == LIFE_STARTED || life == LIFE_STOPPING) &&
            lq_server_healthy(server->runtime);
 }
 

@@ -244,39 +244,42 @@ static void publish(void *ud)
 
 /* ---- tokens -------------------------------------------------------------- */
 
-static size_t add_token(lq_heartbeat *h, size_t n, atomic_uint *token)
-{
-    if (atomic_load(token) && n < LQ_COUNT(h->token_list))
-        h->token_list[n++] = atomic_load(token);
-    return n;
-}
-
-static size_t list_tokens(lq_heartbeat *h)
+/* A batch of all tokens that this process has: without the first `skip`. */
+static size_t list_tokens(lq_heartbeat *h, size_t skip)
 {
     lq_runtime *rt = h->control->rt;
     size_t n = 0;
     for (size_t i = 0; i < rt->o.worker_threads; i++) {
         lq_worker *w = rt->workers[i];
-        n = add_token(h, n, &w->current_token);
-        for (size_t q = 0; q < rt->o.queue_count; q++)
-            n = add_token(h, n, &w->queues[q].waiter.token);
+        for (size_t q = 0; q <= rt->o.queue_count; q++) {
+            uint32_t token = atomic_load(q ? &w->queues[q - 1].waiter.token
+                                           : &w->current_token);
+            if (!token || n == LQ_COUNT(h->token_list))
+                continue;
+            if (skip > 0)
+                skip--;
+            else
+                h->token_list[n++] = token;
+        }
     }
     return n;
 }
 
+static void renew_more_tokens(lq_heartbeat *h);
+
 static void tokens_renewed(lq_op *op)
 {
     lq_heartbeat *h = op->ud;
+    h->token_at += h->token_op.count;
     lq_op_release(op);
-    lq_periodic_over(&h->tokens);
+    renew_more_tokens(h);
 }
 
-static void renew_tokens(void *ud)
+static void renew_more_tokens(lq_heartbeat *h)
 {
-    lq_heartbeat *h = ud;
-    h->token_op.count = list_tokens(h);
+    h->token_op.count = list_tokens(h, h->token_at);
     if (!h->control->link_up || h->token_op.count == 0) {
-        lq_periodic_over_in(&h->tokens, BEAT_MS);
+        lq_periodic_over_in(&h->tokens, h->token_at ? TOKEN_RENEW_MS : BEAT_MS);
         return;
     }
     lq_op_init(&h->token_op.op, LQ_OP_TOKEN_RENEW);
@@ -285,6 +288,13 @@ static void renew_tokens(void *ud)
     h->token_op.server_id = lq_str_c(h->control->rt->server_id);
     h->token_op.tokens = h->token_list;
     lq_link_submit(h->control->link, &h->token_op.op);
+}
+
+static void renew_tokens(void *ud)
+{
+    lq_heartbeat *h = ud;
+    h->token_at = 0;
+    renew_more_tokens(h);
 }
 
 /* -------------------------------------------------------------------------- */
@@ -299,7 +309,7 @@ void lq_heartbeat_goodbye(lq_heartbeat *h, void (*done)(lq_op *op), void *ud)
     h->goodbye.server_id = lq_str_c(rt->server_id);
     h->goodbye.pid = rt->pid;
     h->goodbye.tokens = h->token_list;
-    h->goodbye.token_count = list_tokens(h);
+    h->goodbye.token_count = list_tokens(h, 0);
     lq_link_submit(h->control->link, &h->goodbye.op);
 }
 

@@ -28,6 +28,7 @@ typedef struct lq_heartbeat {
     int64_t extra_at_ms;
     lq_op_token_renew token_op;
     uint32_t token_list[LQ_BATCH_MAX];
+    size_t token_at; /* so many of this round were renewed */
     lq_op_goodbye goodbye;
 } lq_heartbeat;
 

@@ -361,7 +361,8 @@ LUNAQ_API void lunaq_server_hurry(lunaq_server *server);
 LUNAQ_API int lunaq_server_reload(lunaq_server *server, lunaq_error *err);
 /** The id under which inspectors list this server; borrowed. */
 LUNAQ_API const char *lunaq_server_id(const lunaq_server *server);
-/** 1 while every worker thread has shown progress lately; for watchdogs. */
+/** 1 while the server runs or stops and every worker thread has shown progress
+ *  lately; for watchdogs.  Any thread. */
 LUNAQ_API int lunaq_server_healthy(lunaq_server *server);
 /** A line of text on what was loaded, for a banner: "7 types loaded from …".
  *  Writes at most len bytes with the NUL. */
