@@ -307,9 +307,9 @@ static void put_bytes(struct page *p, const char *name, const char *bytes,
 
 static void put_task(struct page *p, const lunaq_task_info *t)
 {
-    put_line(p, "id", "%s", t->id);
-    put_line(p, "type", "%s", t->type);
-    put_line(p, "queue", "%s", t->queue);
+    put_bytes(p, "id", t->id, strlen(t->id));
+    put_bytes(p, "type", t->type, strlen(t->type));
+    put_bytes(p, "queue", t->queue, strlen(t->queue));
     put_line(p, "state", "%s%s", lunaq_state_name((lunaq_state)t->state),
              t->orphaned ? ", orphaned" : "");
     if (t->group[0])

@@ -133,6 +133,10 @@ class Dash(Both, unittest.TestCase):
         screen.wait("scheduled 1")
         screen.wait(task[-8:])
         screen.wait("hello")
+        screen.press("\r")
+        screen.wait(task[:26])
+        screen.wait(task[26:])
+        screen.press("q")
         screen.press("h\t\t\t\t\t\t\t\t")  # to aggregating and round
         screen.wait("scheduled 1")
         screen.press("\t\t\t\t")
