@@ -490,6 +490,27 @@ static void silence__is_given_up_in_time(void **state)
     fake_server_free(l.c.server);
 }
 
+static void cluster__node_that_tells_no_slots__is_named(void **state)
+{
+    static const lq_link_events events = {link_up, link_down};
+    struct client *c = *state;
+    char url[64], says[96];
+
+    c->server = fake_server_new(NULL, serve_greeting_only, c);
+    snprintf(url, sizeof(url), "redis-cluster://127.0.0.1:%d",
+             fake_server_port(c->server));
+    snprintf(says, sizeof(says), "127.0.0.1:%d: it did not tell",
+             fake_server_port(c->server));
+    c->stop_at_downs = 1;
+    assert_int_equal(
+        lq_redis_link_open(&c->link, c->w.loop, url, &events, c, NULL),
+        LUNAQ_OK);
+    loop_world_run(&c->w);
+    assert_int_equal(c->why.code, LUNAQ_EBROKER);
+    if (!strstr(c->why.message, says))
+        fail_msg("%s", c->why.message);
+}
+
 static void hold_loop(void *ud)
 {
     (void)ud;
@@ -647,6 +668,7 @@ int main(void)
         TEST(reply__that_came_while_the_loop_was_held__counts),
         TEST(open__out_of_memory__leaves_nothing),
         TEST(silence__is_given_up_in_time),
+        TEST(cluster__node_that_tells_no_slots__is_named),
         TEST(close__with_operations_under_way__each_is_canceled),
         TEST(close__at_once__comes_to_its_end),
         TEST(close__while_it_waits_to_connect_again__is_quick),

@@ -40,6 +40,10 @@ static void map_done(lq_op *op)
     }
     l->map = NULL;
     if (op->rc) {
+        if (n->ended) /* by look_at_map() */
+            lq_fail(&op->err, LUNAQ_EBROKER,
+                    "redis: %s:%d: it did not tell the cluster's slots in time",
+                    ask->slots.asked.host, ask->slots.asked.port);
         if (!l->base.closing && l->state == LQ_LINK_DOWN)
             lq_link_base_down(&l->base, &op->err);
         l->map_min_ms = lq_mono_ms() + MAP_FAILED_MS / 2 +
