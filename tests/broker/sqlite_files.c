@@ -427,6 +427,73 @@ static void wait__file_that_is_changed_by_another__says_what_is_wrong(void **s)
     lq_caller_close(c);
 }
 
+/* A disk that does not sync: the default VFS with another xSync for WALs. */
+static sqlite3_vfs *the_vfs;
+static sqlite3_io_methods wal_methods;
+static bool sync_fails;
+
+static int failing_sync(sqlite3_file *file, int flags)
+{
+    (void)file;
+    (void)flags;
+    return sync_fails ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+}
+
+static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
+                     int flags, int *out)
+{
+    (void)vfs;
+    int rc = the_vfs->xOpen(the_vfs, name, file, flags, out);
+    if (rc == SQLITE_OK && flags & SQLITE_OPEN_WAL) {
+        wal_methods = *file->pMethods;
+        wal_methods.xSync = failing_sync;
+        file->pMethods = &wal_methods;
+    }
+    return rc;
+}
+
+static int put_durable(lq_caller *c, const char *id, lunaq_error *err)
+{
+    lq_enqueue e, *items[] = {&e};
+    lunaq_task t = LUNAQ_TASK_INIT;
+    t.type = "t";
+    t.queue = "q";
+    t.task_id = id;
+    t.durable = LUNAQ_DURABLE_FSYNC;
+    assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), err), LUNAQ_OK);
+    lq_op_enqueue op = {.op.kind = LQ_OP_ENQUEUE, .items = items, .count = 1};
+    (void)lq_caller_call(c, &op.op, WORLD_TIMEOUT_MS, err);
+    int code = e.code;
+    lq_op_release(&op.op);
+    lq_enqueue_release(&e);
+    return code;
+}
+
+static void
+write__disk_does_not_sync__is_unknown_and_repeated_is_there(void **s)
+{
+    const lq_sqlite_options normal = {.normal = true};
+    lq_caller *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    the_vfs = sqlite3_vfs_find(NULL);
+    sqlite3_vfs shim = *the_vfs;
+    (void)s;
+    shim.zName = "no-sync";
+    shim.xOpen = open_file;
+    assert_int_equal(sqlite3_vfs_register(&shim, 1), SQLITE_OK);
+    assert_int_equal(
+        lq_sqlite_caller_open(&c, sqlite_world_path(), &normal, NULL),
+        LUNAQ_OK);
+    assert_int_equal(put_durable(c, "first", &err), LUNAQ_OK);
+    sync_fails = true;
+    assert_int_equal(put_durable(c, "one", &err), LUNAQ_EUNKNOWN);
+    assert_non_null(strstr(err.message, "not known to be on the disk"));
+    sync_fails = false;
+    assert_int_equal(put_durable(c, "one", &err), LUNAQ_EEXIST);
+    lq_caller_close(c);
+    assert_int_equal(sqlite3_vfs_unregister(&shim), SQLITE_OK);
+}
+
 size_t sqlite_files(struct CMUnitTest *out)
 {
 #define FILE_TEST(name) cmocka_unit_test_setup(name, fresh)
@@ -445,6 +512,7 @@ size_t sqlite_files(struct CMUnitTest *out)
         FILE_TEST(open__network_file_system__is_refused_and_nothing_made),
         FILE_TEST(read__damaged_page__answers_for_itself),
         FILE_TEST(wait__file_that_is_changed_by_another__says_what_is_wrong),
+        FILE_TEST(write__disk_does_not_sync__is_unknown_and_repeated_is_there),
     };
     memcpy(out, tests, sizeof(tests));
     return LQ_COUNT(tests);

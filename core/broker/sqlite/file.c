@@ -124,7 +124,12 @@ int lq_sqlite_commit(lq_sqlite *q, lunaq_error *err)
     } else if ((rc = lq_sqlite_control(q, LQ_SQL_COMMIT)) != 0) {
         code = lq_sqlite_failed(q, rc, NULL, err);
     } else if (q->sync && (rc = sync_wal(q)) != 0) {
-        code = lq_sqlite_failed(q, rc, "fsync", err);
+        /* It is there, and may not last: who repeats it finds it. */
+        lunaq_error why = LUNAQ_ERROR_INIT;
+        lq_sqlite_failed(q, rc, NULL, &why);
+        code = lq_fail(err, LUNAQ_EUNKNOWN,
+                       "committed, but not known to be on the disk: %s",
+                       why.message);
     }
     lq_sqlite_rollback(q);
     return code;

@@ -76,7 +76,8 @@ void lq_sqlite_close(lq_sqlite *q);
 int lq_sqlite_begin(lq_sqlite *q, enum lq_sqlite_mode mode, int64_t deadline_ns,
                     lunaq_error *err);
 /** Commits and gives the writers' lock back.  On failure nothing of the
- *  transaction remains and it has ended. */
+ *  transaction remains and it has ended; but LUNAQ_EUNKNOWN: it is in the file,
+ *  and may be lost with the machine, as its fsync failed. */
 int lq_sqlite_commit(lq_sqlite *q, lunaq_error *err);
 /** Gives it up; safe when none is under way. */
 void lq_sqlite_rollback(lq_sqlite *q);
