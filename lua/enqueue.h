@@ -14,8 +14,8 @@
  *  process_in group headers durable raw.  inline_keys: `type` and `payload` are
  *  keys of the options table too.  What the options leave out comes from the
  *  handler file of the type in `handlers` (may be NULL).  Everything lives in
- *  mem.  Raises only when memory is out.  LUNAQ_EINVAL names the option.  item is released by
- *  lq_enqueue_release(). */
+ *  mem.  Raises only when memory is out.  LUNAQ_EINVAL names the option.  item
+ * is released by lq_enqueue_release(). */
 int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
                         bool inline_keys, const lq_lua_snapshot *handlers,
                         lq_arena *mem, lq_enqueue *item, lunaq_error *err);

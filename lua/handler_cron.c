@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 
 #include "lua/enqueue.h"
+#include "lua/mod_task.h"
 #include "lua/names.h"
 #include "lua/option.h"
 #include "task/cron_rule.h"
@@ -22,6 +23,26 @@ static int member(lq_lua_reader *r, const char *name, const char **out)
 
 static const char *const cron_members[] = {"spec",   "name",    "tz", "dst",
                                            "missed", "payload", NULL};
+
+/* Every tick of an entry whose payload, on top, is not what the file's `args`
+ * ask for would be archived. */
+static int check_args(lq_lua_reader *r)
+{
+    char refusal[160] = "";
+    if (r->spec->arg_count == 0)
+        return LUNAQ_OK;
+    if (lua_isnil(r->L, -1))
+        lua_newtable(r->L);
+    else
+        lua_pushvalue(r->L, -1);
+    lq_lua_args_check(r->L, r->spec, refusal, sizeof refusal);
+    lua_pop(r->L, 1);
+    if (!*refusal)
+        return LUNAQ_OK;
+    lq_fail(r->err, LUNAQ_EHANDLER,
+            "cron: by `args` every tick would be archived: %s", refusal);
+    return lq_lua_option_fail(r, "cron");
+}
 
 /* One entry, on top: a spec, or a table. */
 static int add_cron(lq_lua_reader *r)
@@ -70,6 +91,11 @@ static int add_cron(lq_lua_reader *r)
         lua_rawget(L, -2);
     } else {
         lua_pushnil(L);
+    }
+    rc = check_args(r);
+    if (rc) {
+        lua_pop(L, 1);
+        return rc;
     }
     rc = lq_lua_read_enqueue(L, lq_str_c(c->type), -1, 0, false, r->s,
                              &r->s->mem, &c->item, r->err);

@@ -105,6 +105,14 @@ void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
         snprintf(refusal, size, "the payload is not JSON: %s", err.message);
         return;
     }
+    lq_lua_args_check(L, spec, refusal, size);
+    lua_pop(L, 1);
+}
+
+void lq_lua_args_check(lua_State *L, const lq_lua_spec *spec, char *refusal,
+                       size_t size)
+{
+    *refusal = 0;
     if (!lua_istable(L, -1))
         snprintf(refusal, size, "the payload is a %s, not an object",
                  luaL_typename(L, -1));
@@ -122,7 +130,6 @@ void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
                      luaL_typename(L, -1), lq_lua_arg_names[arg->type]);
         lua_pop(L, 1);
     }
-    lua_pop(L, 1);
 }
 
 /* ---- fields -------------------------------------------------------------- */

@@ -15,6 +15,9 @@ void lq_lua_task_push(lua_State *L, lq_lua_run *r);
  *  what is wrong, or "".  Raises. */
 void lq_lua_task_check(lua_State *L, int index, const lq_lua_spec *spec,
                        char *refusal, size_t size);
+/** The same of a payload that is on top, decoded.  Raises. */
+void lq_lua_args_check(lua_State *L, const lq_lua_spec *spec, char *refusal,
+                       size_t size);
 int luaopen_lunaq_log(lua_State *L);
 int luaopen_lunaq_queue(lua_State *L);
 

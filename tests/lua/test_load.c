@@ -84,6 +84,18 @@ static const row rows[] = {
      {"handlers/a.lua",
       "return {run = print,\n  cron = {{'@daily', payload = {n = 1}}}}"},
      "a.lua:2: cron: a string stands there without a name (known: spec name"},
+    {"cron_without_the_arguments__is_refused",
+     {"handlers/a.lua",
+      "return {run = print, args = {id = 'string'},\n  cron = '@daily'}"},
+     "a.lua:2: cron: by `args` every tick would be archived: the payload has "
+     "no 'id'"},
+    {"cron_with_a_wrong_argument__is_refused",
+     {"handlers/a.lua",
+      "return {run = print, args = {n = 'integer', x = 'any?'},\n"
+      "  cron = {{spec = '@daily', payload = {n = 1}},\n"
+      "    {spec = '@hourly', payload = {n = 'x'}}}}"},
+     "a.lua:2: cron: by `args` every tick would be archived: the payload's "
+     "'n' is a string"},
     {"cron_number__is_refused",
      {"handlers/a.lua", "return {run = print,\n  cron = 5}"},
      "a.lua:2: cron: 5, where a spec such as"},
@@ -523,7 +535,7 @@ static void load__when_each_allocation_fails__leaks_nothing(void **state)
         world *w = world_new(LUNAQ_INTERRUPT_SIGNAL, false);
         world_write(w, "lib/x.lua", "return 1");
         world_write(w, "handlers/a/b.lua",
-                    "return {args = {a = 'string'}, backoff = {1, 2}, unique = "
+                    "return {args = {a = 'number'}, backoff = {1, 2}, unique = "
                     "{by = {'a'}, ttl = 5}, cron = {{spec = '@daily', payload ="
                     " {a = 1}}}, run = function() return require 'lib.x' end}");
         lq_alloc_fail_at(n, false);
