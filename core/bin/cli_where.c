@@ -77,11 +77,11 @@ static config *load(const struct cli *cli)
     return c;
 }
 
-/* Names who said the broker, where that is not on the command line. */
+/* Names who said it, where that is not on the command line. */
 static int tell(const config *c, const lunaq_error *err)
 {
     lunaq_error named = *err;
-    const char *source = c->source[config_key_find("broker")];
+    const char *source = config_who_said(c, err->message);
     if (source && source[0] != '-')
         lq_error_prefix(&named, "%s", source);
     return cli_fail(&named);

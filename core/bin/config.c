@@ -562,3 +562,16 @@ out:
     config_free(l.c);
     return rc;
 }
+
+const char *config_who_said(const config *c, const char *message)
+{
+    static const char *const begins[][2] = {
+        {"broker URL", "broker"}, {"redis: TLS", "broker"},
+        {"sqlite: ", "broker"},   {"prefix", "prefix"},
+        {"cron entry", "cron"},   {"timezone", "timezone"},
+        {"durable", "durable"}};
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+        if (strncmp(message, begins[i][0], strlen(begins[i][0])) == 0)
+            return c->source[config_key_find(begins[i][1])];
+    return NULL;
+}

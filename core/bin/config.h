@@ -91,6 +91,9 @@ void config_free(config *c); /* NULL is fine */
 
 /** Index of a row by name; config_key_count when there is none. */
 size_t config_key_find(const char *name);
+/** Who said what the library does not like and tells in message: the file, a
+ *  variable or a flag; NULL = nobody, or it is not known. */
+const char *config_who_said(const config *c, const char *message);
 /** Writes "LUNAQ_DB_POOL" or "--db-pool" for a row; always NUL-terminated. */
 void config_key_variable(const config_key *key, char *out, size_t size);
 void config_key_flag(const config_key *key, char *out, size_t size);

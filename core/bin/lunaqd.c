@@ -126,28 +126,13 @@ static bool is_file(const char *url)
     return url && strncmp(url, "sqlite:", 7) == 0;
 }
 
-/* Who said what the library does not like: the file, a variable or a flag;
- * NULL = nobody, or it is not known. */
-static const char *who_said(const config *c, const char *message)
-{
-    static const char *const begins[][2] = {
-        {"broker URL", "broker"}, {"redis: TLS", "broker"},
-        {"sqlite: ", "broker"},   {"prefix", "prefix"},
-        {"cron entry", "cron"},   {"timezone", "timezone"},
-        {"durable", "durable"}};
-    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
-        if (strncmp(message, begins[i][0], strlen(begins[i][0])) == 0)
-            return c->source[config_key_find(begins[i][1])];
-    return NULL;
-}
-
 /* Says why the server could not start, and what to do about it. */
 static void say_failure(lunaqd *d)
 {
     const config *c = d->config;
     const char *text =
         d->err.message[0] ? d->err.message : lunaq_strerror(d->rc);
-    const char *who = who_said(c, text), *hint = "";
+    const char *who = config_who_said(c, text), *hint = "";
     if (d->rc == LUNAQ_EBROKER && !is_file(c->options.broker)) {
         who = c->source[config_key_find("broker")]; /* it says what to do */
     } else if (d->rc == LUNAQ_EDATABASE && !is_file(c->options.database)) {
@@ -414,7 +399,7 @@ static int check(const lunaqd *d)
     if (!home_has_folders(&d->say, c))
         return EXIT_FAILED;
     if (lunaq_server_check(&c->options, &err)) {
-        const char *who = who_said(c, err.message);
+        const char *who = config_who_said(c, err.message);
         say_line(&d->say, LUNAQ_LOG_ERROR, "%s%s%s", who ? who : "",
                  who ? ": " : "", err.message);
         return EXIT_FAILED;

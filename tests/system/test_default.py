@@ -167,6 +167,11 @@ class Embedded(Application, unittest.TestCase):
         self.start(**files)
         self.assertIn("Hello", self.lunaq("enqueue", "hello", "name=x", "--wait", **files))
 
+    def test_prefix_for_a_file__is_refused_and_who_said_it_named(self):
+        self.start()
+        self.write("lunaq.conf.lua", "return { prefix = 'shop' }")
+        self.assertIn("lunaq.conf.lua: prefix: ", self.lunaq("queue", "ls", code=1))
+
     def test_broken_file__is_told_by_the_command_line_too(self):
         self.write("lunaq.conf.lua", "return { brokr = 'sqlite:tasks.db' }")
         for args in [], ["--broker", "sqlite:other.db"]:
