@@ -57,6 +57,8 @@ int lq_cron_entry_read(lq_cron_want *want, lq_enqueue *item, const void *from,
         return rc;
     const lq_cron_text text = {e.spec, e.tz, e.dst, e.missed};
     rc = lq_cron_rule_check(&text, &why);
+    if (!rc && e.name && *e.name)
+        rc = lq_name_check("name", lq_str_c(e.name), &why);
     if (!rc && !copy_task(mem, &e.task))
         return lq_fail_nomem(err);
     if (!rc)

@@ -406,6 +406,10 @@ static void options__that_are_none__are_refused(void **state)
     e.missed = "never";
     assert_int_equal(lunaq_server_open(&w->servers[0], &o, &err), LUNAQ_EINVAL);
     assert_non_null(strstr(err.message, "missed"));
+    e.missed = NULL;
+    e.name = "a\nb";
+    assert_int_equal(lunaq_server_open(&w->servers[0], &o, &err), LUNAQ_EINVAL);
+    assert_non_null(strstr(err.message, "name: byte 1 is a control"));
     o.cron_count = 0;
     o.schedules = "plans";
     assert_int_equal(lunaq_server_open(&w->servers[0], &o, &err),
