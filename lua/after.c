@@ -147,8 +147,10 @@ void lq_lua_outcome_ask(lq_lua_outcome *o, lq_lua_run *r)
         set_is_failure(o, r);
         break;
     case LQ_ENDED:
-        if (r->why == LQ_CANCEL_REQUEST)
+        if (r->why == LQ_CANCEL_REQUEST) {
+            set_backoff(o, r);
             set_is_failure(o, r);
+        }
         break;
     default:
         break;

@@ -95,7 +95,7 @@ static bool ended(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
          * lunaq's the broker knows, and archives instead of retrying. */
         fail(out, msg, in,
              in->cancel_reason.len ? in->cancel_reason : LQ_STR("canceled"),
-             -1);
+             in->verdict->delay_ms);
         return true;
     case LQ_CANCEL_NONE:
     case LQ_CANCEL_DEADLINE:
@@ -104,7 +104,7 @@ static bool ended(lq_outcome *out, lq_buf *msg, const lq_settle_in *in)
     fail(out, msg, in,
          in->verdict->message.len ? in->verdict->message
                                   : LQ_STR("timeout: its time was up"),
-         in->verdict->delay_ms > 0 ? in->verdict->delay_ms : -1);
+         in->verdict->delay_ms);
     return true;
 }
 

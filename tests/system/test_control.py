@@ -17,7 +17,13 @@ NAP = """
 
 
 class Control(Both):
-    handlers = {"nap.lua": NAP, "hello.lua": "return function() end"}
+    handlers = {"nap.lua": NAP, "hello.lua": "return function() end",
+                "patient.lua": """
+                    return { backoff = { "2h" }, run = function(task)
+                      log.info("napping", { id = task.id })
+                      lunaq.sleep(60)
+                    end }
+                """}
 
     def servers(self):
         return json.loads(self.lunaq("server", "ls", "--json"))
@@ -102,6 +108,14 @@ class Control(Both):
         self.assertEqual(row["retried"], 1)
         self.lunaq("task", "run", task)
         daemon.wait("napping", id=task, attempt=2)
+
+    def test_cancel_retry__waits_by_the_handlers_backoff(self):
+        daemon = self.start()
+        task = self.enqueue("patient")
+        daemon.wait("napping", id=task)
+        self.lunaq("task", "cancel", "--retry", task)
+        row = self.wait_state("retry", task)
+        self.assertAlmostEqual(row["next_at"] / 1000 - time.time(), 7200, delta=60 * SLOW)
 
     def test_cancel_delete__running__is_gone(self):
         daemon = self.start()
