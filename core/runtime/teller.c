@@ -22,6 +22,13 @@ static void take_next(lq_teller *t);
 static void taken(lq_op *op)
 {
     lq_teller *t = op->ud;
+    lq_runtime *rt = t->control->rt;
+    if (op->rc && op->rc != LUNAQ_EBROKER && op->rc != LUNAQ_EUNKNOWN &&
+        op->rc != LUNAQ_ECANCELED && lq_log_gate(&rt->log_gate, 5000))
+        LQ_LOG(rt->o.log, ERROR,
+               "cannot look for tasks that were canceled: no on_archive is "
+               "called for them",
+               lq_fs("queue", t->take.queue), lq_fc("reason", op->err.message));
     for (size_t i = 0; op->rc == LUNAQ_OK && i < t->take.count; i++) {
         const lq_untold *u = &t->take.items[i];
         lq_archived_away(t->control, t->take.queue, u->id, u->msg, u->error,

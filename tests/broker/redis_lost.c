@@ -171,8 +171,9 @@ static void lost_reply__take__is_reconciled(void **state)
     world *w = *state;
     struct proxy p;
     uint32_t old = w->token;
+    assert_int_equal(world_take(w, 2), 0); /* loads the script */
     world_put_many(w, 4);
-    world_take_id(w, "a000"); /* loads the script; held from here on */
+    world_take_id(w, "a000"); /* held from here on */
     proxy_start(&p, w);
     lq_step_queue queue = {.name = LQ_STR(Q), .want = 2};
     lq_op_step op = {.op.kind = LQ_OP_STEP,

@@ -51,13 +51,14 @@ typedef void lunaq_log_fn(lunaq_log_level level, const char *line,
                           size_t line_len, void *userdata);
 
 /** A worker thread has been inside one run for `seconds`.  Called from the
- *  control thread, once a run, after stuck_after_ms. */
+ *  control thread, once a run, after stuck_after_ms; must not block. */
 typedef void lunaq_stuck_fn(const char *type, const char *task_id,
                             int64_t seconds, void *userdata);
 
 /** Somebody told this server from afar to take no more tasks (it does not, from
  *  now on) or to stop: then the program should call lunaq_server_stop(), soon,
- *  from a thread of its own.  Called from the control thread. */
+ *  from a thread of its own.  Called from the control thread; must not
+ *  block. */
 typedef void lunaq_order_fn(lunaq_order order, const char *who, void *userdata);
 
 /** What is said of a served queue beyond its weight, as `queues` in
@@ -167,7 +168,7 @@ typedef struct lunaq_server_options {
     const char *migrations; /* folder of SQL migrations; NULL = none */
     const lunaq_queue_weight *queues; /* NULL = critical 6, default 3, low 1 */
     size_t queue_count;
-    const lunaq_cron_entry *cron;
+    const lunaq_cron_entry *cron; /* [0].size is the stride */
     size_t cron_count;
     const char *const
         *env;          /* variables that lunaq.env() may read; NULL-ended */
@@ -352,7 +353,8 @@ LUNAQ_API void lunaq_server_quiet(lunaq_server *server);
  *  Any thread but those of handlers and callbacks (LUNAQ_ERECURSE): it waits
  *  for them.  One that is under way is waited for. */
 LUNAQ_API int lunaq_server_stop(lunaq_server *server, lunaq_error *err);
-/** Makes a stop under way, or the next one, wait for nothing.  Any thread. */
+/** Makes a stop under way, or the next one, not wait for running tasks: they
+ *  are told to end, and have two seconds.  Any thread, callbacks too. */
 LUNAQ_API void lunaq_server_hurry(lunaq_server *server);
 /** Reads the handler files again, as a changed file does.  Returns when the
  *  new ones are live everywhere, or LUNAQ_EHANDLER with file and line while
