@@ -269,7 +269,8 @@ static void signaled(lunaqd *d)
             break;
         lunaq_server_quiet(d->server);
         say_line(&d->say, LUNAQ_LOG_INFO,
-                 "quiet: takes no more tasks, running ones go on");
+                 "quiet: takes no more tasks until it is started again, "
+                 "running ones go on");
         notify_send(&d->notify, "STATUS=quiet");
         break;
     case SIGHUP:
