@@ -17,7 +17,7 @@
 
 #define NAMES_MAX 64 /* members of unique.by */
 
-static const char *const option_names[] = {
+const char *const lq_lua_enqueue_options[] = {
     "queue",      "max_retry", "timeout", "deadline", "retention",
     "unique",     "task_id",   "group",   "headers",  "process_at",
     "process_in", "raw",       "durable", NULL,
@@ -277,11 +277,12 @@ static int check_names(struct reader *r, bool inline_keys)
                            "\"low\", for instance");
         }
         const char *name = lua_tostring(L, -2);
-        if (lq_lua_is_one_of(name, option_names) ||
+        if (lq_lua_is_one_of(name, lq_lua_enqueue_options) ||
             (inline_keys &&
              (strcmp(name, "type") == 0 || strcmp(name, "payload") == 0)))
             continue;
-        int rc = lq_lua_unknown_option(name, option_names, none, r->err);
+        int rc =
+            lq_lua_unknown_option(name, lq_lua_enqueue_options, none, r->err);
         lua_pop(L, 2);
         return rc;
     }

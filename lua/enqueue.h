@@ -25,6 +25,9 @@ int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
 int lq_lua_duration_at(lua_State *L, int index, const char *name, int64_t *ms,
                        lunaq_error *err);
 
+/** The keys of an options table; NULL-ended. */
+extern const char *const lq_lua_enqueue_options[];
+
 /** What `unique` may have as a table; NULL-ended. */
 extern const char *const lq_lua_unique_members[];
 

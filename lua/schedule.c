@@ -5,6 +5,7 @@
 #include "lua/error.h"
 #include "lua/generation.h"
 #include "lua/json.h"
+#include "lua/names.h"
 #include "lua/operation.h"
 #include "lua/option.h"
 #include "task/cron_rule.h"
@@ -95,11 +96,29 @@ static int row_text(lua_State *L, int row, const char *name, lq_arena *mem,
     return rc;
 }
 
+/* What a row has beside the options of its task. */
+static const char *const row_names[] = {
+    "type", "spec", "name", "tz", "dst", "missed", "payload", "enabled", NULL};
+
+static int check_names(lua_State *L, int row, lunaq_error *err)
+{
+    static const char *const meant[] = {
+        "queue", "max_retry", "timeout", "retention", "unique", "group", NULL};
+    int rc = LUNAQ_OK;
+    for (lua_pushnil(L); lua_next(L, row); lua_pop(L, 1)) {
+        const char *name =
+            lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (!rc && *name && !lq_json_is_null(L, -1) &&
+            !lq_lua_is_one_of(name, row_names) &&
+            !lq_lua_is_one_of(name, lq_lua_enqueue_options))
+            rc = lq_lua_unknown_option(name, row_names, meant, err);
+    }
+    return rc;
+}
+
 /* Pushes the row's options for its task: all but those of the entry. */
 static void push_options(lua_State *L, int row)
 {
-    static const char *const own[] = {"type", "spec",   "name",    "tz",
-                                      "dst",  "missed", "payload", "enabled"};
     lua_newtable(L);
     for (lua_pushnil(L); lua_next(L, row);) {
         lua_pushvalue(L, -2);
@@ -109,9 +128,9 @@ static void push_options(lua_State *L, int row)
         else
             lua_rawset(L, -4);
     }
-    for (size_t i = 0; i < LQ_COUNT(own); i++) {
+    for (const char *const *name = row_names; *name; name++) {
         lua_pushnil(L);
-        lua_setfield(L, -2, own[i]);
+        lua_setfield(L, -2, *name);
     }
 }
 
@@ -157,6 +176,9 @@ static int read_row(lua_State *L, lq_lua_run *r, lq_provided *p,
                        luaL_typename(L, row));
     for (size_t i = 0; i < LQ_COUNT(texts) && !rc; i++)
         rc = row_text(L, row, texts[i].name, &out->mem, texts[i].to, err);
+    if (rc)
+        return rc;
+    rc = check_names(L, row, err);
     if (rc)
         return rc;
     if (!type || !w->spec)
