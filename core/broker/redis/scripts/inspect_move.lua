@@ -51,23 +51,23 @@ local function leave_group(id, name)
   local removed = redis.pcall('ZREM', key, id)
   if type(removed) ~= 'number' then return 0 end -- a key of another type
   -- A name without tasks makes Asynq's inspector report nonsense.
-  if redis.call('EXISTS', key) == 0 then redis.call('SREM', groups, name) end
+  if redis.call('EXISTS', key) == 0 then redis.pcall('SREM', groups, name) end
   return removed
 end
 
 local function take_out(id, state, group)
   local removed = 0
   if zset[state] then
-    removed = redis.call('ZREM', zset[state], id)
+    removed = redis.pcall('ZREM', zset[state], id)
   elseif state == 'pending' then
-    removed = redis.call('LREM', pending, -1, id)
+    removed = redis.pcall('LREM', pending, -1, id)
   elseif state == 'aggregating' and group then
     removed = leave_group(id, group)
   end
-  if removed > 0 then return end
+  if type(removed) == 'number' and removed > 0 then return end
   -- It is not where it says it is: whatever broke it, mend it.
-  redis.call('LREM', pending, 0, id)
-  redis.call('LREM', active, 0, id)
+  redis.pcall('LREM', pending, 0, id)
+  redis.pcall('LREM', active, 0, id)
   redis.pcall('ZREM', lease, id)
   for _, key in pairs(zset) do redis.pcall('ZREM', key, id) end
   if group then leave_group(id, group) end
@@ -216,8 +216,8 @@ local function move_batch()
   return {1, moved, count(), source, skip}
 end
 
-local bad = misfit({pending, 'list', active, 'list', archived, 'zset',
-                    groups, 'set'})
+local bad = misfit(move == 'run' and {pending, 'list'} or
+                   move == 'archive' and {archived, 'zset'} or {})
 if bad then return bad end
 if wanted ~= '' then return move_one(wanted) end
 return move_batch()
