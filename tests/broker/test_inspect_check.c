@@ -518,6 +518,29 @@ static void check__a_bad_row__is_found_mended_and_gone(void **state)
 }
 
 /* What only a person can mend: it is told, and nothing is done. */
+/* However many: by one run. */
+static void check__many_tasks_of_no_queue__all_come_home(void **state)
+{
+    struct world *w = *state;
+    struct found found = {.sum.size = sizeof found.sum};
+    lunaq_check_options o = LUNAQ_CHECK_OPTIONS_INIT;
+    sqlite3 *db = NULL;
+    enqueue(w, 1100);
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE task SET queue = 99", NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(lunaq_queue_check(w->client, NULL, &o, &found.sum, NULL),
+                     0);
+    assert_int_equal(found.sum.faults, 1100);
+    o.repair = true;
+    assert_int_equal(lunaq_queue_check(w->client, NULL, &o, &found.sum, NULL),
+                     0);
+    assert_int_equal(found.sum.repaired, 1100);
+    assert_int_equal(count_of(w, Q, LUNAQ_PENDING), 1100);
+}
+
 static void check__damaged_file__is_told(void **state)
 {
     struct world *w = *state;
@@ -557,7 +580,7 @@ int main(int argc, char **argv)
         TEST(check__lock_of_a_task_that_is_gone__is_released),
     };
     struct CMUnitTest redis_only[LQ_COUNT(plans) + 2];
-    struct CMUnitTest sqlite_only[LQ_COUNT(rows) + 1];
+    struct CMUnitTest sqlite_only[LQ_COUNT(rows) + 2];
     for (size_t i = 0; i < LQ_COUNT(plans); i++)
         redis_only[i] =
             ROW(check__a_fault__is_found_mended_and_gone, &plans[i]);
@@ -570,6 +593,8 @@ int main(int argc, char **argv)
             ROW(check__a_bad_row__is_found_mended_and_gone, &rows[i]);
     sqlite_only[LQ_COUNT(rows)] =
         (struct CMUnitTest)TEST(check__damaged_file__is_told);
+    sqlite_only[LQ_COUNT(rows) + 1] =
+        (struct CMUnitTest)TEST(check__many_tasks_of_no_queue__all_come_home);
     int failed = world_run("inspect_check", tests, LQ_COUNT(tests), redis_only,
                            LQ_COUNT(redis_only), argc, argv);
     return failed + world_run_on(&inspected_sqlite, "inspect_check rows",

@@ -369,6 +369,7 @@ static int check_strays(lq_sqlite *q, lq_op_check *op)
     if (!rows)
         return lq_fail_nomem(&op->op.err);
     lq_query x = lq_query_begin(q, LQ_SQL_CHECK_STRAYS);
+    lq_query_int(&x, (int64_t)op->memo->at); /* behind the last one */
     lq_query_int(&x, PAGE);
     while (n < PAGE && lq_query_row(&x)) {
         rows[n].seq = lq_column_int(&x, 0);
@@ -381,8 +382,10 @@ static int check_strays(lq_sqlite *q, lq_op_check *op)
         bool home = op->repair && bring_home(q, rows[i].seq, rows[i].msg);
         snprintf(text, sizeof text, "task %.*s", LQ_STR_ARG(rows[i].id));
         rc = told(op, LQ_FAULT_NO_QUEUE, rows[i].id, text, home);
+        op->memo->at = (size_t)rows[i].seq;
     }
-    op->memo->phase = REST;
+    if (n < PAGE)
+        op->memo->phase = REST;
     return rc;
 }
 
