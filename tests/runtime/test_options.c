@@ -309,6 +309,16 @@ static void group_max_size__is_reached__the_group_is_due(void **state)
 
 /* ---- the client ---------------------------------------------------------- */
 
+/* A server makes it. */
+static void make_queue_file(world *w)
+{
+    if (!on_sqlite)
+        return;
+    open_server(w, 0);
+    lunaq_server_close(w->servers[0]);
+    w->servers[0] = NULL;
+}
+
 /* The first lock that a writer takes, held by somebody else. */
 static int lock_queue_file(const world *w)
 {
@@ -326,11 +336,7 @@ static void timeout__of_the_client__bounds_a_call(void **state)
     world *w = *state;
     lunaq_error err = LUNAQ_ERROR_INIT;
     int fd = -1;
-    if (on_sqlite) { /* a server makes the file */
-        open_server(w, 0);
-        lunaq_server_close(w->servers[0]);
-        w->servers[0] = NULL;
-    }
+    make_queue_file(w);
     open_client(w, 300);
     put(w, 1, "work", NULL);
     if (on_sqlite)
@@ -348,6 +354,33 @@ static void timeout__of_the_client__bounds_a_call(void **state)
     assert_in_range(took, 200, 4000); /* the default is 5 s */
 }
 
+/* In this order, and only where the program says nothing. */
+static void broker__not_said__is_what_the_environment_says(void **state)
+{
+    static const char *const names[] = {"LUNAQ_BROKER", "REDIS_URL",
+                                        "REDIS_ADDR"};
+    enum { COUNT = sizeof(names) / sizeof(names[0]) };
+    world *w = *state;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    lunaq_client *client = NULL;
+    make_queue_file(w);
+    for (size_t i = 0; i < COUNT; i++)
+        setenv(names[i], "http://nobody", 1);
+    assert_int_equal(lunaq_client_open(&client, NULL, &err), LUNAQ_ECONFIG);
+    assert_non_null(strstr(err.message, "LUNAQ_BROKER"));
+    open_client(w, 0); /* says it */
+    for (size_t i = 0; i < COUNT; i++) {
+        setenv(names[i], w->broker, 1);
+        int rc = lunaq_client_open(&client, NULL, &err);
+        if (!rc)
+            rc = lunaq_client_ping(client, &err);
+        lunaq_client_close(client);
+        if (rc)
+            fail_msg("%s: %s", names[i], err.message);
+        unsetenv(names[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -361,6 +394,7 @@ int main(int argc, char **argv)
         TEST(group_max_delay__is_over__the_group_is_due),
         TEST(group_max_size__is_reached__the_group_is_due),
         TEST(timeout__of_the_client__bounds_a_call),
+        TEST(broker__not_said__is_what_the_environment_says),
     };
     on_sqlite = argc > 1 && strcmp(argv[1], "sqlite") == 0;
     if (argc > 1 + on_sqlite)
