@@ -235,6 +235,7 @@ func TestServersAndSchedulesAreListed(t *testing.T) {
 				"remote_control": s.Queues["go"] == 0,
 				"workers": []any{map[string]any{"task_id": worker.TaskID,
 					"type": worker.TaskType, "queue": worker.Queue,
+					"payload":     string(worker.TaskPayload),
 					"started_at":  float64(worker.Started.UnixMilli()),
 					"deadline_at": float64(worker.Deadline.UnixMilli())}}}
 			if !reflect.DeepEqual(rows[s.ID], want) {

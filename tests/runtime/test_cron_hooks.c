@@ -293,7 +293,7 @@ static void hooks__tick_that_is_refused__after_is_told_why(void **state)
     w->hooks.after_enqueue = after_locked;
     start(w, 0, &e, 1);
     wait_for("the first is enqueued", &w->after, 1);
-    wait_for("those behind it are refused", &w->after_refused, 2);
+    wait_for("the one behind it is refused", &w->after_refused, 1);
     assert_int_equal(atomic_load(&w->after), 1);
     assert_int_equal(atomic_load(&w->after_bad), 0);
 }
