@@ -412,8 +412,9 @@ static int parse_nodes(lq_op_check *op, const lq_reply *reply)
     lq_check_memo *m = op->memo;
     lq_walk *w = m->own;
     lq_cluster_map *map = lq_calloc(1, sizeof(*map));
-    int rc = map ? lq_cluster_map_read(map, reply, &asked, &op->op.err)
-                 : lq_fail_nomem(&op->op.err);
+    if (!map)
+        return lq_fail_nomem(&op->op.err);
+    int rc = lq_cluster_map_read(map, reply, &asked, &op->op.err);
     if (!rc)
         w->nodes =
             lq_arena_alloc(&m->mem, (map->count + 1) * sizeof(*w->nodes));
@@ -428,8 +429,7 @@ static int parse_nodes(lq_op_check *op, const lq_reply *reply)
     }
     if (!rc)
         enter(m, w->node_count ? KEYS : END);
-    if (map)
-        lq_cluster_map_release(map);
+    lq_cluster_map_release(map);
     lq_free(map);
     return rc;
 }
