@@ -63,7 +63,10 @@ static char *redis_url(config *c, const char *base, const char *url)
 {
     static const char *const files[] = {"ca=", "cert=", "key="};
     size_t count = sizeof(files) / sizeof(files[0]), len = strlen(url);
-    char *out = config_alloc(c, 2 * len + count * (3 * strlen(base) + 8));
+    size_t given = 1; /* options, any of which may be a file, also twice */
+    for (const char *p = url; (p = strchr(p, '&')); p++)
+        given++;
+    char *out = config_alloc(c, 2 * len + given * (3 * strlen(base) + 2) + 1);
     if (!out)
         return NULL;
     memcpy(out, url, len);

@@ -217,6 +217,25 @@ static void files_of_tls__relative__start_at_home(void **state)
     config_free(c);
 }
 
+/* The last of them counts, and there is room for all. */
+static void files_of_tls__given_many_times__the_last_counts(void **state)
+{
+    config *c = NULL;
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    const char *home = *state;
+    char text[600] = "return { broker = 'rediss://h?insecure=true", end[400];
+    for (int i = 0; i < 40; i++)
+        strcat(text, "&ca=a.pem");
+    strcat(text, "&ca=b.pem' }");
+    config_world_write(home, "lunaq.conf.lua", text, strlen(text));
+    assert_int_equal(config_world_load(&c, home, nothing, nothing, &err),
+                     LUNAQ_OK);
+    size_t len = (size_t)snprintf(end, sizeof(end), "&ca=%s/b.pem", home);
+    assert_string_equal(c->options.broker + strlen(c->options.broker) - len,
+                        end);
+    config_free(c);
+}
+
 static void secret__from_a_file__first_line(void **state)
 {
     config *c = NULL;
@@ -342,6 +361,7 @@ int main(int argc, char **argv)
         WORLD(migrations__are_used_when_the_folder_is_there),
         WORLD(queue_file__relative__starts_at_home),
         WORLD(files_of_tls__relative__start_at_home),
+        WORLD(files_of_tls__given_many_times__the_last_counts),
         WORLD(secret__from_a_file__first_line),
         WORLD(variable__unknown__is_a_warning),
         WORLD(action__help_needs_no_good_file),
