@@ -36,10 +36,9 @@ void lq_lua_run_file(lq_lua_host *host, int env_ref, const lq_lua_file *file)
         return;
     if (lua_istable(L, -1)) { /* an error table, of a module or of theirs */
         lua_pushliteral(L, "message");
-        lua_rawget(L, -2);
+        if (lua_rawget(L, -2) == LUA_TNIL)
+            lua_pop(L, 1);
     }
-    if (lua_istable(L, -2) && lua_isnil(L, -1))
-        lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TSTRING)
         luaL_error(L, "%s: a %s%s was raised at the file's top level",
                    file->name, luaL_typename(L, -1),
