@@ -188,6 +188,26 @@ static void listen__refused__ends(void **state)
     lq_op_release(&listen.op);
 }
 
+static void listen__refused_again__ends_again(void **state)
+{
+    lq_proto *p = *state;
+    assert_int_equal(lq_proto_begin(p, NULL), LUNAQ_OK);
+    (void)said(p);
+    assert_int_equal(hear(p, VERSION), LUNAQ_OK);
+    for (int i = 0; i < 2; i++) {
+        lq_op_listen listen = {.cancel = count_heard};
+        lq_op_init(&listen.op, LQ_OP_LISTEN);
+        lq_proto_submit(p, &listen.op);
+        (void)said(p);
+        lq_proto_nudge(p); /* it is not confirmed */
+        assert_string_equal(said(p), "");
+        assert_int_equal(hear(p, "-NOPERM no channel\r\n"), LUNAQ_OK);
+        assert_ptr_equal(lq_proto_finished(p), &listen.op);
+        assert_int_equal(listen.op.rc, LUNAQ_EREPLY);
+        lq_op_release(&listen.op);
+    }
+}
+
 struct refusal {
     const char *name, *heard;
     int code;
@@ -563,6 +583,7 @@ int main(int argc, char **argv)
         TEST(greeting__plain__asks_and_is_ready),
         TEST(greeting__login_and_database__come_first),
         TEST(login__repeated_by_the_server__is_not_told),
+        TEST(listen__refused_again__ends_again),
         TEST(listen__nudged__hears_on_whatever_the_answer),
         TEST(listen__refused__ends),
         TEST(submit__not_connected__fails_at_once),

@@ -214,6 +214,8 @@ void lq_proto_nudge(lq_proto *p)
 {
     lq_buf *b = &p->back;
     size_t before = b->len;
+    if (!p->listens) /* a late refusal would leave an answer to nothing */
+        return;
     lq_cmd *c = cmd_begin(p, false);
     lq_cmd_c(c, "PING"); /* one of the few that a listener may send */
     if (!lq_cmd_format(c, b)) {
@@ -249,7 +251,6 @@ static int take_reply(lq_proto *p, const lq_reply *reply, lunaq_error *err)
 
     if (row->endless && error && p->listens)
         return LUNAQ_OK; /* it may not be nudged: that is an answer, too */
-    p->listens = p->listens || row->endless;
     if (error && lq_redis_is_readonly(lq_reply_error(reply)))
         p->demoted = true;
     if (!row->endless)
@@ -272,6 +273,8 @@ static int take_reply(lq_proto *p, const lq_reply *reply, lunaq_error *err)
     }
     if (!op->rc)
         op->rc = rc;
+    if (row->endless)
+        p->listens = !op->rc;
     if (row->endless && op->rc) {
         (void)ring_shift(p);
         op->replies = op->commands - 1;

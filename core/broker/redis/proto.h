@@ -51,8 +51,8 @@ int lq_proto_begin(lq_proto *p, lunaq_error *err);
 void lq_proto_submit(lq_proto *p, lq_op *op);
 
 /** Asks a connection on which an LQ_OP_LISTEN is under way for a sign of life:
- *  bytes come then, and nobody sees them.  Only when READY; without memory
- *  nothing is asked. */
+ *  bytes come then, and nobody sees them.  Only when READY; before the server
+ *  has confirmed that it listens, and without memory, nothing is asked. */
 void lq_proto_nudge(lq_proto *p);
 
 /** What is to be written, len 0 = nothing.  The bytes stay where they are,
