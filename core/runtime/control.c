@@ -165,7 +165,7 @@ int lq_control_start(lq_runtime *rt, lunaq_error *err)
     }
     rt->control = c;
     rt->control_thread = c->thread;
-    rt->control_started = true;
+    atomic_store(&rt->control_started, true);
     return LUNAQ_OK;
 }
 
@@ -195,6 +195,7 @@ void lq_control_stop(lq_runtime *rt)
         return;
     lq_loop_post(c->loop, &c->close_post);
     pthread_join(c->thread, NULL);
+    atomic_store(&rt->control_started, false);
     lq_loop_free(c->loop);
     pthread_mutex_destroy(&c->mutex);
     pthread_cond_destroy(&c->changed);
@@ -205,7 +206,7 @@ void lq_control_stop(lq_runtime *rt)
 
 bool lq_control_inside(const lq_runtime *rt)
 {
-    return rt->control_started &&
+    return atomic_load(&rt->control_started) &&
            pthread_equal(rt->control_thread, pthread_self());
 }
 

@@ -67,7 +67,7 @@ void lq_control_replied(lq_control *c, int64_t asked_ms);
 
 /* Any thread: */
 
-/** True on the control thread, while lq_server_free() has not been called. */
+/** True on the control thread.  Only before lq_server_free(). */
 bool lq_control_inside(const lq_runtime *rt);
 /** The handler files changed: periodic entries and records follow. */
 void lq_control_handlers_changed(lq_runtime *rt);

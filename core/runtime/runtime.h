@@ -106,8 +106,8 @@ typedef struct lq_runtime {
     int64_t started_ms;
     struct lq_worker **workers;
     struct lq_control *control;
-    pthread_t control_thread; /* once it was started */
-    bool control_started;
+    pthread_t control_thread;    /* while … */
+    atomic_bool control_started; /* … it lives: another may get its id then */
     atomic_int phase;
     atomic_uint_fast64_t run_numbers;
     atomic_bool stuck;   /* some worker is, now */

@@ -7,6 +7,7 @@
 #include <lunaq/server.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -153,6 +154,35 @@ static void stop__on_the_control_thread__is_refused(void **state)
     assert_int_equal(lunaq_server_stop(w->server, NULL), LUNAQ_OK);
 }
 
+#define STOPPERS 32 /* more than the server has threads */
+
+static void *stop_once_more(void *arg)
+{
+    world *w = arg;
+    if (lunaq_server_stop(w->server, NULL) == LUNAQ_OK)
+        atomic_fetch_add(&w->codes, 1);
+    while (!w->hold)
+        sched_yield(); /* the ids of all are in use at once */
+    return NULL;
+}
+
+static void
+stop__on_a_thread_with_the_id_of_one_that_ended__is_done(void **state)
+{
+    world *w = *state;
+    pthread_t threads[STOPPERS];
+    open_server(w);
+    start(w, idle);
+    assert_int_equal(lunaq_server_stop(w->server, NULL), LUNAQ_OK);
+    for (size_t i = 0; i < STOPPERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, stop_once_more, w),
+                         0);
+    w->hold = true;
+    for (size_t i = 0; i < STOPPERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(w->codes, STOPPERS);
+}
+
 static int stops_when_asked_for_entries(lunaq_cron_provider *to, void *ud)
 {
     world *w = ud;
@@ -265,6 +295,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(quiet__inside_a_handler_during_a_stop__holds_nobody_up),
         TEST(stop__inside_a_handler__is_refused),
+        TEST(stop__on_a_thread_with_the_id_of_one_that_ended__is_done),
         TEST(stop__on_the_control_thread__is_refused),
         TEST(stop__inside_a_provider__is_refused),
         TEST(stop__by_two_threads__both_wait_for_its_end),
