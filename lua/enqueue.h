@@ -9,13 +9,12 @@
 #include <lua.h>
 
 /** Reads a task: type; payload, any value with a JSON form (nil = none); the
- *  options table at options (0 or a nil: none), whose keys are those of
- *  design: queue max_retry timeout deadline retention unique task_id process_at
- *  process_in group headers durable raw.  inline_keys: `type` and `payload` are
- *  keys of the options table too.  What the options leave out comes from the
- *  handler file of the type in `handlers` (may be NULL).  Everything lives in
- *  mem.  Raises only when memory is out.  LUNAQ_EINVAL names the option.  item
- * is released by lq_enqueue_release(). */
+ *  options table at options (0 or a nil: none), whose keys are in
+ *  lq_lua_enqueue_options.  inline_keys: `type` and `payload` are keys of the
+ *  options table, too.  What the options leave out comes from the handler file
+ *  of the type in `handlers` (may be NULL).  Everything lives in mem.  Raises
+ *  only when memory is out.  LUNAQ_EINVAL names the option.  item is released
+ *  by lq_enqueue_release(). */
 int lq_lua_read_enqueue(lua_State *L, lq_str type, int payload, int options,
                         bool inline_keys, const lq_lua_snapshot *handlers,
                         lq_arena *mem, lq_enqueue *item, lunaq_error *err);
