@@ -121,8 +121,8 @@ typedef struct lunaq_cron_tick {
 typedef struct lunaq_cron_provider lunaq_cron_provider;
 /** Gives all the entries it wants by lunaq_cron_provide(); they replace those
  *  that it gave before.  For any return but LUNAQ_OK those stay, and it is
- * asked again a second later, then two, four … (schedule_every_ms at most).
- * (Asynq's PeriodicTaskConfigProvider.) */
+ *  asked again a second later, then two, four and so on, schedule_every_ms at
+ *  most.  (Asynq's PeriodicTaskConfigProvider.) */
 typedef int lunaq_cron_provide_fn(lunaq_cron_provider *to, void *userdata);
 /** 0: the tick shall enqueue its task.  1: it is used up without.  Each server
  *  asks; one of them enqueues.  (PreEnqueueFunc.) */
