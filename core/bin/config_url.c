@@ -69,7 +69,7 @@ static char *redis_url(config *c, const char *base, const char *url)
     char *out = config_alloc(c, 2 * len + given * (3 * strlen(base) + 2) + 1);
     if (!out)
         return NULL;
-    memcpy(out, url, len);
+    memcpy(out, url, len + 1);
     char *at = out + len;
     for (const char *o = options_of(url); o;) {
         const char *end = strchr(o, '&');

@@ -350,7 +350,7 @@ static void cron_history__over_a_thousand__keeps_the_newest(void **state)
     for (int i = 0; i < LQ_CRON_HISTORY_MAX + 5; i++) {
         char id[16];
         snprintf(id, sizeof id, "%d", i);
-        note(w, "e", id, 1700000000000 + i * 1000);
+        note(w, "e", id, 1700000000000 + i * INT64_C(1000));
     }
     assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
     assert_int_equal(op.count, LQ_CRON_HISTORY_MAX);

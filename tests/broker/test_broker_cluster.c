@@ -131,8 +131,9 @@ repair__task_has_left_before_its_lists__touches_nothing(void **state)
                      LUNAQ_EBROKER);
     if (!strstr(err.message, "moved between nodes"))
         fail_msg("%s", err.message);
-    NODE(from, "MIGRATE", "127.0.0.1", port, "", "0", "10000", "KEYS",
-         "asynq:{" Q "}:t:a001", "asynq:{" Q "}:active", "asynq:{" Q "}:lease");
+    const char *task = "asynq:{" Q "}:t:a001", *active = "asynq:{" Q "}:active";
+    NODE(from, "MIGRATE", "127.0.0.1", port, "", "0", "10000", "KEYS", task,
+         active, "asynq:{" Q "}:lease");
     NODE(to, "CLUSTER", "SETSLOT", slot, "NODE", to_id);
     NODE(from, "CLUSTER", "SETSLOT", slot, "NODE", to_id);
     assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
@@ -165,7 +166,7 @@ static void close__with_a_step_under_way__it_is_done_before(void **state)
 {
     static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h",
                                         "i", "j", "k", "l", "m", "n", "o", "p"};
-    lq_caller *caller;
+    lq_caller *caller = NULL;
     lq_step_queue queues[LQ_COUNT(names)];
     (void)state;
     assert_int_equal(open_linked(NULL, &caller), 0);

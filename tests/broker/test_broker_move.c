@@ -101,7 +101,7 @@ static void furnish(struct world *w)
         static const char *const ids[] = {"first", "second", "third"};
         lq_op_cron_record op = {.entry_id = LQ_STR("hourly"),
                                 .task_id = lq_str_c(ids[i]),
-                                .at_ms = 1700000000000 + i * 1000};
+                                .at_ms = 1700000000000 + i * INT64_C(1000)};
         lq_op_init(&op.op, LQ_OP_CRON_RECORD);
         carry_out(w, &op.op);
         lq_op_release(&op.op);

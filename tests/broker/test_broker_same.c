@@ -293,11 +293,11 @@ static void cron(struct side *s, const struct step *st)
     assert_int_equal(lq_enqueue_init(&e, &t, lq_now_ms(), NULL), 0);
     lq_op_cron_fire op = {.queue = LQ_STR(Q),
                           .entry_id = LQ_STR("t|@hourly"),
-                          .instant_ms = 1700000000000 + st->b * 1000};
+                          .instant_ms = 1700000000000 + st->b * INT64_C(1000)};
     if (st->c % 3 == 0)
-        op.first_ms = 1700000000000 + st->a * 1000;
+        op.first_ms = 1700000000000 + st->a * INT64_C(1000);
     if (st->c % 5 == 0)
-        op.latest_ms = 1700000000000 + st->b * 1000;
+        op.latest_ms = 1700000000000 + st->b * INT64_C(1000);
     else if (st->c % 5 == 1)
         op.skip = true;
     else

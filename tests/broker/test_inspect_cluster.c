@@ -108,7 +108,7 @@ static void login__limited_user__is_each_nodes(void **state)
         assert_string_equal(reply, "+OK\r\n");
         free(reply);
     }
-    snprintf(url, sizeof url, "redis-cluster://limited:p%%40ss@%s",
+    snprintf(url, sizeof url, "redis-cluster://limited:p%%40ss@%.160s",
              cluster.url + strlen("redis-cluster://"));
     assert_int_equal(lq_redis_caller_open(&caller, url, NULL), 0);
     assert_int_equal(lq_client_new(&client, caller, 20000, NULL), 0);

@@ -171,21 +171,12 @@ static redisReply text(int type, const char *s)
 
 static void make_leaves(void)
 {
-    static const char *const texts[] = {"",
-                                        "0",
-                                        "1",
-                                        "-1",
-                                        "9223372036854775807",
-                                        "nan",
-                                        "inf",
-                                        "-1e400",
-                                        "pending",
-                                        "a word of more than 64 bytes: "
-                                        "a cursor that has no room for "
-                                        "it where it is to be kept",
-                                        "00",
-                                        "PW",
-                                        "\xff"};
+    static const char long_word[] = "a word of more than 64 bytes: a cursor "
+                                    "that has no room where it is to be kept";
+    static const char *const texts[] = {
+        "",    "0",   "1",      "-1",      "9223372036854775807",
+        "nan", "inf", "-1e400", "pending", long_word,
+        "00",  "PW",  "\xff"};
     static const int64_t numbers[] = {0, 1, -1, 129, INT64_MAX, INT64_MIN};
     size_t n = 0;
     leaves[n++] = (redisReply){.type = REDIS_REPLY_NIL};
@@ -211,7 +202,7 @@ static redisReply *draw(uint64_t *seed, int depth, lq_arena *mem)
     *r = (redisReply){.type = REDIS_REPLY_ARRAY};
     r->elements = sizes[n / 4 % LQ_COUNT(sizes)];
     assert_true(r->elements < WIDTH);
-    r->element = lq_arena_alloc(mem, WIDTH * sizeof *r->element);
+    r->element = lq_arena_alloc(mem, WIDTH * sizeof(redisReply *));
     assert_non_null(r->element);
     /* Mostly of one kind, as scripts answer. */
     redisReply *most = draw(seed, depth + 1, mem);

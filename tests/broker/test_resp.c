@@ -277,7 +277,7 @@ static void test_refused(void **state)
     /* What was announced is neither touched nor walked through. */
     assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
     assert_true(shadowed || lq_mono_ms() - begun < 5000);
-    assert_true(shadowed || after.ru_maxrss - before.ru_maxrss < 400 * 1024);
+    assert_true(shadowed || after.ru_maxrss - before.ru_maxrss < 400 * 1024L);
     lq_buf_release(&sent);
     lq_buf_release(&got);
 }
@@ -315,8 +315,9 @@ static void array__of_more_than_256_mib_in_all__is_refused(void **state)
     int rc = LUNAQ_OK, strings = 0;
     (void)state;
     assert_non_null(mib);
-    memcpy(mib, "$1048564\r\n", 10); /* and CRLF: a MiB in all */
-    memcpy(mib + MIB - 2, "\r\n", 2);
+    snprintf(mib, MIB, "$1048564\r\n"); /* and CRLF: a MiB in all */
+    mib[MIB - 2] = '\r';
+    mib[MIB - 1] = '\n';
     for (size_t used, at = 0; !rc && strings < 300; strings++) {
         lq_reply *reply;
         if (strings == 0)

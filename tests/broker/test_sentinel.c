@@ -43,7 +43,7 @@ static void answer__comes_in_pieces__is_the_master(void **state)
     said(s, QUESTION);
     for (size_t i = 0; i < strlen(ANSWER); i++) {
         assert_null(lq_sentinel_master(s));
-        assert_int_equal(lq_sentinel_received(s, ANSWER + i, 1, NULL), 0);
+        assert_int_equal(lq_sentinel_received(s, &ANSWER[i], 1, NULL), 0);
     }
     assert_non_null(lq_sentinel_master(s));
     assert_string_equal(lq_sentinel_master(s)->name, "127.0.0.1");

@@ -238,6 +238,8 @@ static void tls__before_anything__is_the_handshake(void **state)
 /* Whatever a server sends into a handshake: a code, and no crash. */
 static void tls__junk__is_refused(void **state)
 {
+    /* How a record of the handshake begins. */
+    static const char record[] = {0x16, 3, 3, 0, 0x3b, 2, 0, 0, 0x37, 3, 3};
     uint32_t seed = 11;
     (void)state;
     for (int i = 0; i < 300; i++) {
@@ -249,9 +251,8 @@ static void tls__junk__is_refused(void **state)
             seed = seed * 1664525 + 1013904223;
             bytes[k] = (char)(seed >> 24);
         }
-        if (i % 2) { /* as if it were a record of the handshake */
-            memcpy(bytes, "\x16\x03\x03\x00\x3b\x02\x00\x00\x37\x03\x03", 11);
-        }
+        if (i % 2)
+            memcpy(bytes, record, sizeof(record));
         char *space = lq_session_space(s, &size);
         memcpy(space, bytes, sizeof(bytes));
         assert_int_not_equal(lq_session_received(s, sizeof(bytes), NULL), 0);

@@ -89,7 +89,7 @@ static int digest(lunaq_run *run, void *userdata)
     size_t len;
     const char *payload = lunaq_run_payload(run, &len);
     (void)userdata;
-    atomic_fetch_add(&s.tasks, atoi(payload));
+    atomic_fetch_add(&s.tasks, (int)strtol(payload, NULL, 10));
     atomic_fetch_add(&s.digests, 1);
     return LUNAQ_OK;
 }

@@ -147,7 +147,7 @@ static void serve(struct model *m, lq_op *part, struct try *t)
     const lq_redis_op *row = lq_redis_op_of(part->kind);
     uint32_t n = row->count(part);
     unsigned fate = byte(m);
-    char text[4000];
+    char text[4000] = "";
     lq_cmd cmd;
 
     part->rc = LUNAQ_OK;

@@ -31,8 +31,10 @@ void config_world_remove(const char *folder, const char *name)
 int config_world_setup(void **state)
 {
     char *folder = strdup("/tmp/lunaq-config-XXXXXX"), path[256];
-    if (!folder || !mkdtemp(folder))
+    if (!folder || !mkdtemp(folder)) {
+        free(folder);
         return -1;
+    }
     snprintf(path, sizeof(path), "%s/handlers", folder);
     *state = folder;
     return mkdir(path, 0700);

@@ -24,7 +24,7 @@ int main(void)
             printf("! %s\n", err.message);
         } else {
             int64_t ms = strtoll(after, NULL, 10) * 1000;
-            for (int n = atoi(at); n > 0; n--) {
+            for (long n = strtol(at, NULL, 10); n > 0; n--) {
                 ms = lq_cron_next_ms(&rule.cron, ms);
                 printf("%lld%s", (long long)ms / 1000, n > 1 && ms ? " " : "");
                 if (!ms)

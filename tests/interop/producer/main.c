@@ -44,9 +44,10 @@ static int many(lunaq_client *client, char **argv, lunaq_error *err)
 static size_t unhex(unsigned char *out, size_t size, const char *text)
 {
     size_t n = 0;
-    for (unsigned byte; n < size && sscanf(text + 2 * n, "%2x", &byte) == 1;
-         n++)
-        out[n] = (unsigned char)byte;
+    for (; n < size && text[2 * n] && text[2 * n + 1]; n++) {
+        const char digits[] = {text[2 * n], text[2 * n + 1], 0};
+        out[n] = (unsigned char)strtoul(digits, NULL, 16);
+    }
     return n;
 }
 
