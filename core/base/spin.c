@@ -3,30 +3,41 @@
 
 #include "base/clock.h"
 
-#define NEAR_NS 100000    /* replies that take longer are slept for */
-#define AWAKE_NS 100000   /* at most so long for one that is late */
+#define FAR_NS 130000     /* replies that take longer are slept for */
+#define AWAKE_NS 130000   /* at most so long for one that is late */
 #define CEILING_NS 600000 /* one late reply alone changes nothing */
 #define WEIGHT 8
-#define RETRY 64 /* requests slept for, until it is tried again */
+#define TRIAL_WEIGHT 2
+#define TRIAL 64 /* requests, until the other way is tried again */
+
+/* Of many threads that wait for one server each is faster awake, and all
+ * together are slower: their replies are far, and they sleep. */
+static bool awake_is_worth_it(const lq_spin *s)
+{
+    if (s->awake_ns >= FAR_NS)
+        return false;
+    return !s->asleep_ns || s->awake_ns < s->asleep_ns / 16 * 15;
+}
 
 int64_t lq_spin_begin(lq_spin *s)
 {
     s->began_ns = lq_mono_ns();
     if (!s->allowed)
         return 0;
-    /* Sleeping makes replies look late: only awake one sees how near they
-     * are. */
-    if (s->usual_ns < NEAR_NS)
-        s->slept = 0;
-    else if (++s->slept > RETRY)
-        s->usual_ns = NEAR_NS / 2;
-    return s->usual_ns < NEAR_NS ? s->began_ns + AWAKE_NS : 0;
+    s->awake = awake_is_worth_it(s);
+    if (++s->since_other >= TRIAL) {
+        s->awake = !s->awake;
+        s->since_other = 0;
+    }
+    return s->awake ? s->began_ns + AWAKE_NS : 0;
 }
 
 void lq_spin_end(lq_spin *s)
 {
+    int64_t *usual = s->awake ? &s->awake_ns : &s->asleep_ns;
     int64_t took = lq_mono_ns() - s->began_ns;
     if (took > CEILING_NS)
         took = CEILING_NS;
-    s->usual_ns += (took - s->usual_ns) / WEIGHT;
+    int64_t weight = s->since_other ? WEIGHT : TRIAL_WEIGHT;
+    *usual += *usual ? (took - *usual) / weight : took;
 }

@@ -4,8 +4,8 @@
  * 50 us, on a virtual one mostly the latter: as long as a broker on the same
  * machine takes to answer.  A thread that goes on looking instead has its reply
  * sooner and uses hardly more CPU, since sleeping and waking are not free
- * either.  It pays only where replies are quick and a CPU is to spare, so what
- * replies usually took decides, and now and then it is tried all the same. */
+ * either.  It pays only where replies are quick and a CPU is to spare; so both
+ * ways are timed, and the other one is tried now and then. */
 #ifndef LQ_SPIN_H
 #define LQ_SPIN_H
 
@@ -13,10 +13,12 @@
 #include <stdint.h>
 
 typedef struct lq_spin {
-    bool allowed;     /* a CPU is to spare */
-    int64_t began_ns; /* of the request under way */
-    int64_t usual_ns; /* moving average over the last eight or so */
-    uint32_t slept;   /* requests in a row */
+    bool allowed;         /* a CPU is to spare */
+    int64_t began_ns;     /* of the request under way */
+    int64_t awake_ns;     /* moving average of what replies took */
+    int64_t asleep_ns;    /* the same; 0: not tried */
+    uint32_t since_other; /* requests since the other way was tried */
+    bool awake;           /* how the one under way is waited for */
 } lq_spin;
 
 /** A request leaves now.  Returns until when (lq_mono_ns()) to look for its

@@ -45,15 +45,41 @@ static void begin__one_late_reply_among_quick_ones__waits_awake(void **state)
     assert_true(lq_spin_begin(&s) > 0);
 }
 
+/* Of 640 requests, how many are waited for awake. */
+static int awake_of_640(lq_spin *s, int64_t awake_ns, int64_t asleep_ns)
+{
+    int awake = 0;
+    for (int i = 0; i < 640; i++) {
+        bool is_awake = lq_spin_begin(s) > 0;
+        awake += is_awake;
+        s->began_ns -= is_awake ? awake_ns : asleep_ns;
+        lq_spin_end(s);
+    }
+    return awake;
+}
+
+static void begin__awake_is_faster__waits_awake(void **state)
+{
+    lq_spin s = {.allowed = true};
+    (void)state;
+    assert_true(awake_of_640(&s, 100000, 180000) > 600);
+}
+
+static void begin__awake_is_no_faster__sleeps(void **state)
+{
+    lq_spin s = {.allowed = true};
+    (void)state;
+    assert_true(awake_of_640(&s, 40000, 40000) < 100);
+    assert_true(awake_of_640(&s, 40000, 40000) < 20);
+}
+
 static void begin__replies_come_near_again__waits_awake(void **state)
 {
     lq_spin s = {.allowed = true};
     (void)state;
-    for (int i = 0; i < 10; i++)
-        reply_after(&s, 5000000);
-    for (int i = 0; i < 40; i++)
-        reply_after(&s, 1000);
-    assert_true(lq_spin_begin(&s) > 0);
+    assert_true(awake_of_640(&s, 5000000, 5000000) < 20);
+    assert_true(awake_of_640(&s, 50000, 120000) > 300);
+    assert_true(awake_of_640(&s, 50000, 120000) > 600);
 }
 
 int main(void)
@@ -63,6 +89,8 @@ int main(void)
         cmocka_unit_test(begin__at_first__waits_awake_for_a_bounded_time),
         cmocka_unit_test(begin__replies_are_far__sleeps),
         cmocka_unit_test(begin__one_late_reply_among_quick_ones__waits_awake),
+        cmocka_unit_test(begin__awake_is_faster__waits_awake),
+        cmocka_unit_test(begin__awake_is_no_faster__sleeps),
         cmocka_unit_test(begin__replies_come_near_again__waits_awake),
     };
     return cmocka_run_group_tests_name("spin", tests, NULL, NULL);
