@@ -237,7 +237,7 @@ func cliNames(program string) []string {
 func declared(t *testing.T, r row) {
 	t.Helper()
 	var headers string
-	for _, file := range []string{"lunaq.h", "server.h"} {
+	for _, file := range []string{"lunaq.h", "inspector.h", "server.h"} {
 		text, err := os.ReadFile("../../core/include/lunaq/" + file)
 		if err != nil {
 			t.Fatal(err)
