@@ -47,6 +47,20 @@ static int settle_two(world *w, int codes[2])
     return rc;
 }
 
+static void untold__note_of_long_ago__goes_with_the_next(void **state)
+{
+    world *w = *state;
+    lq_op_cancel op = {.op.kind = LQ_OP_CANCEL,
+                       .queue = LQ_STR(Q),
+                       .id = LQ_STR("one"),
+                       .reason = LQ_STR("why")};
+    world_put(w, "one");
+    (void)REDIS("ZADD", "lunaq:{" Q "}:untold", "1", "old");
+    assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
+    lq_op_release(&op.op);
+    assert_int_equal(integer(REDIS("ZCARD", "lunaq:{" Q "}:untold")), 1);
+}
+
 /* ---- dangling, ghosts, wrong types --------------------------------------- */
 
 static void take__dangling_id__is_dropped_and_the_batch_goes_on(void **state)
@@ -503,6 +517,7 @@ static void archive__nine_thousand_too_old__are_all_dropped(void **state)
 size_t redis_faults(struct CMUnitTest *out)
 {
     const struct CMUnitTest tests[] = {
+        WORLD_TEST(untold__note_of_long_ago__goes_with_the_next),
         WORLD_TEST(take__dangling_id__is_dropped_and_the_batch_goes_on),
         WORLD_TEST(take__hash_without_message__is_removed),
         WORLD_TEST(take__task_of_a_wrong_type__is_told_and_dropped),
