@@ -28,7 +28,8 @@ void lq_sqlite_apply(lq_sqlite *q, lq_op *op, int64_t now_ms);
 bool lq_sqlite_apply_quick(lq_sqlite *q, lq_op *op, int64_t now_ms);
 
 /** Makes op one that failed, with the items of its batch: what it did is not
- *  in the file, because its transaction could not begin or not be committed. */
+ *  in the file, because its transaction could not begin or not be committed;
+ *  with LUNAQ_EUNKNOWN it is, and nobody can tell for how long. */
 void lq_sqlite_undone(lq_op *op, const lunaq_error *why);
 
 #endif

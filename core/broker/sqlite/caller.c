@@ -57,7 +57,7 @@ static int call(lq_caller *caller, lq_op *op, int64_t timeout_ms,
         lq_sqlite_wait(c->q, op, deadline_ns);
     } else if (!rc) {
         rc = transact(c, op, deadline_ns, &why);
-        if (!rc)
+        if (!rc || rc == LUNAQ_EUNKNOWN) /* then it is in the file, too */
             ring(c);
     }
     if (rc)

@@ -94,7 +94,7 @@ static void take_back(const lq_list *batch)
 }
 
 /* Carries out one transaction.  What was in it is in the clients' `wrote`; rc
- * != 0: none of it happened. */
+ * != 0: none of it happened; but LUNAQ_EUNKNOWN, as lq_sqlite_commit(). */
 static int transact(lq_sqlite_engine *e, const lq_list *batch, lunaq_error *why)
 {
     for (bool quick = true;; quick = false) {
@@ -205,22 +205,25 @@ void *lq_sqlite_writer_main(void *arg)
         pthread_mutex_unlock(&e->lock);
 
         int rc = transact(e, &batch, &why);
+        bool there = !rc || rc == LUNAQ_EUNKNOWN;
         const lq_sqlite_wakes *wakes = lq_sqlite_wakes_of(e->writer);
         pthread_mutex_lock(&e->lock);
         answer(&batch, rc, &why);
-        if (!rc)
+        if (there)
             lq_sqlite_watch_committed(e, wakes);
         pthread_mutex_unlock(&e->lock);
 
-        if (!rc) {
+        if (there) {
             lq_sqlite_ring(&e->ringer, LQ_SQLITE_BELL_TASK,
                            lq_buf_str(&wakes->queues), &e->tasks);
             lq_sqlite_ring(&e->ringer, LQ_SQLITE_BELL_CANCEL,
                            lq_buf_str(&wakes->cancels), &e->cancels);
-        } else if (lq_log_gate(&e->failed_gate, 5000)) {
-            LQ_LOG(e->log, ERROR, "the queue file takes no writes",
-                   lq_fc("file", e->path), lq_fc("reason", why.message));
         }
+        if (rc && lq_log_gate(&e->failed_gate, 5000))
+            LQ_LOG(e->log, ERROR,
+                   there ? "the disk of the queue file does not sync"
+                         : "the queue file takes no writes",
+                   lq_fc("file", e->path), lq_fc("reason", why.message));
         keep_small(e);
         pthread_mutex_lock(&e->lock);
     }
