@@ -31,7 +31,8 @@ typedef struct lq_entry {
     int64_t next_ms; /* 0 = never */
     bool refused;    /* the broker did not take its tick, in this round */
     int64_t sent_ms; /* the instant whose reply was lost: `item` is sent again
-                        as it was, and the broker knows it; 0 */
+                        as it was, unless that is long ago, and the broker
+                        knows it; 0 */
     int64_t asked_ms; /* the instant that before_enqueue was asked about; 0 */
     bool answered;    /* … and it has answered … */
     bool skip;        /* … that it shall enqueue nothing */

@@ -104,8 +104,12 @@ static void make_item(lq_entry *e, int64_t instant)
  * before_enqueue is being asked. */
 static int64_t fires_now(lq_scheduler *s, lq_entry *e, int64_t now)
 {
-    if (e->sent_ms) /* was it fired? */
-        return e->sent_ms;
+    if (e->sent_ms && now - e->sent_ms < LQ_CRON_LATE_MS)
+        return e->sent_ms; /* was it fired? */
+    if (e->sent_ms) {      /* so long ago that the entry says what to do */
+        e->sent_ms = e->asked_ms = 0;
+        e->answered = e->skip = false;
+    }
     if (e->asked_ms)
         return e->answered ? e->asked_ms : 0;
     int64_t instant = lq_entry_due(e, now);

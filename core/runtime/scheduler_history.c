@@ -25,6 +25,7 @@ static void recorded(lq_op *op)
     bool lost = op->rc == LUNAQ_EBROKER || op->rc == LUNAQ_EUNKNOWN;
 
     if (lost && s->note_count < NOTES_MAX) {
+        lq_op_release(op);
         lq_list_append(&s->notes, &n->node);
         s->note_count++;
         return;
@@ -73,9 +74,6 @@ void lq_scheduler_forget_records(lq_scheduler *s)
     lq_list *node;
     if (!s->control)
         return; /* it never began */
-    while ((node = lq_list_shift(&s->notes)) != NULL) {
-        struct note *n = LQ_OF(node, struct note, node);
-        lq_op_release(&n->op.op);
-        lq_free(n);
-    }
+    while ((node = lq_list_shift(&s->notes)) != NULL)
+        lq_free(LQ_OF(node, struct note, node));
 }
