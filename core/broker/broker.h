@@ -452,8 +452,8 @@ typedef struct lq_op_cron_fire {
     int64_t latest_ms; /* 0 = any is believed; only without item */
     bool skip; /* without item: the tick is used up and enqueues nothing */
     lq_enqueue *item;
-    bool fired;      /* result; also when the same item is sent again, because
-                        the reply was lost */
+    bool fired;      /* result; on Redis also when the same item is sent
+                        again, because the reply was lost */
     bool set_back;   /* result: the last instant was later than latest_ms */
     bool never;      /* result: last_ms is its first sight, it never fired */
     int64_t last_ms; /* result: the last instant now; 0 = never seen */
