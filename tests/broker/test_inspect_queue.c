@@ -397,8 +397,10 @@ static void remove__task_that_is_nowhere__needs_force(void **state)
     plant_in(w, Q, LUNAQ_AGGREGATING, "g", "x:y");
     redis_int(w, "SREM", K("groups"), "x:y", NULL);
     int64_t before = things(w);
-    assert_int_equal(lunaq_queue_remove(w->client, Q, false, NULL),
+    lunaq_error err = LUNAQ_ERROR_INIT;
+    assert_int_equal(lunaq_queue_remove(w->client, Q, false, &err),
                      LUNAQ_ESTATE);
+    assert_non_null(strstr(err.message, "fsck --repair"));
     assert_int_equal(things(w), before); /* nor is it paused now */
     assert_int_equal(lunaq_queue_remove(w->client, Q, true, NULL), 0);
     assert_int_equal(things(w), 0);

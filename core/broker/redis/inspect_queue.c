@@ -323,8 +323,12 @@ static int remove_parse(lq_op *base, uint32_t i, const lq_reply *reply)
                        LQ_STR_ARG(op->queue));
     if (lq_str_eq(next, LQ_STR("tasks?")))
         return lq_fail(&base->err, LUNAQ_ESTATE,
-                       "queue '%.*s' holds tasks: --force deletes them, too",
-                       LQ_STR_ARG(op->queue));
+                       "queue '%.*s' holds tasks%s: --force deletes them, too",
+                       LQ_STR_ARG(op->queue),
+                       strncmp(op->cursor, "look", 4) == 0
+                           ? ", which are in none of its lists (lunaq fsck "
+                             "--repair brings them back)"
+                           : "");
     if (!next.p || next.len == 0 || next.len >= sizeof op->cursor)
         return lq_redis_odd(base);
     set_cursor(op, lq_str_eq(next, LQ_STR("done")) ? LQ_STR("gone") : next);
