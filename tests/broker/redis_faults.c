@@ -55,7 +55,7 @@ static void untold__note_of_long_ago__goes_with_the_next(void **state)
                        .id = LQ_STR("one"),
                        .reason = LQ_STR("why")};
     world_put(w, "one");
-    (void)REDIS("ZADD", "lunaq:{" Q "}:untold", "1", "old");
+    (void)REDIS("ZADD", ("lunaq:{" Q "}:untold"), "1", "old");
     assert_int_equal(world_call(w, &op.op), LUNAQ_OK);
     lq_op_release(&op.op);
     assert_int_equal(integer(REDIS("ZCARD", "lunaq:{" Q "}:untold")), 1);

@@ -144,7 +144,7 @@ static void look_groups(struct side *s)
 static uint32_t draw(uint64_t *seed, uint32_t n)
 {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((*seed >> 33) % n);
+    return n ? (uint32_t)((*seed >> 33) % n) : 0;
 }
 
 static const struct act *draw_act(uint64_t *seed)

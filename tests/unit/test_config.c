@@ -224,9 +224,10 @@ static void files_of_tls__given_many_times__the_last_counts(void **state)
     lunaq_error err = LUNAQ_ERROR_INIT;
     const char *home = *state;
     char text[600] = "return { broker = 'rediss://h?insecure=true", end[400];
+    size_t at = strlen(text);
     for (int i = 0; i < 40; i++)
-        strcat(text, "&ca=a.pem");
-    strcat(text, "&ca=b.pem' }");
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "&ca=a.pem");
+    snprintf(text + at, sizeof(text) - at, "&ca=b.pem' }");
     config_world_write(home, "lunaq.conf.lua", text, strlen(text));
     assert_int_equal(config_world_load(&c, home, nothing, nothing, &err),
                      LUNAQ_OK);

@@ -418,8 +418,10 @@ static int parse_nodes(lq_op_check *op, const lq_reply *reply)
     if (!rc)
         w->nodes =
             lq_arena_alloc(&m->mem, (map->count + 1) * sizeof(*w->nodes));
-    if (!rc && !w->nodes)
-        rc = lq_fail_nomem(&op->op.err);
+    if (!rc && !w->nodes) {
+        (void)lq_fail_nomem(&op->op.err);
+        rc = LUNAQ_ENOMEM;
+    }
     for (size_t slot = 0; !rc && slot < LQ_SLOTS; slot++) {
         uint16_t owner = map->owner[slot];
         if (owner && map->nodes[owner - 1].slots) {
