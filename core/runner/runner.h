@@ -55,9 +55,9 @@ typedef struct lq_verdict {
     lq_str result;  /* SUCCEEDED: bytes to keep; p NULL = none */
     lq_str message; /* else: one line for people, then perhaps a traceback */
     const char *error_kind; /* "error", "timeout", "payload", "not_found", … */
-    int64_t delay_ms; /* RETRY_AFTER, SNOOZED; FAILED, ENDED by request or
-                         deadline: by the handler's own backoff, -1 = Asynq's
-                         curve */
+    /* RETRY_AFTER, SNOOZED; FAILED, ENDED by request or deadline: by the
+     * handler's own backoff, -1 = Asynq's curve. */
+    int64_t delay_ms;
     bool not_failure; /* FAILED, RETRY_AFTER, ENDED by request: the handler says
                          that it is none: retried without using an attempt */
 } lq_verdict;
