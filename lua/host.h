@@ -104,6 +104,7 @@ typedef struct lq_lua_host {
     atomic_uint_fast64_t entry; /* number of this stay inside Lua; 0 = out */
     atomic_int_fast64_t since_ns, until_ns;
     atomic_uint_fast64_t shot; /* the entry a signal is meant for */
+    int64_t rearm_ns; /* the signal handler's: not armed again before */
     uint64_t entries;
     pthread_mutex_t shown_lock; /* guards `shown` against its end */
     lq_run *shown;

@@ -21,6 +21,20 @@ static const char end_mark;
 
 static void interrupted(lua_State *L, lua_Debug *ar);
 
+/* To arm the hook is to go through all frames of L, and there may be 200,000 of
+ * them, while the next signal is already under way: at most a fifth of the time
+ * goes into it.  (It is armed again at all, as the interpreter may have been
+ * about to forget it.) */
+static void arm(lq_lua_host *host, lua_State *L)
+{
+    int64_t begun = lq_mono_ns();
+    if (lua_gethook(L) == interrupted && begun < host->rearm_ns)
+        return;
+    lua_sethook(L, interrupted, LUA_MASKCOUNT, 1);
+    int64_t done = lq_mono_ns();
+    host->rearm_ns = done + 4 * (done - begun);
+}
+
 static void on_signal(int signo)
 {
     (void)signo;
@@ -30,7 +44,7 @@ static void on_signal(int signo)
         uint64_t entry = atomic_load(&host->entry);
         lua_State *L = atomic_load(&host->current);
         if (entry != 0 && entry == atomic_load(&host->shot) && L)
-            lua_sethook(L, interrupted, LUA_MASKCOUNT, 1);
+            arm(host, L);
     }
     errno = saved;
 }

@@ -28,6 +28,12 @@ static const row rows[] = {
     {"counting_loop", "for i = 1, 1 << 60 do end", NULL},
     {"repeat_loop", "repeat until false", NULL},
     {"recursion_by_tail_call", "local function f() return f() end f()", NULL},
+    {"loop_below_many_frames",
+     "local function f(n) if n > 0 then return 1 + f(n - 1) end "
+     "while true do end end f(100000)",
+     NULL},
+    {"stack_overflow_again_and_again",
+     "local function f() return 1 + f() end while true do pcall(f) end", NULL},
     {"pcall_around_loop",
      "while true do pcall(function() while true do end end)"
      " end",
