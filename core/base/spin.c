@@ -10,8 +10,9 @@
 #define TRIAL_WEIGHT 2
 #define TRIAL 64 /* requests, until the other way is tried again */
 
-/* Of many threads that wait for one server each is faster awake, and all
- * together are slower: their replies are far, and they sleep. */
+/* Awake has to gain a sixteenth, since it costs a CPU.  Of many threads that
+ * wait for one server each is faster awake, and all together are slower: FAR_NS
+ * is small enough for them to sleep. */
 static bool awake_is_worth_it(const lq_spin *s)
 {
     if (s->awake_ns >= FAR_NS)
