@@ -461,11 +461,12 @@ static int run(char *out, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static int run(char *out, size_t size, const char *format, ...)
 {
-    char words[400], command[900];
+    char words[8000], command[8400];
     va_list args;
     va_start(args, format);
-    vsnprintf(words, sizeof(words), format, args);
+    int length = vsnprintf(words, sizeof(words), format, args);
     va_end(args);
+    assert_in_range(length, 1, sizeof(words) - 1); /* paths may be long */
     snprintf(command, sizeof(command), "LUNAQ_BROKER='%s' %s 2>&1", cluster.url,
              words);
     FILE *p = popen(command, "r"); /* NOLINT(cert-env33-c): our own words */
